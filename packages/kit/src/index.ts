@@ -1,0 +1,16 @@
+export * from './assert.ts';
+export * from './bytes.ts';
+export * from './child.ts';
+export * from './clock.ts';
+export * from './closer.ts';
+export * from './config.ts';
+export * from './error.ts';
+export * from './file.ts';
+export * from './json.ts';
+export * from './lock.ts';
+export * from './log.ts';
+export * from './queue.ts';
+export * from './random.ts';
+export * from './retry.ts';
+export * from './virtual-clock.ts';
+export { default as limitConcurrency } from 'p-limit';

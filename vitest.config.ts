@@ -1,0 +1,58 @@
+import path from 'node:path';
+import { defineConfig } from 'vitest/config';
+
+const root = import.meta.dirname;
+const resolve = {
+  // Tests run on the sources, so that a failing line is a line that people wrote.
+  alias: [{ find: /^@eru\/([a-z]+)$/, replacement: path.join(root, 'packages/$1/src/index.ts') }],
+};
+
+/**
+ * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: one part against real components
+ * (etcd, runc, conmon, child processes). `whole`: the built command, as a user runs it.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve,
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'simulation/**/*.test.ts', 'tests/*.test.ts'],
+          exclude: ['**/*.real.test.ts', '**/*.whole.test.ts', '**/dist/**'],
+          pool: 'threads',
+          isolate: false,
+          testTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        resolve,
+        test: {
+          name: 'real',
+          include: ['packages/*/src/**/*.real.test.ts'],
+          exclude: ['**/dist/**'],
+          pool: 'forks',
+          fileParallelism: true,
+          maxWorkers: 2,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        resolve,
+        test: {
+          name: 'whole',
+          include: ['tests/**/*.whole.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
