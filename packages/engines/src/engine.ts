@@ -1,0 +1,283 @@
+import type { JsonObject } from '@eru/kit';
+
+/**
+ * What runs workloads on a node. One contract for docker, process, systemd, virtual machine and simulated engines; the
+ * suite in `contract.suite.ts` says it in code.
+ *
+ * Errors (EruError): `unsupported` (this engine lacks the verb, or cannot enforce what is asked: told at create, never
+ * silently), `not_found` (no such workload), `exists` (the name belongs to somebody else), `precondition` (its state
+ * forbids it), `fenced` (an older revision than the object has seen), `busy` (a port or name that is taken), `invalid`,
+ * `unavailable` and `timeout` (the effect may still come), `failed` (tried, could not).
+ *
+ * A deadline ends the caller's waiting, not the effect.
+ */
+export interface Engine {
+  info(options?: CallOptions): Promise<EngineInfo>;
+  ping(options?: CallOptions): Promise<void>;
+
+  /**
+   * Create or find by name: an object with this name and the same `eru.operation` label is returned as it is; with another
+   * label it is refused with `exists`. Nothing runs yet. Fails without leaving anything behind.
+   */
+  create(spec: WorkloadSpec, options?: FencedOptions): Promise<WorkloadState>;
+  /** Starting what runs is no error. */
+  start(id: string, options?: FencedOptions): Promise<void>;
+  /** TERM (or the workload's stop signal), after `graceMs` KILL; `graceMs` 0 kills at once. Resolves when nothing of it runs. It stays stopped over daemon restarts and reboots. */
+  stop(id: string, options?: FencedOptions & { graceMs?: number }): Promise<void>;
+  /** Sends a signal to the main process. Its restart policy goes on to apply. */
+  kill(id: string, signal: string, options?: CallOptions): Promise<void>;
+  suspend(id: string, options?: FencedOptions): Promise<void>;
+  resume(id: string, options?: FencedOptions): Promise<void>;
+  /** Resolves when it is gone without a trace; removing what is not there is no error. Without `force` a running workload is refused with `precondition`. */
+  remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void>;
+
+  inspect(id: string, options?: CallOptions): Promise<WorkloadState>;
+  /** All workloads that carry all these labels, in name order. */
+  list(options?: CallOptions & { labels?: Readonly<Record<string, string>> }): Promise<WorkloadState[]>;
+  /** What happens from now on, or from `after` (a cursor of an earlier event) on. The first item, `ready`, tells that the stream stands. `compacted` when the cursor is too old: list again. */
+  events(options?: CallOptions & { after?: string }): AsyncIterable<EngineEvent>;
+  /** Resolves when the workload is not running and will not be restarted by its policy. */
+  wait(id: string, options?: CallOptions): Promise<ExitState>;
+
+  logs(id: string, options?: LogOptions): AsyncIterable<LogEntry>;
+  /** Resolves once the command runs. */
+  exec(id: string, spec: ExecSpec, options?: CallOptions): Promise<Session>;
+  /** The main process's own streams. */
+  attach(id: string, options?: CallOptions): Promise<Session>;
+  /** A tar stream unpacked at `path`; works on a created, not started workload. */
+  copyTo(id: string, path: string, tar: AsyncIterable<Uint8Array>, options?: CallOptions): Promise<void>;
+  /** A tar stream of the file or folder at `path`. */
+  copyFrom(id: string, path: string, options?: CallOptions): AsyncIterable<Uint8Array>;
+
+  /** Live change of limits; answers the state with the limits read back. */
+  update(id: string, engineParams: EngineParams, options?: FencedOptions): Promise<WorkloadState>;
+  stats(id: string, options?: CallOptions): Promise<WorkloadStats>;
+
+  networkConnect(id: string, network: string, options?: CallOptions & { ipv4?: string; ipv6?: string }): Promise<string[]>;
+  networkDisconnect(id: string, network: string, options?: CallOptions & { force?: boolean }): Promise<void>;
+  networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]>;
+
+  imageList(filter: string, options?: CallOptions): Promise<EngineImage[]>;
+  imagePull(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
+  imagePush(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
+  imageRemove(reference: string, options?: CallOptions & { force?: boolean; prune?: boolean }): Promise<string[]>;
+  imagePrune(options?: CallOptions): Promise<void>;
+  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: CallOptions): AsyncIterable<JsonObject>;
+
+  /** An operation that only this kind of engine knows. */
+  raw(id: string, operation: string, params: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
+
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+  /** How long to wait for the answer. */
+  timeoutMs?: number;
+}
+
+export interface FencedOptions extends CallOptions {
+  /**
+   * The store revision that gave the right to this effect (operations.md, "Fence"). An engine of ours refuses one that is
+   * less than the highest the object has seen. Absent: not fenced (people at the socket).
+   */
+  revision?: number;
+}
+
+/** Kind -> what that resource kind tells the engine (`cpu`, `cpu_map`, `memory`, …, reference/scheduling.md section 1.4). */
+export type EngineParams = Readonly<Record<string, JsonObject>>;
+
+export interface EngineInfo {
+  /** `process`, `docker`, `simulated`, … */
+  type: string;
+  /** Stable identity of the machine. */
+  id: string;
+  cpus: number;
+  memoryBytes: number;
+  storageBytes: number;
+  resources: Readonly<Record<string, JsonObject>>;
+  /** What this machine was found to offer, for people and for tests: `runc`, `cgroup v1: memory, cpu`, … */
+  offers: string[];
+  /** What is missing and what follows, one sentence each. Empty when everything can be enforced. */
+  missing: string[];
+}
+
+export interface WorkloadSpec {
+  /** `app_entrypoint_ident`, unique on the node. */
+  name: string;
+  labels: Readonly<Record<string, string>>;
+  /** An image reference; empty for a host command or a root folder. */
+  image: string;
+  /** Where its files come from: the host's own root, seen read-only or through a private overlay, or a folder. Only for processes. */
+  root: { type: 'host'; writable: boolean } | { type: 'folder'; path: string; readOnly: boolean };
+  command: readonly string[];
+  /** `KEY=value` */
+  env: readonly string[];
+  /** Absolute; empty = the engine's default. */
+  dir: string;
+  /** `name`, `uid`, `uid:gid`; empty = the engine's default. */
+  user: string;
+  privileged: boolean;
+  mounts: readonly Mount[];
+  /** `nofile` -> limits */
+  ulimits: Readonly<Record<string, { soft: number; hard: number }>>;
+  /** Most processes and threads; 0 = no limit. */
+  pids: number;
+  restart: RestartPolicy;
+  stopSignal: string;
+  /** Network name -> wanted address (empty = any). `host` is the host's own; `none` an empty namespace; no entry = the engine's default. */
+  networks: Readonly<Record<string, string>>;
+  /** Port numbers; or names, each of which asks for a free port on the host's network, kept over restarts, given to the workload as `ERU_PORT_<NAME>`. */
+  publish: readonly string[];
+  dns: readonly string[];
+  extraHosts: readonly string[];
+  sysctls: Readonly<Record<string, string>>;
+  log: { type: string; config: Readonly<Record<string, string>> };
+  /** Keep stdin open and give a terminal. */
+  stdin: boolean;
+  engineParams: EngineParams;
+  /** The JSON that only this kind of engine understands; empty = none. */
+  rawArgs: Uint8Array;
+}
+
+export interface Mount {
+  source: string;
+  target: string;
+  readOnly: boolean;
+}
+
+/** `retries` 0 = no bound; only for `on-failure`. */
+export interface RestartPolicy {
+  type: 'no' | 'on-failure' | 'always' | 'unless-stopped';
+  retries: number;
+}
+
+export type RunState = 'created' | 'running' | 'paused' | 'restarting' | 'exited';
+
+export interface WorkloadState extends ExitState {
+  id: string;
+  name: string;
+  labels: Readonly<Record<string, string>>;
+  image: string;
+  user: string;
+  state: RunState;
+  /** 0 when nothing runs. */
+  pid: number;
+  createdAtMs: number;
+  /** Of the present or last run; 0 = never ran. */
+  startedAtMs: number;
+  /** How often its policy has restarted it. */
+  restarts: number;
+  limits: { requested: Limits; effective: Limits };
+  /** Network name -> address, while it runs. */
+  networks: Readonly<Record<string, string>>;
+  /** Name of a published port -> the port chosen. Numbers stand for themselves. */
+  ports: Readonly<Record<string, number>>;
+  /** The highest revision that an effect on it has carried. */
+  revision: number;
+}
+
+export interface ExitState {
+  /** Of the last run that ended; 0 before. 128 + number after a signal. */
+  exitCode: number;
+  oomKilled: boolean;
+  /** 0 = has not ended. */
+  finishedAtMs: number;
+  /** Why it could not be started or was given up, for people. */
+  error: string;
+}
+
+/** Absent = not limited (requested) or not enforced (effective). */
+export interface Limits {
+  /** Cores. */
+  cpu?: number;
+  memoryBytes?: number;
+  pids?: number;
+  /** Core numbers in ascending order. */
+  cpuset?: readonly number[];
+}
+
+export type EngineEvent =
+  | { type: 'ready'; cursor: string }
+  | { type: 'created' | 'started' | 'exited' | 'paused' | 'resumed' | 'updated' | 'removed'; cursor: string; atMs: number; id: string; name: string };
+
+export interface LogOptions extends CallOptions {
+  follow?: boolean;
+  /** Last lines to begin with; absent = all. */
+  tail?: number;
+  sinceMs?: number;
+  untilMs?: number;
+}
+
+/** One line with its newline (a last line without one is given as it is). */
+export interface LogEntry {
+  stream: 'stdout' | 'stderr';
+  atMs: number;
+  data: Uint8Array;
+}
+
+export interface ExecSpec {
+  command: readonly string[];
+  env: readonly string[];
+  /** Empty = the workload's own. */
+  dir: string;
+  /** Empty = the workload's own. */
+  user: string;
+  stdin: boolean;
+  tty: boolean;
+  /** First size of the terminal. */
+  size?: TerminalSize;
+}
+
+export interface TerminalSize {
+  rows: number;
+  cols: number;
+}
+
+/** A running command and its streams. With a terminal everything comes on stdout. */
+export interface Session {
+  /** Ends when the command has ended and everything is delivered. Not reading it holds the command back, nobody else. */
+  output: AsyncIterable<{ stream: 'stdout' | 'stderr'; data: Uint8Array }>;
+  /** Resolves when taken; rejects with `precondition` when stdin is closed or was never open. */
+  write(data: Uint8Array): Promise<void>;
+  closeStdin(): Promise<void>;
+  resize(size: TerminalSize): Promise<void>;
+  /** Exit code; 128 + number after a signal. */
+  exit: Promise<number>;
+  /** Ends the command (attach: only detaches). */
+  close(): Promise<void>;
+}
+
+export interface WorkloadStats {
+  atMs: number;
+  cpuSeconds: number;
+  memoryBytes: number;
+  pids: number;
+  cpuThrottledSeconds: number;
+  oomKills: number;
+}
+
+export interface EngineNetwork {
+  name: string;
+  driver: string;
+  subnets: string[];
+}
+
+export interface EngineImage {
+  id: string;
+  tags: string[];
+}
+
+export interface ImageBuild {
+  references: readonly string[];
+  platform: string;
+}
+
+/** Labels that every workload of Eru carries (reference/core-rpc.md section 4.10). */
+export const labelNames = {
+  eru: 'ERU',
+  meta: 'ERU_META',
+  node: 'eru.nodename',
+  cluster: 'eru.coreid',
+  operation: 'eru.operation',
+} as const;
