@@ -3,17 +3,21 @@ import type { JsonObject } from '@eru/kit';
 /** Kind name -> that kind's JSON object, in the forms of reference/core-rpc.md section 6 (requests, capacities, bookings). */
 export type Resources = Readonly<Record<string, JsonObject>>;
 
+export type Labels = Readonly<Record<string, string>>;
+
 /** What a node has and what is booked on it, in stored form. Never mutated: a booking makes a new value. */
 export interface NodeResources {
   readonly capacity: Resources;
   readonly usage: Resources;
 }
 
-/** A node as the planner sees it. `labels` and `workloads` are for kinds that look at them (affinity). */
+/** A node as the planner sees it. */
 export interface PlannedNode {
   readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: Labels;
   readonly resources: NodeResources;
+  /** Labels of each workload on the node, for kinds that look at them (affinity). */
+  readonly workloads?: readonly Labels[];
 }
 
 /** What an engine tells of its machine; the defaults of a node that is added without figures (bytes). */
@@ -27,27 +31,40 @@ export interface MachineInfo {
 
 export type Strategy = 'AUTO' | 'FILL' | 'EACH' | 'GLOBAL' | 'DRAINED' | 'DUMMY';
 
-export interface PlanRequest {
+/** What one instance needs, and where it may go. */
+export interface CapacityRequest {
   /** Kind name -> workload request as the user wrote it (dashed keys). */
   readonly resources: Resources;
+  /**
+   * Names of the candidates, in any order; one that the fleet lacks is the caller's error (`not_found`). Never changed once
+   * given: the same array is recognised again, so a caller that keeps it pays for 50,000 names once.
+   */
+  readonly candidates: readonly string[];
+  /** Labels of the workload to be placed (affinity). */
+  readonly labels?: Labels;
+  /** Kind name -> what a kind that lives elsewhere answered ahead of planning; its own `parse` knows the shape. */
+  readonly asked?: Readonly<Record<string, unknown>>;
+}
+
+export interface PlanRequest extends CapacityRequest {
   readonly strategy: Strategy;
   /** Meaning by strategy, reference/scheduling.md section 6. */
   readonly count: number;
-  /** 0 = none. */
+  /** Meaning by strategy; 0 = none. */
   readonly nodesLimit: number;
-  /** Names of the candidates; unknown names are the caller's error. */
-  readonly candidates: readonly string[];
   /** Existing and in-flight workloads of this app and entrypoint by node; absent = 0. */
   readonly counts: ReadonlyMap<string, number>;
-  /** Labels of the workload to be placed (affinity). */
-  readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** One instance of a plan: where, what is booked, what the engine gets (both kind -> object). */
-export interface PlannedInstance {
-  readonly node: string;
+/** What one instance gets of everything: what is booked for it and what its engine is told (both kind -> object). */
+export interface Allocation {
   readonly resources: Resources;
   readonly engineParams: Resources;
+}
+
+/** One instance of a plan. Equal instances share their objects: treat them as frozen. */
+export interface PlannedInstance extends Allocation {
+  readonly node: string;
 }
 
 /** Why a node cannot take one more instance: the binding constraint and by how much it misses. */
@@ -58,31 +75,51 @@ export interface Refusal {
   readonly reason: string;
   readonly needed: number;
   readonly free: number;
+  /** How to read the two numbers. */
+  readonly unit: Unit;
 }
+
+export type Unit = 'bytes' | 'number';
 
 export interface NodeCapacity {
   readonly node: string;
-  /** How many more such workloads fit; 2^63-1 (as `unlimited`) when nothing bounds it. */
+  /** How many more such workloads fit; `unlimited` when nothing bounds it. */
   readonly count: number;
 }
 
 /** Stands for the wire's 2^63-1. Sums saturate at it. */
 export const unlimited: number = Number.POSITIVE_INFINITY;
 
-export type PlanResult =
-  | { readonly ok: true; readonly instances: readonly PlannedInstance[]; readonly capacity: PlanCapacity; readonly refused: readonly Refusal[] }
-  | {
-      readonly ok: false;
-      /** `insufficient resource`, `insufficient capacity`, `already filled` and `strategy` are the original's identities. */
-      readonly identity: 'resource' | 'capacity' | 'filled' | 'strategy' | 'count';
-      /** The original's text, such as `need: 5, available: 3: cannot alloc a plan, not enough resource`. */
-      readonly message: string;
-      readonly capacity: PlanCapacity;
-      readonly refused: readonly Refusal[];
-    };
-
 export interface PlanCapacity {
   readonly total: number;
   /** Only nodes with room, in name order. */
   readonly nodes: readonly NodeCapacity[];
 }
+
+/** The answer to "how many fit, and why not more": of CalculateCapacity, and of a plan that failed. */
+export interface CapacityResult {
+  readonly capacity: PlanCapacity;
+  /** The candidates without room, in name order. */
+  readonly refused: readonly Refusal[];
+}
+
+/** `resource`, `capacity` and `filled` are the original's error identities; `strategy` and `count` are bad input. */
+export type FailureIdentity = 'resource' | 'capacity' | 'filled' | 'strategy' | 'count';
+
+/**
+ * A plan, instances in node-name order, or why there is none. A success does not list the fleet: that would cost more
+ * than the plan; who wants the list asks `capacity`.
+ */
+export type PlanResult =
+  | { readonly ok: true; readonly instances: readonly PlannedInstance[] }
+  | ({
+      readonly ok: false;
+      readonly identity: FailureIdentity;
+      /** The original's text, such as `need: 5, available: 3: cannot alloc a plan, not enough resource`. */
+      readonly message: string;
+    } & CapacityResult);
+
+/** The new resources of a workload that changes in place, or why its node cannot give them. */
+export type ReallocResult =
+  | ({ readonly ok: true } & Allocation)
+  | { readonly ok: false; readonly message: string; readonly refusal: Refusal };

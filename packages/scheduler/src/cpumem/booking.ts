@@ -1,0 +1,79 @@
+import type { JsonObject } from '@eru/kit';
+import { addAmounts, largerAmounts, type Amounts } from '../amounts.ts';
+import { readAmounts, readFloat, readInteger, round9 } from '../lenient.ts';
+import type { CpuMemoryRequest } from './request.ts';
+
+/** What a workload holds on its node, in stored form: `cpu_map` and `numa_memory` only when it is bound. */
+export interface Booking extends CpuMemoryRequest {
+  readonly cpuMap: Amounts;
+  readonly numaMemory: Amounts;
+  readonly numaNode: string;
+}
+
+export function readBooking(stored: JsonObject): Booking {
+  const cpuMap = readAmounts(stored, 'cpu_map');
+  const numaNode = stored['numa_node'];
+  return {
+    bind: Object.keys(cpuMap).length > 0,
+    cpuRequest: readFloat(stored, 'cpu_request'),
+    cpuLimit: readFloat(stored, 'cpu_limit'),
+    memoryRequest: readInteger(stored, 'memory_request'),
+    memoryLimit: readInteger(stored, 'memory_limit'),
+    cpuMap,
+    numaMemory: readAmounts(stored, 'numa_memory'),
+    numaNode: typeof numaNode === 'string' ? numaNode : '',
+  };
+}
+
+export function formatBooking(booking: Booking): JsonObject {
+  return {
+    cpu_request: booking.cpuRequest,
+    cpu_limit: booking.cpuLimit,
+    memory_request: booking.memoryRequest,
+    memory_limit: booking.memoryLimit,
+    cpu_map: orNull(booking.cpuMap),
+    numa_memory: orNull(booking.numaMemory),
+    numa_node: booking.numaNode,
+  };
+}
+
+/** A booking that covers both: while a workload changes, neither its old nor its new amounts can be given to another. */
+export function largerBooking(a: JsonObject, b: JsonObject): JsonObject {
+  const [left, right] = [readBooking(a), readBooking(b)];
+  return formatBooking({
+    bind: left.bind || right.bind,
+    cpuRequest: Math.max(left.cpuRequest, right.cpuRequest),
+    cpuLimit: Math.max(left.cpuLimit, right.cpuLimit),
+    memoryRequest: Math.max(left.memoryRequest, right.memoryRequest),
+    memoryLimit: Math.max(left.memoryLimit, right.memoryLimit),
+    cpuMap: largerAmounts(left.cpuMap, right.cpuMap),
+    numaMemory: largerAmounts(left.numaMemory, right.numaMemory),
+    numaNode: right.numaNode,
+  });
+}
+
+/** The part of a booking that counts as usage. */
+export interface Used {
+  readonly cpu: number;
+  readonly memory: number;
+  readonly cpuMap: Amounts;
+  readonly numaMemory: Amounts;
+}
+
+export const nothingUsed: Used = { cpu: 0, memory: 0, cpuMap: {}, numaMemory: {} };
+
+export function addBookings(used: Used, bookings: readonly JsonObject[], sign: 1 | -1): Used {
+  return bookings.map(readBooking).reduce(
+    (sum, booking) => ({
+      cpu: round9(sum.cpu + sign * booking.cpuRequest),
+      memory: sum.memory + sign * booking.memoryRequest,
+      cpuMap: addAmounts(sum.cpuMap, booking.cpuMap, sign),
+      numaMemory: addAmounts(sum.numaMemory, booking.numaMemory, sign),
+    }),
+    used,
+  );
+}
+
+function orNull(amounts: Amounts): JsonObject | null {
+  return Object.keys(amounts).length > 0 ? { ...amounts } : null;
+}

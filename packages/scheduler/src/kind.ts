@@ -1,0 +1,145 @@
+import type { JsonObject } from '@eru/kit';
+import type { Labels, MachineInfo, PlannedNode, Unit } from './model.ts';
+
+/**
+ * One dimension of scheduling: cpumem today; storage, gpu, affinity and external kinds use the same interface. A kind
+ * is pure and knows only itself: everything about several kinds at once (minimum, mean, all or nothing) is the
+ * scheduler's.
+ *
+ * `Request` and `State` are the kind's own compiled forms: the request is parsed once per plan, the state once per change
+ * of a node, so that `measure` runs over a fleet without reading JSON. Everything else works on the stored JSON.
+ */
+export interface ResourceKind<Request = unknown, State = unknown> {
+  /** The key of this kind in every `Resources`. */
+  readonly name: string;
+  /** Keys that a workload request may have; the wire ignores others, a strict caller refuses them. */
+  readonly requestKeys: readonly string[];
+
+  // Planning.
+
+  /**
+   * Reads, completes and checks a workload request; `{}` is "nothing asked". `asked` is what an external kind answered.
+   * @throws EruError `invalid`, `unsupported`
+   */
+  parse(raw: JsonObject, asked?: unknown): Request;
+  /** The request in its normal form: equal requests have equal texts, and share one survey of the fleet. */
+  normal(request: Request): JsonObject;
+  /** What planning needs to know of a node, compact. Also of a node that has no record of this kind. */
+  state(node: PlannedNode): State;
+  /** How many more of these fit, and the loads for strategies that level them. Writes every field of `measure`. */
+  measure(state: State, request: Request, measure: Measure): void;
+  /** Why not even one fits; asked only when `measure` said 0. */
+  refuse(state: State, request: Request): Lack;
+  /** What each of `count` instances gets, in order; `measure` has promised that they fit. */
+  allocate(state: State, request: Request, count: number): readonly Allotment[];
+  /**
+   * For a kind whose answer changes with every instance placed, anywhere (affinity): called at the start of a plan, sees
+   * each placement. `undefined` when this request does not need it, which keeps planning on the fast path.
+   */
+  follow?(request: Request, labels: Labels, nodes: readonly FollowedNode<State>[]): Follower | undefined;
+
+  // Workloads in place.
+
+  /** New amounts = current + delta, on a node to which the current ones have been given back. */
+  realloc(state: State, current: JsonObject, delta: JsonObject): Allotment | Lack;
+  /** New engine parameters of workloads (by id) whose share of the node follows what others hold; only the changed kind of workloads. */
+  remap(node: KindNode, workloads: ReadonlyMap<string, JsonObject>): ReadonlyMap<string, JsonObject>;
+
+  // Bookings: exact, stored form in, stored form out.
+
+  /** Usage after workloads came and went. */
+  book(usage: JsonObject, add: readonly JsonObject[], subtract: readonly JsonObject[]): JsonObject;
+  /** Usage as it is when exactly these workloads are there. */
+  recount(node: KindNode, workloads: readonly JsonObject[]): JsonObject;
+  /** A line for people per mismatch between the stored usage and `recount`. */
+  differences(node: KindNode, workloads: readonly JsonObject[]): string[];
+  /** A booking that covers both, amount by amount. */
+  larger(a: JsonObject, b: JsonObject): JsonObject;
+  /** Where usage exceeds capacity although this kind does not over-commit. */
+  overruns(node: KindNode): string[];
+
+  // Nodes.
+
+  /** A new node from the operator's request and what its machine has. @throws EruError `invalid` */
+  addNode(request: JsonObject, info: MachineInfo): KindNode;
+  /** `delta`: amounts are added (and may be negative), else they replace; what the request does not name stays. @throws EruError `invalid` */
+  setCapacity(node: KindNode, request: JsonObject, delta: boolean): KindNode;
+  readonly metricDescriptions: readonly MetricDescription[];
+  metrics(pod: string, node: string, resources: KindNode): Metric[];
+}
+
+/** How a kind is made: the settings are one set for all kinds of a scheduler. */
+export type KindDefinition = (settings: Settings) => ResourceKind;
+
+export interface Settings {
+  /** Pieces that make one whole core. */
+  readonly shareBase: number;
+  /** How many cores of a node may be broken into fragments; -1 = no limit. */
+  readonly maxShare: number;
+  /** Bound of a count that nothing else bounds, for kinds that must enumerate. */
+  readonly maxDeployCount: number;
+}
+
+/** One kind's part of a node, in stored form. */
+export interface KindNode {
+  readonly capacity: JsonObject;
+  readonly usage: JsonObject;
+}
+
+/** Reused by the caller for every node of a survey: nothing is allocated per node. */
+export interface Measure {
+  /** How many more fit; `unlimited` when this kind does not bound it. */
+  count: number;
+  /** Used share of the node, 0..1; may exceed 1. */
+  usage: number;
+  /** Share that one more instance takes. */
+  rate: number;
+  /** Importance of usage and rate in the mean over kinds. */
+  weight: number;
+}
+
+export interface Lack {
+  readonly reason: string;
+  readonly needed: number;
+  readonly free: number;
+  readonly unit: Unit;
+}
+
+export interface Allotment {
+  /** What is booked: the workload's resource in stored form (underscored keys). */
+  readonly resources: JsonObject;
+  readonly engineParams: JsonObject;
+}
+
+export interface FollowedNode<State> {
+  readonly name: string;
+  readonly state: State;
+}
+
+/** The plan so far, as one kind sees it. Nodes are meant by their position in the list that `follow` got. */
+export interface Follower {
+  /** How many more may be put on this node, one after the other, as the plan stands now. */
+  room(node: number): number;
+  /** Why `room` is 0. */
+  refuse(node: number): Lack;
+  /** Higher is taken first, before whatever the strategy looks at (preferred affinity). */
+  preference?(node: number): number;
+  /** `count` instances are placed; returns the nodes whose room or preference may have changed. */
+  place(node: number, count: number): Iterable<number> | 'all';
+}
+
+export interface MetricDescription {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'gauge' | 'counter';
+  readonly labels: readonly string[];
+}
+
+export interface Metric {
+  readonly name: string;
+  /** Values, in the order of the description's labels. */
+  readonly labels: readonly string[];
+  /** The statsd key. */
+  readonly key: string;
+  readonly value: string;
+}

@@ -1,0 +1,84 @@
+/** `true` when a comes before b. A total order over positions: ties are settled by the position itself. */
+export type Before = (a: number, b: number) => boolean;
+
+/**
+ * The first `limit` of `0..size-1` in an order, sorted. One pass with a heap of `limit` whose root is the last of the
+ * chosen: most positions cost one comparison, and nothing is allocated for those that lose.
+ */
+export function firsts(
+  size: number,
+  limit: number,
+  before: Before,
+  eligible?: (position: number) => boolean,
+): number[] {
+  const chosen = new Heap((a, b) => before(b, a));
+  for (let position = 0; position < size; position += 1) {
+    if (eligible !== undefined && !eligible(position)) continue;
+    if (chosen.size < limit) chosen.push(position);
+    else if (before(position, chosen.top)) chosen.replaceTop(position);
+  }
+  return chosen.drain().reverse();
+}
+
+/** A binary heap of positions. The order may change for the top alone, if `settleTop` is called after it. */
+export class Heap {
+  readonly #items: number[] = [];
+  readonly #before: Before;
+
+  constructor(before: Before) {
+    this.#before = before;
+  }
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** The first of all; only of a heap that is not empty. */
+  get top(): number {
+    return this.#items[0] as number;
+  }
+
+  push(item: number): void {
+    const items = this.#items;
+    let hole = items.length;
+    while (hole > 0) {
+      const parent = (hole - 1) >> 1;
+      const above = items[parent] as number;
+      if (!this.#before(item, above)) break;
+      items[hole] = above;
+      hole = parent;
+    }
+    items[hole] = item;
+  }
+
+  pop(): number {
+    const top = this.top;
+    const last = this.#items.pop() as number;
+    if (this.#items.length > 0) this.replaceTop(last);
+    return top;
+  }
+
+  replaceTop(item: number): void {
+    const items = this.#items;
+    let hole = 0;
+    for (;;) {
+      let child = 2 * hole + 1;
+      if (child >= items.length) break;
+      if (child + 1 < items.length && this.#before(items[child + 1] as number, items[child] as number)) child += 1;
+      if (!this.#before(items[child] as number, item)) break;
+      items[hole] = items[child] as number;
+      hole = child;
+    }
+    items[hole] = item;
+  }
+
+  settleTop(): void {
+    this.replaceTop(this.top);
+  }
+
+  drain(): number[] {
+    const sorted: number[] = [];
+    while (this.size > 0) sorted.push(this.pop());
+    return sorted;
+  }
+}

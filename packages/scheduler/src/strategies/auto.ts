@@ -1,0 +1,92 @@
+import type { Field } from '../field.ts';
+import { firsts, type Before } from '../order.ts';
+import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spread.ts';
+
+/**
+ * Levels the counts: each instance goes to the node with the fewest of this app, of these to the one with the most
+ * capacity left. `nodesLimit` bounds the count of a node, existing workloads included.
+ *
+ * Not done one by one: the counts rise like water. All nodes below the final level are raised to it as far as they have
+ * room, and what is left over goes to the level's nodes with the most capacity left, one each. At most `count` nodes can
+ * be touched, so only the first `count` are looked at.
+ */
+export function auto(field: Field, count: number, nodesLimit: number): Spread {
+  if (field.total < count) return needMore(count, field.total);
+  const room = (position: number): number => {
+    const capacity = field.capacity[position] as number;
+    return nodesLimit > 0 ? Math.min(capacity, nodesLimit - (field.count[position] as number)) : capacity;
+  };
+  const open = (position: number): boolean => room(position) >= 1;
+
+  const shares = field.followed
+    ? oneByOne(field, count, fewestFirst(field), open)
+    : fillTo(field, count, firsts(field.size, count, fewestFirst(field), open), room);
+  const placed = sumOf(shares);
+  if (placed === count) return shares;
+  return nodesLimit > 0
+    ? notEnoughResource(`reached nodelimit, a node can host at most ${nodesLimit} instances`)
+    : needMore(count, placed);
+}
+
+function fewestFirst({ count, capacity }: Field): Before {
+  return (a, b) => {
+    const [countA, countB] = [count[a] as number, count[b] as number];
+    if (countA !== countB) return countA < countB;
+    const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
+    return capacityA === capacityB ? a < b : capacityA > capacityB;
+  };
+}
+
+function fillTo(
+  field: Field,
+  count: number,
+  nodes: readonly number[],
+  room: (position: number) => number,
+): Map<number, number> {
+  const shares = new Map<number, number>();
+  const poured = (position: number, level: number): number =>
+    Math.min(Math.max(0, level - (field.count[position] as number)), room(position));
+
+  const level = waterLevel(field, count, nodes, poured);
+  let left = count;
+  for (const position of nodes) {
+    const share = poured(position, level);
+    if (share > 0) shares.set(position, share);
+    left -= share;
+  }
+
+  const capacityLeft = (position: number): number => (field.capacity[position] as number) - poured(position, level);
+  const surface = nodes.filter(
+    (position) => (field.count[position] as number) <= level && room(position) > poured(position, level),
+  );
+  const roomiestFirst: Before = (a, b) => {
+    const [positionA, positionB] = [surface[a] as number, surface[b] as number];
+    const difference = capacityLeft(positionA) - capacityLeft(positionB);
+    // Two unlimited nodes differ by NaN: they are alike.
+    return difference > 0 || (!(difference < 0) && positionA < positionB);
+  };
+  for (const index of firsts(surface.length, left, roomiestFirst)) {
+    const position = surface[index] as number;
+    shares.set(position, (shares.get(position) ?? 0) + 1);
+  }
+  return shares;
+}
+
+/** The highest level that `count` instances reach everywhere; nodes come with ascending counts. */
+function waterLevel(
+  field: Field,
+  count: number,
+  nodes: readonly number[],
+  poured: (position: number, level: number) => number,
+): number {
+  let low = field.count[nodes[0] ?? 0] ?? 0;
+  let high = (field.count[nodes.at(-1) ?? 0] ?? 0) + count;
+  while (low < high) {
+    const level = Math.ceil((low + high) / 2);
+    let needed = 0;
+    for (const position of nodes) needed += poured(position, level);
+    if (needed <= count) low = level;
+    else high = level - 1;
+  }
+  return low;
+}
