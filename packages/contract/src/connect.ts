@@ -1,0 +1,206 @@
+import type { DescMethod, DescService, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type {
+  DescMethodBiDiStreaming,
+  DescMethodClientStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+} from '@bufbuild/protobuf';
+import { EruError } from '@eru/kit';
+import type { ServiceError } from '@grpc/grpc-js';
+import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
+import type { Readable, Writable } from 'node:stream';
+
+import type { Init } from './definition.ts';
+import { grpcMethod } from './definition.ts';
+import { parseEndpoint } from './listen.ts';
+import { decodeError, errorKey } from './status.ts';
+import { Incoming, pump } from './stream.ts';
+
+export interface ConnectOptions {
+  /** Metadata of every call, for instance `{ [username]: password }` (core-rpc.md 1.2). */
+  credentials?: Readonly<Record<string, string>>;
+  /** Deadline of unary calls that name none; default 30 s. */
+  timeoutMs?: number;
+  /** How often a silent connection with open calls is tested; default 30 s. A Go server allows no less than 5 min. */
+  keepaliveMs?: number;
+}
+
+/** One connection, shared by all clients made from it. It connects at the first call and again after a loss. */
+export interface Channel {
+  readonly address: string;
+  close(): void;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+  /** Unary calls: the channel's default when absent, none when Infinity. Streams: none when absent. */
+  timeoutMs?: number;
+}
+
+type Call<M> =
+  M extends DescMethodUnary<infer I, infer O>
+    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
+    : M extends DescMethodServerStreaming<infer I, infer O>
+      ? (request: MessageInitShape<I>, options?: CallOptions) => AsyncIterableIterator<MessageShape<O>>
+      : M extends DescMethodClientStreaming<infer I, infer O>
+        ? (requests: AsyncIterable<MessageInitShape<I>>, options?: CallOptions) => Promise<MessageShape<O>>
+        : M extends DescMethodBiDiStreaming<infer I, infer O>
+          ? (
+              requests: AsyncIterable<MessageInitShape<I>>,
+              options?: CallOptions,
+            ) => AsyncIterableIterator<MessageShape<O>>
+          : never;
+
+/** Failures are EruErrors: those of an Eru server as they were thrown, others by their gRPC code. */
+export type Client<S extends DescService> = { readonly [K in keyof S['method']]: Call<S['method'][K]> };
+
+class GrpcChannel implements Channel {
+  readonly address: string;
+  readonly grpc: GrpcClient;
+  readonly metadata = new Metadata();
+  readonly timeoutMs: number;
+
+  constructor(address: string, options: ConnectOptions) {
+    const endpoint = parseEndpoint(address);
+    this.address = address;
+    this.timeoutMs = options.timeoutMs ?? 30_000;
+    for (const [key, value] of Object.entries(options.credentials ?? {})) this.metadata.set(key, value);
+    const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
+    this.grpc = new GrpcClient(target, credentials.createInsecure(), {
+      'grpc.max_receive_message_length': -1,
+      'grpc.max_send_message_length': -1,
+      'grpc.keepalive_time_ms': options.keepaliveMs ?? 30_000,
+      'grpc.keepalive_timeout_ms': 10_000,
+      // The default backs off to two minutes, in which every call fails at once although the server is back.
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 2_000,
+      'grpc.use_local_subchannel_pool': 1, // so that close() closes this connection and no other one
+      'grpc.enable_http_proxy': 0, // the fleet's own addresses; a proxy of the environment is for the world
+    });
+  }
+
+  close(): void {
+    this.grpc.close();
+  }
+}
+
+/** `host:port`, `[v6]:port` or `unix:///path`; nothing is sent before the first call. */
+export function connect(address: string, options: ConnectOptions = {}): Channel {
+  return new GrpcChannel(address, options);
+}
+
+/** The calls of a service over a channel. Streams begin when they are called, not when they are read. */
+export function client<S extends DescService>(service: S, channel: Channel): Client<S> {
+  if (!(channel instanceof GrpcChannel)) throw new EruError('internal', 'not a channel made by connect()');
+  const calls = service.methods.map((method) => [method.localName, callOf(method, channel)] as const);
+  return Object.fromEntries(calls) as Client<S>;
+}
+
+function callOf(method: DescMethod, channel: GrpcChannel): unknown {
+  const { path, requestSerialize, responseDeserialize } = grpcMethod(method);
+  const { grpc, metadata } = channel;
+  const args = [
+    path,
+    requestSerialize as (message: Init) => Buffer,
+    responseDeserialize as (b: Buffer) => Message,
+  ] as const;
+  switch (method.methodKind) {
+    case 'unary':
+      return (request: Init, options: CallOptions = {}) =>
+        single(options, channel.timeoutMs, (deadline, done) =>
+          grpc.makeUnaryRequest(...args, request, metadata, deadline, done),
+        );
+    case 'client_streaming':
+      return (requests: AsyncIterable<Init>, options: CallOptions = {}) => {
+        const stop = new AbortController();
+        return single(options, Number.POSITIVE_INFINITY, (deadline, done) => {
+          const call = grpc.makeClientStreamRequest(...args, metadata, deadline, done);
+          send(requests, call, stop.signal);
+          return call;
+        }).finally(() => stop.abort());
+      };
+    case 'server_streaming':
+      return (request: Init, options: CallOptions = {}) => {
+        const call = grpc.makeServerStreamRequest(...args, request, metadata, deadlineOf(options.timeoutMs));
+        return receive(call, options.signal);
+      };
+    case 'bidi_streaming':
+      return (requests: AsyncIterable<Init>, options: CallOptions = {}) => {
+        const call = grpc.makeBidiStreamRequest(...args, metadata, deadlineOf(options.timeoutMs));
+        const stop = new AbortController();
+        const answers = receive(call, options.signal, () => stop.abort());
+        send(requests, call, stop.signal, (error) => answers.abort(EruError.from(error)));
+        return answers;
+      };
+  }
+}
+
+type Done = (error: ServiceError | null, value?: Message) => void;
+
+/** One answer, whatever was sent. */
+function single(
+  { signal, timeoutMs }: CallOptions,
+  defaultMs: number,
+  begin: (deadline: { deadline?: number }, done: Done) => { cancel(): void },
+): Promise<Message> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(EruError.from(signal.reason));
+    const onAbort = (): void => {
+      reject(EruError.from(signal?.reason));
+      call.cancel();
+    };
+    const call = begin(deadlineOf(timeoutMs ?? defaultMs), (error, value) => {
+      signal?.removeEventListener('abort', onAbort);
+      if (error !== null) reject(errorOf(error));
+      else resolve(value as Message);
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** Many answers. Leaving the loop cancels the call. */
+function receive(
+  call: Readable & { cancel(): void },
+  signal: AbortSignal | undefined,
+  onEnd?: () => void,
+): Incoming<Message> {
+  const answers = new Incoming<Message>(call, () => call.cancel());
+  const onAbort = (): void => {
+    answers.abort(EruError.from(signal?.reason));
+    call.cancel();
+  };
+  call.on('error', (error) => answers.end(errorOf(error as ServiceError)));
+  call.once('status', () => {
+    signal?.removeEventListener('abort', onAbort);
+    onEnd?.();
+  });
+  if (signal?.aborted) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  return answers;
+}
+
+/** Sends in the background; a producer that fails cancels the call. */
+function send(
+  requests: AsyncIterable<Init>,
+  call: Writable & { cancel(): void },
+  stopped: AbortSignal,
+  onError?: (error: unknown) => void,
+): void {
+  pump(requests, call, stopped).then(
+    () => {
+      if (!stopped.aborted) call.end();
+    },
+    (error: unknown) => {
+      onError?.(error);
+      call.cancel();
+    },
+  );
+}
+
+function deadlineOf(timeoutMs = Number.POSITIVE_INFINITY): { deadline?: number } {
+  return Number.isFinite(timeoutMs) ? { deadline: Date.now() + timeoutMs } : {};
+}
+
+function errorOf(error: ServiceError): EruError {
+  return decodeError(error.code, error.details ?? error.message, error.metadata?.get(errorKey)[0], error);
+}

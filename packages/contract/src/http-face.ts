@@ -1,0 +1,91 @@
+import type { DescMethod, JsonObject } from '@bufbuild/protobuf';
+import { StructSchema } from '@bufbuild/protobuf/wkt';
+import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { EruError } from '@eru/kit';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { notImplemented } from './grpc-face.ts';
+import type { Edge } from './grpc-face.ts';
+import type { AnyHandler, CallContext, MountedService } from './handlers.ts';
+import { statusOf, wireMessage } from './status.ts';
+
+/**
+ * The same services as JSON over HTTP/1.1: `POST /pb.CoreRPC/<Method>` with `content-type: application/json`. Other
+ * simple content types get 415, so a foreign web page cannot send a call without asking first.
+ */
+export function httpHandler(
+  services: readonly MountedService[],
+  edge: Edge,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  return connectNodeAdapter({
+    routes: (router: ConnectRouter) => {
+      for (const { service, handlers } of services) {
+        for (const method of service.methods) {
+          router.rpc(method as never, connectHandler(method, handlers[method.localName], edge) as never);
+        }
+      }
+    },
+    grpc: false, // gRPC has its own way in, by the first bytes of the connection
+    readMaxBytes: edge.maxReceiveBytes,
+    jsonOptions: { ignoreUnknownFields: false }, // a misspelt field is an error, not a default
+  });
+}
+
+function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edge: Edge): unknown {
+  const admit = (context: CallContext): void | Promise<void> => {
+    if (handler === undefined) throw notImplemented(method);
+    return edge.authenticate(context);
+  };
+  if (method.methodKind === 'unary' || method.methodKind === 'client_streaming') {
+    return async (request: never, connect: HandlerContext): Promise<unknown> => {
+      const context = contextOf(method, connect);
+      try {
+        await admit(context);
+        return await handler?.(request, context);
+      } catch (error) {
+        throw connectError(error, method, edge);
+      }
+    };
+  }
+  return async function* (request: never, connect: HandlerContext): AsyncIterable<unknown> {
+    const context = contextOf(method, connect);
+    try {
+      await admit(context);
+      if (handler !== undefined) yield* handler(request, context) as AsyncIterable<unknown>;
+    } catch (error) {
+      throw connectError(error, method, edge);
+    }
+  };
+}
+
+function contextOf(method: DescMethod, connect: HandlerContext): CallContext {
+  const timeoutMs = connect.timeoutMs();
+  return {
+    method,
+    signal: connect.signal,
+    ...(timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }),
+    metadata: { get: (name) => connect.requestHeader.get(name) ?? undefined },
+    peer: 'http',
+  };
+}
+
+/** Connect knows the sixteen standard codes only: the nearest one, with the number itself in a detail. */
+function connectError(thrown: unknown, method: DescMethod, edge: Edge): ConnectError {
+  if (thrown instanceof ConnectError) return thrown; // the adapter's own: a body that cannot be read, a lost client
+  const error = EruError.from(thrown);
+  const status = edge.toStatus(thrown, method);
+  const standard = status.code >= 1 && status.code <= 16 ? status.code : statusOf(error).code;
+  const value = { grpc_code: status.code, eru_code: error.code, details: asJson(error.details) };
+  const detail = { desc: StructSchema, value: value as JsonObject };
+  return new ConnectError(wireMessage(status.message), standard as Code, undefined, [detail], error);
+}
+
+function asJson(details: Readonly<Record<string, unknown>>): JsonObject {
+  try {
+    return JSON.parse(JSON.stringify(details)) as JsonObject;
+  } catch {
+    return {}; // details that are not JSON must not cost the caller the error
+  }
+}

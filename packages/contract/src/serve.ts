@@ -1,0 +1,121 @@
+import type { DescMethod } from '@bufbuild/protobuf';
+import { ServerCredentials } from '@grpc/grpc-js';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import http from 'node:http';
+import type { Socket } from 'node:net';
+
+import type { Edge } from './grpc-face.ts';
+import { grpcServer } from './grpc-face.ts';
+import type { CallContext, MountedService } from './handlers.ts';
+import { healthService } from './health.ts';
+import { httpHandler } from './http-face.ts';
+import { listen, parseEndpoint } from './listen.ts';
+import { reflectionServices } from './reflection.ts';
+import type { Status } from './status.ts';
+import { statusOf } from './status.ts';
+
+export interface ServeOptions {
+  /** `host:port` (port 0 takes a free one), `:port` for all interfaces, or `unix:///path`. */
+  listen: string;
+  services: readonly MountedService[];
+  /** Throws to refuse a call. Asked for every call on both faces, health and reflection included. */
+  authenticate?: (context: CallContext) => void | Promise<void>;
+  /** Other HTTP paths (`/metrics`, `/healthz`); true when it took the request. Not behind `authenticate`. */
+  http?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Where the contract has codes of its own; the default is `statusOf`. */
+  toStatus?: (error: unknown, method: DescMethod) => Status;
+  /** Largest request message; default 20 MiB, as the original. */
+  maxReceiveBytes?: number;
+  /** Concurrent calls of one connection; default 100, as the original. */
+  maxStreams?: number;
+}
+
+export interface Serving {
+  /** As clients write it: `host:port` with the real port, or `unix:///path`. */
+  readonly address: string;
+  /** Refuses new calls at once, gives running ones `graceMs` (default 0), then ends them. Idempotent. */
+  close(options?: { graceMs?: number }): Promise<void>;
+}
+
+/** How long a new connection may say nothing; a peer that is slower than this is no client of ours. */
+const firstBytesMs = 10_000;
+/** How every cleartext HTTP/2 connection begins (RFC 9113, 3.4); no HTTP/1.1 request does. */
+const http2Preface = Buffer.from('PRI * HTTP/2');
+
+/** One port for gRPC, Connect JSON and plain HTTP. Throws `busy`, `invalid` or `precondition` when it cannot listen. */
+export async function serve(options: ServeOptions): Promise<Serving> {
+  const endpoint = parseEndpoint(options.listen);
+  const edge: Edge = {
+    authenticate: options.authenticate ?? (() => {}),
+    toStatus: options.toStatus ?? statusOf,
+    maxReceiveBytes: options.maxReceiveBytes ?? 20 * 1024 * 1024,
+    maxStreams: options.maxStreams ?? 100,
+  };
+  const health = healthService(options.services.map(({ service }) => service.typeName));
+  const offered = [...options.services, health.service];
+  const services = [...offered, ...reflectionServices(offered.map(({ service }) => service))];
+
+  const grpc = grpcServer(services, edge);
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  const rpc = httpHandler(services, edge);
+  const server = http.createServer((request, response) => {
+    if (options.http?.(request, response) !== true) rpc(request, response);
+  });
+  const sockets = splitByFirstBytes(server, (socket) => injector.injectConnection(socket));
+  const address = await listen(server, endpoint);
+
+  let closing: Promise<void> | undefined;
+  const close = async (graceMs: number): Promise<void> => {
+    health.stop();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const drained = new Promise<void>((resolve) => grpc.tryShutdown(() => resolve()));
+    const force = setTimeout(() => {
+      grpc.forceShutdown();
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await Promise.all([closed, drained]);
+    clearTimeout(force);
+  };
+  return { address, close: ({ graceMs = 0 } = {}) => (closing ??= close(graceMs)) };
+}
+
+/**
+ * Hands each connection to gRPC or to `server` itself, by its first bytes. TLS would put a decrypting socket in front
+ * and decide by ALPN; both ends of this function stay as they are. Answers the live set of connections.
+ */
+function splitByFirstBytes(server: http.Server, toGrpc: (socket: Socket) => void): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  const [toHttp] = server.listeners('connection') as ((socket: Socket) => void)[];
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    const giveUp = (): void => void socket.destroy();
+    const timer = setTimeout(giveUp, firstBytesMs);
+    const stop = (): void => {
+      clearTimeout(timer);
+      socket.off('readable', onReadable);
+      socket.off('error', giveUp);
+      socket.off('end', giveUp);
+      socket.off('close', stop);
+    };
+    let head = Buffer.alloc(0);
+    const onReadable = (): void => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      head = Buffer.concat([head, chunk]);
+      const length = Math.min(head.length, http2Preface.length);
+      const mayBeGrpc = head.subarray(0, length).equals(http2Preface.subarray(0, length));
+      if (mayBeGrpc && length < http2Preface.length) return;
+      stop();
+      socket.unshift(head);
+      if (mayBeGrpc) toGrpc(socket);
+      else toHttp?.call(server, socket);
+    };
+    socket.on('readable', onReadable);
+    socket.on('error', giveUp);
+    socket.on('end', giveUp);
+    socket.on('close', stop);
+  });
+  return sockets;
+}
