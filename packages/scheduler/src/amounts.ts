@@ -2,8 +2,10 @@
 export type Amounts = Readonly<Record<string, number>>;
 
 export function addAmounts(left: Amounts, right: Amounts, sign: 1 | -1 = 1): Amounts {
+  const added = Object.entries(right);
+  if (added.length === 0) return left;
   const sum: Record<string, number> = { ...left };
-  for (const [name, amount] of Object.entries(right)) sum[name] = (sum[name] ?? 0) + sign * amount;
+  for (const [name, amount] of added) sum[name] = (sum[name] ?? 0) + sign * amount;
   return sum;
 }
 
@@ -11,8 +13,4 @@ export function largerAmounts(left: Amounts, right: Amounts): Amounts {
   const larger: Record<string, number> = { ...left };
   for (const [name, amount] of Object.entries(right)) larger[name] = Math.max(larger[name] ?? 0, amount);
   return larger;
-}
-
-export function sumAmounts(amounts: Amounts): number {
-  return Object.values(amounts).reduce((sum, amount) => sum + amount, 0);
 }

@@ -3,15 +3,22 @@ import type { Demand } from './demand.ts';
 import { Field } from './field.ts';
 import type { ResourceKind } from './kind.ts';
 import type { PlannedNode } from './model.ts';
-import { grown, Survey } from './survey.ts';
 
-/** Requests whose answers are kept: 50,000 nodes are 1.6 MB each. */
-const surveysKept = 16;
+/** Fields that are remembered: at 50,000 candidates each is 2.8 MB. */
+const fieldsKept = 8;
+
+/** Candidates in name order, each once. */
+export interface Selection {
+  readonly slots: Int32Array;
+  /** Position by slot; -1 = not selected. */
+  readonly positions: Int32Array;
+  /** By demand, the least recently used first. */
+  readonly fields: Map<string, Field>;
+}
 
 /**
  * The nodes that plans are made on. Its owner keeps it fresh with `set` and `delete`; a node's state is compiled once per
- * change, answers to requests are remembered, so that the cost of a plan follows what changed. Not for use by two plans at
- * once, which cannot happen as planning is synchronous.
+ * change and answers to requests are remembered, so that the cost of a plan follows what changed.
  */
 export class Fleet {
   readonly kinds: readonly ResourceKind[];
@@ -19,20 +26,15 @@ export class Fleet {
   readonly nodes: (PlannedNode | undefined)[] = [];
   /** By kind, then by slot. */
   readonly states: unknown[][];
-  /** By slot. */
-  readonly versions: number[] = [];
-  /** Scratch space of the plan that is being made. */
-  readonly field = new Field();
+  /** By slot; see `Surveyed`. */
+  versions = new Float64Array(64);
   readonly #slots = new Map<string, number>();
   readonly #free: number[] = [];
   /** Slots in the order of their nodes' names, in which every answer is given. */
   readonly #order: number[] = [];
-  readonly #surveys = new Map<string, Survey>();
-  #selections = new WeakMap<readonly string[], Int32Array>();
+  /** Valid until a node comes or goes. */
+  #selections = new WeakMap<readonly string[], Selection>();
   #version = 0;
-  #counts = new Float64Array(0);
-  /** Slots whose count is not 0. */
-  readonly #counted: number[] = [];
 
   constructor(scheduler: { readonly kinds: readonly ResourceKind[] }) {
     this.kinds = scheduler.kinds;
@@ -71,45 +73,42 @@ export class Fleet {
     this.#selections = new WeakMap();
   }
 
-  /** The candidates' slots, each once, in name order. @throws EruError `not_found` */
-  select(candidates: readonly string[]): Int32Array {
+  /** The candidates, without doubles. @throws EruError `not_found` */
+  select(candidates: readonly string[]): Selection {
     const known = this.#selections.get(candidates);
     if (known !== undefined) return known;
-    const chosen = new Uint8Array(this.nodes.length);
+    const positions = new Int32Array(this.nodes.length).fill(-1);
     for (const name of candidates) {
       const slot = this.#slots.get(name);
       if (slot === undefined)
         throw new EruError('not_found', `node ${name} is not in the fleet`, { details: { node: name } });
-      chosen[slot] = 1;
+      positions[slot] = 0;
     }
-    const selection = Int32Array.from(this.#order.filter((slot) => chosen[slot] === 1));
+    const slots = Int32Array.from(this.#order.filter((slot) => positions[slot] === 0));
+    for (const [position, slot] of slots.entries()) positions[slot] = position;
+    const selection = { slots, positions, fields: new Map() };
     this.#selections.set(candidates, selection);
     return selection;
   }
 
-  /** Counts by slot, in an array that the next call reuses; names that the fleet lacks are left out. */
-  countsBySlot(counts: ReadonlyMap<string, number>): Float64Array {
-    if (this.#counts.length < this.nodes.length) this.#counts = grown(this.#counts, this.nodes.length);
-    for (const slot of this.#counted.splice(0)) this.#counts[slot] = 0;
-    for (const [name, count] of counts) {
-      const slot = this.#slots.get(name);
-      if (slot === undefined) continue;
-      this.#counts[slot] = count;
-      this.#counted.push(slot);
-    }
-    return this.#counts;
+  /** The field of these candidates for this demand, at the start of a plan. */
+  field(selection: Selection, demand: Demand, counts: ReadonlyMap<string, number>): Field {
+    const field = this.#recall(selection, demand);
+    field.begin(counts, (node) => {
+      const slot = this.#slots.get(node);
+      return slot === undefined ? -1 : (selection.positions[slot] as number);
+    });
+    return field;
   }
 
-  /** The remembered answers to this demand, the least recently used forgotten. */
-  survey(demand: Demand): Survey {
-    const { key } = demand;
-    if (key === undefined) return new Survey(this, demand.requests);
-    const survey = this.#surveys.get(key) ?? new Survey(this, demand.requests);
-    this.#surveys.delete(key);
-    this.#surveys.set(key, survey);
-    const [oldest] = this.#surveys.keys();
-    if (this.#surveys.size > surveysKept && oldest !== undefined) this.#surveys.delete(oldest);
-    return survey;
+  #recall({ fields, slots }: Selection, { key, requests }: Demand): Field {
+    if (key === undefined) return new Field(this, slots, requests);
+    const field = fields.get(key) ?? new Field(this, slots, requests);
+    fields.delete(key);
+    fields.set(key, field);
+    const [oldest] = fields.keys();
+    if (fields.size > fieldsKept && oldest !== undefined) fields.delete(oldest);
+    return field;
   }
 
   #admit(name: string): number {
@@ -117,6 +116,11 @@ export class Fleet {
     this.#order.splice(this.#place(name), 0, slot);
     this.#slots.set(name, slot);
     this.#selections = new WeakMap();
+    if (slot >= this.versions.length) {
+      const longer = new Float64Array(2 * slot);
+      longer.set(this.versions);
+      this.versions = longer;
+    }
     return slot;
   }
 

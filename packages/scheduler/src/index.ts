@@ -2,5 +2,6 @@ export { explain } from './explain.ts';
 export { Fleet } from './fleet.ts';
 export * from './model.ts';
 export * from './kind.ts';
-export { builtinKinds, createScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts';
+export { builtinKinds } from './builtin.ts';
+export { createScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts';
 export type { Diff } from './bookkeeping.ts';

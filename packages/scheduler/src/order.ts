@@ -2,20 +2,18 @@
 export type Before = (a: number, b: number) => boolean;
 
 /**
- * The first `limit` of `0..size-1` in an order, sorted. One pass with a heap of `limit` whose root is the last of the
+ * The first `limit` (at least 1) of the eligible among `0..size-1`, sorted. One pass with a heap of `limit` whose root is the last of the
  * chosen: most positions cost one comparison, and nothing is allocated for those that lose.
  */
-export function firsts(
-  size: number,
-  limit: number,
-  before: Before,
-  eligible?: (position: number) => boolean,
-): number[] {
+export function firsts(size: number, limit: number, before: Before, eligible: (position: number) => boolean): number[] {
   const chosen = new Heap((a, b) => before(b, a));
   for (let position = 0; position < size; position += 1) {
-    if (eligible !== undefined && !eligible(position)) continue;
-    if (chosen.size < limit) chosen.push(position);
-    else if (before(position, chosen.top)) chosen.replaceTop(position);
+    // The order is asked first: once the heap is full, it turns almost every position away.
+    const full = chosen.size === limit;
+    if (full && !before(position, chosen.top)) continue;
+    if (!eligible(position)) continue;
+    if (full) chosen.replaceTop(position);
+    else chosen.push(position);
   }
   return chosen.drain().reverse();
 }

@@ -1,7 +1,8 @@
-import { assert, EruError, type JsonObject } from '@eru/kit';
+import { assert, type JsonObject } from '@eru/kit';
 import { parseDemand, type Demand } from './demand.ts';
+import type { Field } from './field.ts';
 import type { Fleet } from './fleet.ts';
-import type { Allotment, FollowedNode, Follower, Measure, ResourceKind } from './kind.ts';
+import type { Allotment, Follower, Measure, ResourceKind } from './kind.ts';
 import type {
   Allocation,
   CapacityRequest,
@@ -25,33 +26,23 @@ export function plan(fleet: Fleet, request: PlanRequest): PlanResult {
   const { count, nodesLimit } = request;
   if (!Number.isSafeInteger(count) || count <= 0) return failure('count', `count: ${count}: invalid deploy count`);
 
-  lay(fleet, demand, request, request.counts);
-  const shares = spread(fleet.field, count, nodesLimit);
+  const stage = setStage(fleet, demand, request, request.counts);
+  const shares = spread(stage.field, count, nodesLimit);
   if ('identity' in shares) return { ok: false, ...shares, ...capacity(fleet, request) };
-  return { ok: true, instances: allocate(fleet, demand, shares) };
+  return { ok: true, instances: allocate(stage, shares) };
 }
 
 /** How many fit on each candidate, and of those where none fits, why (the DUMMY strategy). */
 export function capacity(fleet: Fleet, request: CapacityRequest): CapacityResult {
-  const demand = parseDemand(fleet.kinds, request);
-  const followers = lay(fleet, demand, request, noCounts);
-  const { field } = fleet;
+  const stage = setStage(fleet, parseDemand(fleet.kinds, request), request, noCounts);
   const nodes: NodeCapacity[] = [];
   const refused: Refusal[] = [];
-  let position = 0;
-  for (const slot of fleet.select(request.candidates)) {
-    const { name } = fleet.nodes[slot] as PlannedNode;
-    const inField = position < field.size && field.slot[position] === slot;
-    const count = inField ? (field.capacity[position] as number) : 0;
-    if (count > 0) nodes.push({ node: name, count });
-    else
-      refused.push({
-        node: name,
-        ...(inField ? refusedByFollower(followers, position) : refusedByState(fleet, demand, slot)),
-      });
-    if (inField) position += 1;
+  for (const [position, count] of stage.field.capacity.entries()) {
+    const { name } = nodeAt(stage, position);
+    if (count >= 1) nodes.push({ node: name, count });
+    else refused.push({ node: name, ...refusal(stage, position) });
   }
-  return { capacity: { total: field.total, nodes }, refused };
+  return { capacity: { total: stage.field.total, nodes }, refused };
 }
 
 const noCounts: ReadonlyMap<string, number> = new Map();
@@ -60,20 +51,13 @@ function failure(identity: FailureIdentity, message: string): PlanResult {
   return { ok: false, identity, message, capacity: { total: 0, nodes: [] }, refused: [] };
 }
 
-/** Lays the candidates with room out in the fleet's field. */
-function lay(
-  fleet: Fleet,
-  demand: Demand,
-  request: CapacityRequest,
-  counts: ReadonlyMap<string, number>,
-): NamedFollower[] {
-  const slots = fleet.select(request.candidates);
-  const survey = fleet.survey(demand);
-  survey.refresh(slots);
-  fleet.field.fill(slots, survey, fleet.countsBySlot(counts));
-  const followers = follow(fleet, demand, request.labels ?? {});
-  fleet.field.follow(followers.map(({ follower }) => follower));
-  return followers;
+/** Everything one plan works on; positions are those of the field. */
+interface Stage {
+  readonly fleet: Fleet;
+  readonly demand: Demand;
+  readonly slots: Int32Array;
+  readonly field: Field;
+  readonly followers: readonly NamedFollower[];
 }
 
 interface NamedFollower {
@@ -81,10 +65,18 @@ interface NamedFollower {
   readonly follower: Follower;
 }
 
-function follow({ kinds, field, nodes, states }: Fleet, demand: Demand, labels: Labels): NamedFollower[] {
+function setStage(fleet: Fleet, demand: Demand, request: CapacityRequest, counts: ReadonlyMap<string, number>): Stage {
+  const selection = fleet.select(request.candidates);
+  const field = fleet.field(selection, demand, counts);
+  const followers = follow(fleet, demand, selection.slots, request.labels ?? {});
+  field.follow(followers.map(({ follower }) => follower));
+  return { fleet, demand, slots: selection.slots, field, followers };
+}
+
+function follow({ kinds, nodes, states }: Fleet, demand: Demand, slots: Int32Array, labels: Labels): NamedFollower[] {
   return kinds.flatMap((kind, index) => {
     if (kind.follow === undefined) return [];
-    const followed: FollowedNode<unknown>[] = Array.from(field.slot.subarray(0, field.size), (slot) => ({
+    const followed = Array.from(slots, (slot) => ({
       name: (nodes[slot] as PlannedNode).name,
       state: states[index]?.[slot],
     }));
@@ -93,34 +85,31 @@ function follow({ kinds, field, nodes, states }: Fleet, demand: Demand, labels: 
   });
 }
 
-/** The binding constraint: of several kinds that refuse, the first. */
-function refusedByState({ kinds, states }: Fleet, { requests }: Demand, slot: number): Omit<Refusal, 'node'> {
-  const measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
-  for (const [index, kind] of kinds.entries()) {
-    const state = states[index]?.[slot];
-    kind.measure(state, requests[index], measure);
-    if (measure.count < 1) return { kind: kind.name, ...kind.refuse(state, requests[index]) };
-  }
-  throw new EruError('internal', 'a node without room is refused by no kind');
+function nodeAt({ fleet, slots }: Stage, position: number): PlannedNode {
+  return fleet.nodes[slots[position] as number] as PlannedNode;
 }
 
-function refusedByFollower(followers: readonly NamedFollower[], position: number): Omit<Refusal, 'node'> {
-  for (const { kind, follower } of followers) {
-    if (follower.room(position) < 1) return { kind, ...follower.refuse(position) };
+/** The binding constraint: of several kinds that refuse, the first. */
+function refusal({ fleet, demand, slots, followers }: Stage, position: number): Omit<Refusal, 'node'> {
+  const measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
+  for (const [index, kind] of fleet.kinds.entries()) {
+    const state = fleet.states[index]?.[slots[position] as number];
+    kind.measure(state, demand.requests[index], measure);
+    if (measure.count < 1) return { kind: kind.name, ...kind.refuse(state, demand.requests[index]) };
   }
-  throw new EruError('internal', 'a node without room is refused by no kind');
+  const refusing = followers.find(({ follower }) => follower.room(position) < 1);
+  assert(refusing !== undefined, 'a node without room is refused by some kind');
+  return { kind: refusing.kind, ...refusing.follower.refuse(position) };
 }
 
 /** In name order; the only step that builds anything per instance, and only for the chosen nodes. */
-function allocate(
-  { kinds, field, nodes, states }: Fleet,
-  { requests }: Demand,
-  shares: ReadonlyMap<number, number>,
-): PlannedInstance[] {
+function allocate(stage: Stage, shares: ReadonlyMap<number, number>): PlannedInstance[] {
+  const { kinds, states } = stage.fleet;
+  const { requests } = stage.demand;
   const instances: PlannedInstance[] = [];
   for (const [position, count] of [...shares].sort(([a], [b]) => a - b)) {
-    const slot = field.slot[position] as number;
-    const node = (nodes[slot] as PlannedNode).name;
+    const slot = stage.slots[position] as number;
+    const node = nodeAt(stage, position).name;
     const allotments = kinds.map((kind, index) => {
       const allotted = kind.allocate(states[index]?.[slot], requests[index], count);
       assert(allotted.length === count, `${kind.name} promised ${count} on ${node} and allotted ${allotted.length}`);

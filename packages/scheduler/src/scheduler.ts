@@ -1,7 +1,6 @@
 import { addNode, metrics, setCapacity } from './machines.ts';
 import { book, diff, fits, maxUsage, sum, type Diff } from './bookkeeping.ts';
 import { capacity, plan } from './plan.ts';
-import { cpumem } from './cpumem/kind.ts';
 import { parseDemand } from './demand.ts';
 import { realloc, remap } from './change.ts';
 import type { Fleet } from './fleet.ts';
@@ -49,11 +48,6 @@ export interface Scheduler {
 
 export interface SchedulerOptions extends Partial<Settings> {
   readonly kinds: readonly KindDefinition[];
-}
-
-/** The kinds that need nothing from outside. */
-export function builtinKinds(): KindDefinition[] {
-  return [cpumem];
 }
 
 export function createScheduler(options: SchedulerOptions): Scheduler {

@@ -5,27 +5,38 @@ import { differences, recount } from './differences.ts';
 import { metricDescriptions, metrics } from './metrics.ts';
 import { addNode, setCapacity } from './node-request.ts';
 import { exceeding, formatUsed, readCapacity, readUsed } from './node.ts';
-import { readObject } from '../lenient.ts';
+import { readInteger, readObject } from '../lenient.ts';
 import { remap } from './remap.ts';
 import { formatRequest, parseDelta, parseRequest, requestKeys, type CpuMemoryRequest } from './request.ts';
 import { allotUnbound, measureUnbound, refuseUnbound, type Pool } from './unbound.ts';
 
+/** A request, and what every unbound instance of it gets: nothing is chosen for these, so all are alike. */
+interface Compiled extends CpuMemoryRequest {
+  readonly allotment: Allotment;
+}
+
 /** CPU and memory (reference/scheduling.md section 3). */
-export function cpumem(settings: Settings): ResourceKind<CpuMemoryRequest, Pool> {
+export function cpumem(settings: Settings): ResourceKind<Compiled, Pool> {
   return {
     name: 'cpumem',
     requestKeys,
 
-    parse: (raw) => refuseBinding(parseRequest(raw)),
+    parse(raw) {
+      const request = refuseBinding(parseRequest(raw));
+      return { ...request, allotment: allotUnbound(request) };
+    },
     normal: formatRequest,
     state({ resources }) {
-      const capacity = readCapacity(resources.capacity['cpumem'] ?? {});
-      const used = readUsed(resources.usage['cpumem'] ?? {});
-      return { cores: Object.keys(capacity.cpuMap).length, memory: capacity.memory, memoryUsed: used.memory };
+      const capacity = resources.capacity['cpumem'] ?? {};
+      return {
+        cores: Object.keys(readObject(capacity, 'cpu_map')).length,
+        memory: readInteger(capacity, 'memory'),
+        memoryUsed: readInteger(resources.usage['cpumem'] ?? {}, 'memory'),
+      };
     },
     measure: measureUnbound,
     refuse: refuseUnbound,
-    allocate: (_pool, request, count) => Array.from<Allotment>({ length: count }).fill(allotUnbound(request)),
+    allocate: (_pool, { allotment }, count) => Array.from<Allotment>({ length: count }).fill(allotment),
 
     realloc(pool, stored, delta) {
       const current = readBooking(stored);

@@ -28,7 +28,6 @@ export function refuseUnbound(pool: Pool, request: CpuMemoryRequest): Lack {
   return { reason: 'free memory', needed: request.memoryRequest, free: pool.memory - pool.memoryUsed, unit: 'bytes' };
 }
 
-/** Nothing is chosen for an unbound workload, so all instances are alike. */
 export function allotUnbound(request: CpuMemoryRequest): Allotment {
   return {
     resources: formatBooking({ ...request, cpuMap: {}, numaMemory: {}, numaNode: '' }),

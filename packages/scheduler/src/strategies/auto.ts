@@ -56,19 +56,12 @@ function fillTo(
   }
 
   const capacityLeft = (position: number): number => (field.capacity[position] as number) - poured(position, level);
-  const surface = nodes.filter(
-    (position) => (field.count[position] as number) <= level && room(position) > poured(position, level),
-  );
-  const roomiestFirst: Before = (a, b) => {
-    const [positionA, positionB] = [surface[a] as number, surface[b] as number];
-    const difference = capacityLeft(positionA) - capacityLeft(positionB);
-    // Two unlimited nodes differ by NaN: they are alike.
-    return difference > 0 || (!(difference < 0) && positionA < positionB);
-  };
-  for (const index of firsts(surface.length, left, roomiestFirst)) {
-    const position = surface[index] as number;
-    shares.set(position, (shares.get(position) ?? 0) + 1);
-  }
+  nodes
+    .filter((position) => (field.count[position] as number) <= level && room(position) > poured(position, level))
+    // Two unlimited nodes differ by NaN, which is as good as 0 here: the name decides.
+    .sort((a, b) => capacityLeft(b) - capacityLeft(a) || a - b)
+    .slice(0, left)
+    .forEach((position) => shares.set(position, poured(position, level) + 1));
   return shares;
 }
 

@@ -6,7 +6,8 @@ import { needMore, preferred, type Spread } from './spread.ts';
 export function drained(field: Field, count: number): Spread {
   if (field.total < count) return needMore(count, field.total);
   // Every node with room takes at least one, so the first `count` are enough; with followers rooms may vanish meanwhile.
-  const order = firsts(field.size, field.followed ? field.size : count, preferred(field, smallestFirst(field)));
+  const open = (position: number): boolean => (field.capacity[position] as number) >= 1;
+  const order = firsts(field.size, field.followed ? field.size : count, preferred(field, smallestFirst(field)), open);
   const shares = new Map<number, number>();
   let left = count;
   for (const position of order) {

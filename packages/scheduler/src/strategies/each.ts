@@ -4,9 +4,9 @@ import { notEnoughCapacity, notEnoughResource, preferred, type Spread } from './
 
 /** `count` new instances on each of `nodesLimit` nodes (all of them if 0), those with the most capacity. */
 export function each(field: Field, count: number, nodesLimit: number): Spread {
-  const wanted = nodesLimit || field.size;
-  if (field.size < wanted)
-    return notEnoughResource(`node len ${field.size} < limit, cannot alloc an average node plan`);
+  const wanted = nodesLimit || field.open;
+  if (field.open < wanted)
+    return notEnoughResource(`node len ${field.open} < limit, cannot alloc an average node plan`);
 
   const fits = (position: number): boolean => (field.capacity[position] as number) >= count;
   const order = firsts(field.size, field.followed ? field.size : wanted, preferred(field, roomiestFirst(field)), fits);

@@ -4,11 +4,13 @@ import { notEnoughResource, preferred, type Spread } from './spread.ts';
 
 /** Tops up `nodesLimit` nodes (all of them if 0) to `count` workloads of this app each, the fullest first. */
 export function fill(field: Field, count: number, nodesLimit: number): Spread {
-  const wanted = nodesLimit || field.size;
-  if (field.size < wanted) return notEnoughResource(`node len ${field.size} cannot alloc a fill node plan`);
+  const wanted = nodesLimit || field.open;
+  if (field.open < wanted) return notEnoughResource(`node len ${field.open} cannot alloc a fill node plan`);
 
-  const fits = (position: number): boolean =>
-    (field.count[position] as number) + (field.capacity[position] as number) >= count;
+  const fits = (position: number): boolean => {
+    const capacity = field.capacity[position] as number;
+    return capacity >= 1 && capacity + (field.count[position] as number) >= count;
+  };
   const order = firsts(field.size, field.followed ? field.size : wanted, preferred(field, fullestFirst(field)), fits);
   const shares = new Map<number, number>();
   let filled = 0;
