@@ -1,1 +1,3 @@
 export * from './store.ts';
+export type { EmbeddedStoreOptions, MemoryStoreOptions } from './embedded.ts';
+export { openEmbeddedStore, openMemoryStore } from './embedded.ts';

@@ -92,7 +92,10 @@ export interface Txn {
   signal?: AbortSignal;
 }
 
-export type TxnOpResult = { op: 'put' } | { op: 'delete'; deleted: number } | { op: 'get'; kvs: KeyValue[]; more: boolean };
+export type TxnOpResult =
+  | { op: 'put' }
+  | { op: 'delete'; deleted: number }
+  | { op: 'get'; kvs: KeyValue[]; more: boolean };
 
 export interface TxnResult {
   succeeded: boolean;
