@@ -20,13 +20,15 @@ export interface Engine {
    * label it is refused with `exists`. Nothing runs yet. Fails without leaving anything behind.
    */
   create(spec: WorkloadSpec, options?: FencedOptions): Promise<WorkloadState>;
-  /** Starting what runs is no error. */
+  /** Starting what runs is no error; what is paused is refused with `precondition`: resume it. */
   start(id: string, options?: FencedOptions): Promise<void>;
   /** TERM (or the workload's stop signal), after `graceMs` KILL; `graceMs` 0 kills at once. Resolves when nothing of it runs. It stays stopped over daemon restarts and reboots. */
   stop(id: string, options?: FencedOptions & { graceMs?: number }): Promise<void>;
-  /** Sends a signal to the main process. Its restart policy goes on to apply. */
+  /** Sends a signal (`SIGHUP`) to the main process; `precondition` when it does not run. Its restart policy goes on to apply. */
   kill(id: string, signal: string, options?: CallOptions): Promise<void>;
+  /** Only what runs can be paused (else `precondition`); pausing what is paused is no error. */
   suspend(id: string, options?: FencedOptions): Promise<void>;
+  /** Resuming what runs is no error. */
   resume(id: string, options?: FencedOptions): Promise<void>;
   /** Resolves when it is gone without a trace; removing what is not there is no error. Without `force` a running workload is refused with `precondition`. */
   remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void>;
@@ -40,7 +42,7 @@ export interface Engine {
   wait(id: string, options?: CallOptions): Promise<ExitState>;
 
   logs(id: string, options?: LogOptions): AsyncIterable<LogEntry>;
-  /** Resolves once the command runs. */
+  /** Resolves once the command runs. The signal ends the session too; the time limit is for the opening. */
   exec(id: string, spec: ExecSpec, options?: CallOptions): Promise<Session>;
   /** The main process's own streams. */
   attach(id: string, options?: CallOptions): Promise<Session>;
@@ -49,11 +51,15 @@ export interface Engine {
   /** A tar stream of the file or folder at `path`. */
   copyFrom(id: string, path: string, options?: CallOptions): AsyncIterable<Uint8Array>;
 
-  /** Live change of limits; answers the state with the limits read back. */
+  /** Live change to these limits: the whole new set, not a difference. Answers the state with the limits read back. */
   update(id: string, engineParams: EngineParams, options?: FencedOptions): Promise<WorkloadState>;
   stats(id: string, options?: CallOptions): Promise<WorkloadStats>;
 
-  networkConnect(id: string, network: string, options?: CallOptions & { ipv4?: string; ipv6?: string }): Promise<string[]>;
+  networkConnect(
+    id: string,
+    network: string,
+    options?: CallOptions & { ipv4?: string; ipv6?: string },
+  ): Promise<string[]>;
   networkDisconnect(id: string, network: string, options?: CallOptions & { force?: boolean }): Promise<void>;
   networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]>;
 
@@ -195,13 +201,22 @@ export interface Limits {
   pids?: number;
   /** Core numbers in ascending order. */
   cpuset?: readonly number[];
+  /** NUMA nodes that memory comes from, in ascending order. */
+  memoryNodes?: readonly number[];
 }
 
 export type EngineEvent =
   | { type: 'ready'; cursor: string }
-  | { type: 'created' | 'started' | 'exited' | 'paused' | 'resumed' | 'updated' | 'removed'; cursor: string; atMs: number; id: string; name: string };
+  | {
+      type: 'created' | 'started' | 'exited' | 'paused' | 'resumed' | 'updated' | 'removed';
+      cursor: string;
+      atMs: number;
+      id: string;
+      name: string;
+    };
 
 export interface LogOptions extends CallOptions {
+  /** Goes on over stops and restarts, and ends when the workload is removed. */
   follow?: boolean;
   /** Last lines to begin with; absent = all. */
   tail?: number;

@@ -1,0 +1,209 @@
+import { EruError, invalid } from '@eru/kit';
+import type { Clock, Random } from '@eru/kit';
+import path from 'node:path';
+
+import type { EngineEvent, EngineInfo, WorkloadSpec } from './engine.ts';
+import { labelNames } from './engine.ts';
+import { limitsOf } from './limits.ts';
+import { Ring } from './ring.ts';
+import { SimulatedImages } from './simulated-images.ts';
+import { SimulatedNetworks } from './simulated-networks.ts';
+import type { Program } from './simulated-process.ts';
+import { signalNumberOf } from './simulated-process.ts';
+import type { WorkloadChange } from './simulated-workload.ts';
+import { SimulatedWorkload } from './simulated-workload.ts';
+import { readTar, writeTar } from './tar.ts';
+
+interface HostOptions {
+  name: string;
+  clock: Clock;
+  random: Random;
+  cpus: number;
+  memoryBytes: number;
+  program: Program;
+}
+
+const keptEvents = 10_000;
+const firstPort = 20_000;
+
+/** What a simulated machine holds, and what each effect does to it: at once and without fail. Outlives its clients. */
+export class SimulatedHost {
+  readonly images: SimulatedImages;
+  readonly networks = new SimulatedNetworks();
+  readonly events = new Ring<Exclude<EngineEvent, { type: 'ready' }>>(keptEvents);
+  readonly #options: HostOptions;
+  readonly #byId = new Map<string, SimulatedWorkload>();
+  readonly #portHolders = new Map<number, string>();
+  #pid = 1000;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.images = new SimulatedImages(options.random);
+  }
+
+  info(): EngineInfo {
+    const { name, cpus, memoryBytes } = this.#options;
+    const storageBytes = 1024 ** 4;
+    return {
+      type: 'simulated',
+      id: `simulated-${name}`,
+      cpus,
+      memoryBytes,
+      storageBytes,
+      resources: {},
+      offers: ['everything, in memory'],
+      missing: [],
+    };
+  }
+
+  /** In name order. */
+  workloads(): SimulatedWorkload[] {
+    return [...this.#byId.values()].toSorted((a, b) => (a.spec.name < b.spec.name ? -1 : 1));
+  }
+
+  find(id: string): SimulatedWorkload | undefined {
+    return this.#byId.get(id);
+  }
+
+  get(id: string): SimulatedWorkload {
+    const found = this.#byId.get(id);
+    if (found === undefined) throw new EruError('not_found', `no workload ${id}`);
+    return found;
+  }
+
+  create(spec: WorkloadSpec, revision: number | undefined): SimulatedWorkload {
+    const present = this.workloads().find((workload) => workload.spec.name === spec.name);
+    if (present !== undefined) {
+      const operation = labelNames.operation;
+      if (present.spec.labels[operation] !== spec.labels[operation])
+        throw new EruError('exists', `name ${spec.name} belongs to another operation`);
+      present.fence(revision);
+      return present;
+    }
+    this.#check(spec);
+    const id = this.#options.random.hex(64);
+    const workload = new SimulatedWorkload({
+      id,
+      spec: structuredClone(spec),
+      ports: this.#takePorts(spec, id),
+      clock: this.#options.clock,
+      program: this.#options.program,
+      nextPid: () => (this.#pid += 1),
+      onChange: (change) => this.#happened(change, id, spec.name),
+    });
+    try {
+      for (const [network, wanted] of Object.entries(spec.networks)) this.connect(workload, network, wanted);
+      if (spec.image !== '') this.images.pull(spec.image);
+    } catch (error) {
+      this.#release(workload);
+      throw error;
+    }
+    workload.fence(revision);
+    this.#byId.set(id, workload);
+    this.#happened('created', id, spec.name);
+    return workload;
+  }
+
+  async remove(id: string, force: boolean): Promise<void> {
+    const workload = this.#byId.get(id);
+    if (workload === undefined) return;
+    if (workload.running && !force) throw new EruError('precondition', `${workload.spec.name} runs; stop it first`);
+    await workload.stop(0);
+    // Two removals may have waited for the same end.
+    if (!this.#byId.delete(id)) return;
+    this.#release(workload);
+    workload.log.end();
+    this.#happened('removed', id, workload.spec.name);
+  }
+
+  update(workload: SimulatedWorkload, engineParams: WorkloadSpec['engineParams'], revision: number | undefined): void {
+    this.#checkLimits(engineParams);
+    workload.fence(revision);
+    workload.update(engineParams);
+  }
+
+  connect(workload: SimulatedWorkload, network: string, wanted: string): string {
+    if (workload.addresses.has(network))
+      throw new EruError('exists', `${workload.spec.name} is on network ${network} already`);
+    const address = this.networks.take(network, workload.id, wanted);
+    workload.addresses.set(network, address);
+    return address;
+  }
+
+  disconnect(workload: SimulatedWorkload, network: string): void {
+    const address = workload.addresses.get(network);
+    if (address === undefined) throw new EruError('not_found', `${workload.spec.name} is not on network ${network}`);
+    workload.addresses.delete(network);
+    this.networks.give(network, address);
+  }
+
+  copyTo(workload: SimulatedWorkload, folder: string, archive: Uint8Array): void {
+    if (!path.isAbsolute(folder)) throw invalid('path', folder, 'give an absolute path');
+    for (const [name, contents] of readTar(archive)) workload.files.set(path.join(folder, name), contents);
+  }
+
+  copyFrom(workload: SimulatedWorkload, target: string): Uint8Array {
+    const base = path.dirname(target);
+    const within = [...workload.files].filter(([file]) => file === target || file.startsWith(`${target}/`));
+    if (within.length === 0) throw new EruError('not_found', `${target}: no such file or folder`);
+    return writeTar(within.map(([file, contents]) => [path.relative(base, file), contents] as const));
+  }
+
+  removeImage(reference: string, force: boolean, prune: boolean): string[] {
+    const user = this.workloads().find(({ spec }) => spec.image === reference);
+    if (user !== undefined && !force)
+      throw new EruError('precondition', `image ${reference} is used by ${user.spec.name}`);
+    const removed = this.images.remove(reference);
+    if (prune) this.pruneImages();
+    return removed;
+  }
+
+  pruneImages(): void {
+    this.images.prune(new Set(this.workloads().map(({ spec }) => spec.image)));
+  }
+
+  #check(spec: WorkloadSpec): void {
+    if (spec.name === '') throw invalid('name', spec.name, 'a workload needs a name');
+    if (spec.command.length === 0 && spec.image === '')
+      throw invalid('command', '', 'a workload without an image needs a command');
+    if (spec.stopSignal !== '') signalNumberOf(spec.stopSignal);
+    this.#checkLimits(spec.engineParams);
+  }
+
+  #checkLimits(engineParams: WorkloadSpec['engineParams']): void {
+    const { cpus } = this.#options;
+    const beyond = limitsOf(engineParams).cpuset?.find((core) => core >= cpus);
+    if (beyond !== undefined) throw invalid('cpu_map', beyond, `the machine has cores 0 to ${cpus - 1}`);
+  }
+
+  /** Named ports are chosen; a number on the host's network can be held once. */
+  #takePorts(spec: WorkloadSpec, holder: string): Record<string, number> {
+    const names = spec.publish.filter((entry) => !/^\d+$/.test(entry));
+    const wrong = names.find((entry) => !/^[a-z][a-z0-9_-]{0,31}$/i.test(entry));
+    if (wrong !== undefined) throw invalid('publish', wrong, 'give a port number, or a name such as http');
+    const numbers = spec.publish.filter((entry) => /^\d+$/.test(entry)).map(Number);
+    const outside = numbers.find((port) => port < 1 || port > 65_535);
+    if (outside !== undefined) throw invalid('publish', outside, 'ports go from 1 to 65535');
+    const fixed = 'host' in spec.networks ? numbers : [];
+    const taken = fixed.find((port) => this.#portHolders.has(port));
+    if (taken !== undefined) throw new EruError('busy', `port ${taken} is taken by another workload`);
+    for (const port of fixed) this.#portHolders.set(port, holder);
+    const ports: Record<string, number> = {};
+    for (const name of names) {
+      let port = firstPort;
+      while (this.#portHolders.has(port)) port += 1;
+      this.#portHolders.set(port, holder);
+      ports[name] = port;
+    }
+    return ports;
+  }
+
+  #release(workload: SimulatedWorkload): void {
+    for (const [port, holder] of this.#portHolders) if (holder === workload.id) this.#portHolders.delete(port);
+    for (const [network, address] of workload.addresses) this.networks.give(network, address);
+  }
+
+  #happened(type: WorkloadChange | 'created' | 'removed', id: string, name: string): void {
+    this.events.push({ type, cursor: String(this.events.next), atMs: this.#options.clock.now(), id, name });
+  }
+}
