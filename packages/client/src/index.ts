@@ -1,1 +1,4 @@
-export {};
+export { parseAddresses } from './addresses.ts';
+export type { CoreAddresses } from './addresses.ts';
+export * from './core.ts';
+export { watchCores } from './discovery.ts';

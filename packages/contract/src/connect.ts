@@ -64,7 +64,7 @@ class GrpcChannel implements Channel {
     const endpoint = parseEndpoint(address);
     this.address = address;
     this.timeoutMs = options.timeoutMs ?? 30_000;
-    for (const [key, value] of Object.entries(options.credentials ?? {})) this.metadata.set(key, value);
+    for (const [key, value] of Object.entries(options.credentials ?? {})) setCredential(this.metadata, key, value);
     const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
     this.grpc = new GrpcClient(target, credentials.createInsecure(), {
       'grpc.max_receive_message_length': -1,
@@ -84,6 +84,16 @@ class GrpcChannel implements Channel {
   }
 }
 
+function setCredential(metadata: Metadata, key: string, value: string): void {
+  try {
+    metadata.set(key, value);
+  } catch (cause) {
+    // The value is a secret: it is not shown.
+    const expected = 'the name may have letters, digits, "_", "-" and ".", the value printable ASCII';
+    throw new EruError('invalid', `credential ${JSON.stringify(key)} cannot be sent: ${expected}`, { cause });
+  }
+}
+
 /** `host:port`, `[v6]:port` or `unix:///path`; nothing is sent before the first call. */
 export function connect(address: string, options: ConnectOptions = {}): Channel {
   return new GrpcChannel(address, options);
@@ -99,11 +109,7 @@ export function client<S extends DescService>(service: S, channel: Channel): Cli
 function callOf(method: DescMethod, channel: GrpcChannel): unknown {
   const { path, requestSerialize, responseDeserialize } = grpcMethod(method);
   const { grpc, metadata } = channel;
-  const args = [
-    path,
-    requestSerialize as (message: Init) => Buffer,
-    responseDeserialize as (b: Buffer) => Message,
-  ] as const;
+  const args = [path, requestSerialize, responseDeserialize] as const;
   switch (method.methodKind) {
     case 'unary':
       return (request: Init, options: CallOptions = {}) =>

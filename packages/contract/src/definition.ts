@@ -1,13 +1,22 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf';
-import type { MethodDefinition } from '@grpc/grpc-js';
 
 /** What handlers and callers hand over: a made message, or the fields of one. */
 export type Init = MessageInitShape<DescMessage>;
 
+interface GrpcMethod {
+  path: string;
+  requestStream: boolean;
+  responseStream: boolean;
+  requestSerialize: (message: Init) => Buffer;
+  requestDeserialize: (bytes: Buffer) => Message;
+  responseSerialize: (message: Init) => Buffer;
+  responseDeserialize: (bytes: Buffer) => Message;
+}
+
 /** A generated method in the form that grpc-js wants; the same object serves both sides. */
-export function grpcMethod(method: DescMethod): MethodDefinition<Init, Message> & MethodDefinition<Message, Init> {
+export function grpcMethod(method: DescMethod): GrpcMethod {
   const { input, output, methodKind } = method;
   return {
     path: grpcPath(method),

@@ -58,9 +58,9 @@ function grpcHandler(method: DescMethod, handler: AnyHandler | undefined, edge: 
   const run = async (call: AnyCall, answer?: Answer): Promise<void> => {
     const context = new GrpcContext(method, call);
     try {
-      if (handler === undefined) throw notImplemented(method);
       const admitted = edge.authenticate(context);
       if (admitted !== undefined) await admitted;
+      if (handler === undefined) throw notImplemented(method);
       const request = manyRequests ? requestsOf(call, context) : call.request;
       if (manyAnswers) {
         const answers = handler(request as never, context) as AsyncIterable<unknown>;

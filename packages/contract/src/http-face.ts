@@ -1,7 +1,8 @@
 import type { DescMethod, JsonObject } from '@bufbuild/protobuf';
+import { fromJson } from '@bufbuild/protobuf';
 import { StructSchema } from '@bufbuild/protobuf/wkt';
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { ConnectError } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { EruError } from '@eru/kit';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -34,16 +35,13 @@ export function httpHandler(
 }
 
 function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edge: Edge): unknown {
-  const admit = (context: CallContext): void | Promise<void> => {
-    if (handler === undefined) throw notImplemented(method);
-    return edge.authenticate(context);
-  };
   if (method.methodKind === 'unary' || method.methodKind === 'client_streaming') {
     return async (request: never, connect: HandlerContext): Promise<unknown> => {
       const context = contextOf(method, connect);
       try {
-        await admit(context);
-        return await handler?.(request, context);
+        await edge.authenticate(context);
+        if (handler === undefined) throw notImplemented(method);
+        return await handler(request, context);
       } catch (error) {
         throw connectError(error, method, edge);
       }
@@ -52,8 +50,9 @@ function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edg
   return async function* (request: never, connect: HandlerContext): AsyncIterable<unknown> {
     const context = contextOf(method, connect);
     try {
-      await admit(context);
-      if (handler !== undefined) yield* handler(request, context) as AsyncIterable<unknown>;
+      await edge.authenticate(context);
+      if (handler === undefined) throw notImplemented(method);
+      yield* handler(request, context) as AsyncIterable<unknown>;
     } catch (error) {
       throw connectError(error, method, edge);
     }
@@ -78,8 +77,8 @@ function connectError(thrown: unknown, method: DescMethod, edge: Edge): ConnectE
   const status = edge.toStatus(thrown, method);
   const standard = status.code >= 1 && status.code <= 16 ? status.code : statusOf(error).code;
   const value = { grpc_code: status.code, eru_code: error.code, details: asJson(error.details) };
-  const detail = { desc: StructSchema, value: value as JsonObject };
-  return new ConnectError(wireMessage(status.message), standard as Code, undefined, [detail], error);
+  const detail = { desc: StructSchema, value: fromJson(StructSchema, value) };
+  return new ConnectError(wireMessage(status.message), standard, undefined, [detail], error);
 }
 
 function asJson(details: Readonly<Record<string, unknown>>): JsonObject {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '@eru/kit';
 import { EruError, invalid, isErrno } from '@eru/kit';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
@@ -58,19 +59,18 @@ function bind(server: Server, shown: string, options: net.ListenOptions): Promis
 }
 
 function bindError(cause: NodeJS.ErrnoException, shown: string): EruError {
-  switch (cause.code) {
-    case 'EADDRINUSE':
-      return new EruError('busy', `cannot listen on ${shown}: another program does already`, { cause });
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return new EruError('invalid', `cannot listen on ${shown}: this machine has no such address`, { cause });
-    case 'EACCES':
-      return new EruError('precondition', `cannot listen on ${shown}: permission denied`, { cause });
-    default:
-      return new EruError(EruError.from(cause).code, `cannot listen on ${shown}: ${cause.message}`, { cause });
-  }
+  const [code, why] = bindFailures[cause.code ?? ''] ?? [EruError.from(cause).code, cause.message];
+  return new EruError(code, `cannot listen on ${shown}: ${why}`, { cause });
 }
+
+const bindFailures: Readonly<Record<string, [ErrorCode, string]>> = {
+  EADDRINUSE: ['busy', 'another program does already'],
+  EADDRNOTAVAIL: ['invalid', 'this machine has no such address'],
+  ENOTFOUND: ['invalid', 'this machine has no such address'],
+  EAI_AGAIN: ['invalid', 'the name cannot be resolved'],
+  ENOENT: ['not_found', 'its folder does not exist'],
+  EACCES: ['precondition', 'permission denied'],
+};
 
 /** A killed owner leaves its socket file behind: nobody answers there, so the name is free. */
 async function removeStaleSocket(path: string): Promise<void> {

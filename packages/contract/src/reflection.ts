@@ -31,8 +31,9 @@ export function reflectionServices(services: readonly DescService[]): MountedSer
       }
       case 'allExtensionNumbersOfType':
         return { case: 'allExtensionNumbersResponse', value: { baseTypeName: asked.value } } as const;
-      default:
-        return notFound('extension');
+      case 'fileContainingExtension':
+      case undefined:
+        return notFound('an extension');
     }
   };
   // The numbers of both versions are equal, so one answer fits both; only the names of the types differ.

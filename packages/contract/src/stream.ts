@@ -17,7 +17,9 @@ export class Incoming<T> implements AsyncIterableIterator<T> {
     this.#call = call;
     this.#leave = leave;
     call.on('readable', () => this.#serve());
-    call.once('end', () => this.end());
+    // A reset of the connection looks like an orderly end first; who says "cancelled" a moment later must be heard,
+    // or half a file would pass for the whole.
+    call.once('end', () => setImmediate(() => this.end()));
     call.once('close', () => this.end());
   }
 

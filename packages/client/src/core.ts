@@ -1,0 +1,157 @@
+import type { Channel, Client } from '@eru/contract';
+import { client, connect, eru, pb } from '@eru/contract';
+import type { Clock } from '@eru/kit';
+import { EruError, systemClock } from '@eru/kit';
+
+import { parseAddresses } from './addresses.ts';
+import { watchCores } from './discovery.ts';
+
+const probeEveryMs = 10_000;
+const probeTimeoutMs = 5_000;
+
+export interface ConnectCoreOptions {
+  /** In order of preference; see `parseAddresses` for the forms. */
+  addresses: string | readonly string[];
+  credential?: { username: string; password: string };
+  /** Closes the client. */
+  signal?: AbortSignal;
+  clock?: Clock;
+}
+
+/** Calls go to the first address that is alive at the moment a method is looked up (`client.core.info`). */
+export interface CoreClient {
+  readonly core: Client<typeof pb.CoreRPC>;
+  readonly eru: Client<typeof eru.Eru>;
+  /** Where the next call goes. */
+  readonly address: string;
+  close(): void;
+}
+
+/**
+ * A client of core with fail-over. Never fails because a core is away: the calls do, with `unavailable`. With several
+ * addresses it waits until one of them has answered or none will.
+ */
+export async function connectCore(options: ConnectCoreOptions): Promise<CoreClient> {
+  const { addresses, discover } = parseAddresses(options.addresses);
+  const { clock = systemClock, credential } = options;
+  // The original's form: the user name is the key (core-rpc.md 1.2), in lower case as every metadata key.
+  const credentials = credential && { [credential.username.toLowerCase()]: credential.password };
+  const pool = new Pool(clock, credentials ?? {});
+  const stop = new AbortController();
+  const close = (): void => {
+    stop.abort();
+    options.signal?.removeEventListener('abort', close);
+    pool.close();
+  };
+  pool.replace(addresses);
+  const connected: CoreClient = {
+    core: following(() => pool.current().core),
+    eru: following(() => pool.current().eru),
+    get address() {
+      return pool.current().channel.address;
+    },
+    close,
+  };
+  await pool.ready();
+  if (options.signal?.aborted) close();
+  options.signal?.addEventListener('abort', close, { once: true });
+  if (discover && !stop.signal.aborted) void follow(pool, connected, addresses, stop.signal, clock);
+  return connected;
+}
+
+/** Cores that only others can reach must not cut us off from the ones we were given: those stay as the last resort. */
+async function follow(
+  pool: Pool,
+  { core }: CoreClient,
+  given: readonly string[],
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<void> {
+  for await (const pushed of watchCores(core, { signal, clock })) pool.replace([...new Set([...pushed, ...given])]);
+}
+
+/** An object whose members are those of `pick()` at the moment they are asked for. */
+function following<C extends object>(pick: () => C): C {
+  return new Proxy({} as C, { get: (_, name) => Reflect.get(pick(), name) as unknown });
+}
+
+interface Peer {
+  readonly channel: Channel;
+  readonly core: Client<typeof pb.CoreRPC>;
+  readonly eru: Client<typeof eru.Eru>;
+  alive: boolean;
+}
+
+/** The addresses in order of preference, and which of them answered `Info` last time. */
+class Pool {
+  readonly #clock: Clock;
+  readonly #credentials: Readonly<Record<string, string>>;
+  #peers: readonly Peer[] = [];
+  #firstAnswer: Promise<unknown> = Promise.resolve();
+  #timer: { cancel(): void } | undefined;
+  #round = 0;
+  #closed = false;
+
+  constructor(clock: Clock, credentials: Readonly<Record<string, string>>) {
+    this.#clock = clock;
+    this.#credentials = credentials;
+  }
+
+  current(): Peer {
+    const peer = this.#peers.find(({ alive }) => alive) ?? this.#peers[0];
+    if (peer === undefined) throw new EruError('canceled', 'the client of core is closed');
+    return peer;
+  }
+
+  /** When one address has answered, or all have failed to. A single address has no rival to be compared with. */
+  async ready(): Promise<void> {
+    await this.#firstAnswer;
+  }
+
+  replace(addresses: readonly string[]): void {
+    if (this.#closed) return;
+    const before = new Map(this.#peers.map((peer) => [peer.channel.address, peer]));
+    this.#peers = addresses.map((address) => before.get(address) ?? this.#open(address));
+    for (const peer of before.values()) if (!this.#peers.includes(peer)) peer.channel.close();
+    if (this.#peers.length !== before.size || this.#peers.some((peer) => !before.has(peer.channel.address))) {
+      this.#probe();
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    for (const { channel } of this.#peers) channel.close();
+    this.#peers = [];
+  }
+
+  #open(address: string): Peer {
+    const channel = connect(address, { credentials: this.#credentials });
+    return { channel, core: client(pb.CoreRPC, channel), eru: client(eru.Eru, channel), alive: false };
+  }
+
+  #probe(): void {
+    this.#timer?.cancel();
+    if (this.#closed || this.#peers.length < 2) return;
+    const probes = this.#peers.map(async (peer) => {
+      peer.alive = await answers(peer);
+      if (!peer.alive) throw new EruError('unavailable', `${peer.channel.address} does not answer`);
+    });
+    this.#firstAnswer = Promise.any(probes).catch(() => {}); // the calls will say that nobody answers
+    const round = ++this.#round;
+    void Promise.allSettled(probes).then(() => {
+      if (!this.#closed && round === this.#round) this.#timer = this.#clock.timer(probeEveryMs, () => this.#probe());
+    });
+  }
+}
+
+/** Alive is who answers, even with a refusal: a wrong password is wrong at the next address, too. */
+async function answers({ core }: Peer): Promise<boolean> {
+  try {
+    await core.info({}, { timeoutMs: probeTimeoutMs });
+    return true;
+  } catch (error) {
+    const { code } = EruError.from(error);
+    return code !== 'unavailable' && code !== 'timeout' && code !== 'canceled';
+  }
+}
