@@ -44,8 +44,8 @@ export class LeaseTimes {
   /** One timer for all: renewals only move ends away, so it is set again when it fires. */
   #arm(at: number): void {
     this.#timer?.cancel();
-    const { cancel } = this.#clock.timer(Math.max(0, at - this.#clock.monotonic()), () => this.#fire());
-    this.#timer = { at, cancel };
+    const timer = this.#clock.timer(Math.max(0, at - this.#clock.monotonic()), () => this.#fire());
+    this.#timer = { at, cancel: () => timer.cancel() };
   }
 
   #fire(): void {

@@ -5,6 +5,8 @@ import { open } from 'lmdb';
 import type { ByteKey } from './key-order.ts';
 import type { PageReader, PageWriter, Pages } from './pages.ts';
 
+const flushLimitMs = 60_000;
+
 /**
  * One LMDB file. Its writer thread commits while we go on; `childTransaction` (the kind that a throw undoes) resolves when the change is visible, `flushed`
  * when it is on disk. After a power cut LMDB falls back to the last flushed transaction, whole.
@@ -51,8 +53,12 @@ function readerOf(
 function writerOf(db: RootDatabase<Uint8Array, Buffer>): PageWriter {
   return {
     ...readerOf(db, {}),
-    put: (key, value) => void db.putSync(bytes(key), value as Buffer),
-    remove: (key) => void db.removeSync(bytes(key)),
+    put: (key, value) => {
+      db.putSync(bytes(key), value);
+    },
+    remove: (key) => {
+      db.removeSync(bytes(key));
+    },
   };
 }
 
@@ -60,12 +66,27 @@ function bytes(key: ByteKey): Buffer {
   return Buffer.from(key, 'latin1');
 }
 
+/**
+ * LMDB keeps this promise open for ever when the flush fails, so a limit stands for its failure. `flushed` is a thenable
+ * that shows the moment of its call.
+ */
 async function flushed(db: RootDatabase<Uint8Array, Buffer>): Promise<void> {
-  try {
-    await db.flushed;
-  } catch (error) {
-    throw await commitError(error);
-  }
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new EruError('failed', `the disk has not taken a write for ${flushLimitMs / 1000} s`)),
+      flushLimitMs,
+    );
+    db.flushed.then(
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(asFailed(error));
+      },
+    );
+  });
 }
 
 function ioErrors<T>(body: () => T): T {
@@ -77,12 +98,14 @@ function ioErrors<T>(body: () => T): T {
 }
 
 /** LMDB tells "commit failed" and keeps the reason in another promise. */
-async function commitError(error: unknown): Promise<unknown> {
+async function commitError(error: unknown): Promise<EruError> {
   if (!(error instanceof Error) || !('commitError' in error)) return asFailed(error);
-  return Promise.resolve(error.commitError).then(
-    () => asFailed(error),
-    (reason: unknown) => asFailed(reason),
-  );
+  try {
+    await error.commitError;
+    return asFailed(error);
+  } catch (reason) {
+    return asFailed(reason);
+  }
 }
 
 function asFailed(error: unknown): EruError {

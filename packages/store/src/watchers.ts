@@ -84,6 +84,7 @@ export class Watchers {
   }
 
   #wake(): void {
-    for (const done of [...this.#waiting]) done();
+    const waiting = [...this.#waiting];
+    for (const done of waiting) done();
   }
 }
