@@ -1,0 +1,152 @@
+import type { Engine, WorkloadState } from '@eru/engines';
+import type { Clock, Logger } from '@eru/kit';
+import { EruError, isEruError } from '@eru/kit';
+
+import { callLimitMs } from './core-calls.ts';
+import type { Health } from './health.ts';
+import { healthCheckOf, healthWithoutProbes, probesOf } from './health.ts';
+import type { RunProbe } from './probe.ts';
+import { untilNextStartCheck } from './timing.ts';
+
+/** After an inspection that failed. */
+const inspectAgainMs = 5_000;
+
+export type Slots = <T>(run: () => Promise<T>) => Promise<T>;
+
+export interface WatchContext {
+  engine: Engine;
+  clock: Clock;
+  logger: Logger;
+  probe: RunProbe;
+  sweepMs: number;
+  probeLimitMs: number;
+  /** At once on this node: inspections, probes. A hanging probe must not keep the news of an exit. */
+  inspections: Slots;
+  probes: Slots;
+  /** Ours, by its labels. */
+  mine(state: WorkloadState): boolean;
+  onChecked(state: WorkloadState, health: Health): void;
+  /** There is no such workload (any more), or it is not ours. */
+  onGone(id: string): void;
+}
+
+interface Run {
+  readonly startedAtMs: number;
+  /** On the monotonic clock. */
+  readonly firstCheckMs: number;
+  /** Its start-up series is on. */
+  starting: boolean;
+}
+
+/**
+ * One workload. One check at a time, and a check begins with an inspection: whatever an event told, it is the state found
+ * after it that is reported, so that nothing stale can overtake (reference/agent.md section 11, DEFECT).
+ */
+export class Watched {
+  readonly id: string;
+  readonly #context: WatchContext;
+  readonly #signal: AbortSignal;
+  #check: AbortController | undefined;
+  #done: Promise<void> = Promise.resolve();
+  #again = false;
+  #timer: { cancel(): void } | undefined;
+  #run: Run | undefined;
+
+  constructor(id: string, context: WatchContext, signal: AbortSignal) {
+    this.id = id;
+    this.#context = context;
+    this.#signal = signal;
+  }
+
+  /** Something happened to it: what is being found out now may be of before. */
+  changed(): void {
+    this.#again = this.#check !== undefined;
+    if (this.#again) this.#check?.abort();
+    else this.#begin();
+  }
+
+  /** Nothing is known to have happened: a check under way is as good. */
+  sweep(): void {
+    if (this.#check === undefined) this.#begin();
+  }
+
+  /** Resolves when nothing of it is under way. Only after the signal is aborted. */
+  async closed(): Promise<void> {
+    this.#timer?.cancel();
+    this.#check?.abort();
+    await this.#done;
+  }
+
+  #begin(): void {
+    if (this.#signal.aborted) return;
+    this.#timer?.cancel();
+    this.#check = new AbortController();
+    this.#done = this.#examine(this.#check.signal).finally(() => {
+      this.#check = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.#begin();
+    });
+  }
+
+  /** One check, reported unless it is aborted. */
+  async #examine(signal: AbortSignal): Promise<void> {
+    const { engine, clock, logger, inspections, mine, onChecked, onGone } = this.#context;
+    const beganMs = clock.monotonic();
+    try {
+      const state = await inspections(() => engine.inspect(this.id, { signal, timeoutMs: callLimitMs }));
+      signal.throwIfAborted();
+      if (!mine(state)) return onGone(this.id);
+      const run = this.#runOf(state, beganMs);
+      const health = healthWithoutProbes(state) ?? (await this.#probe(state, signal));
+      signal.throwIfAborted();
+      onChecked(state, health);
+      this.#plan(run, state, health);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isEruError(error, 'not_found')) return onGone(this.id);
+      logger.warn({ id: this.id, err: EruError.from(error) }, 'a workload could not be inspected');
+      this.#later(inspectAgainMs);
+    }
+  }
+
+  /** A run that was not known starts a series at this check. */
+  #runOf({ startedAtMs, labels }: WorkloadState, nowMs: number): Run {
+    if (this.#run?.startedAtMs === startedAtMs) return this.#run;
+    if (healthCheckOf(labels) === 'malformed')
+      this.#context.logger.warn(
+        { id: this.id },
+        'its ERU_META label cannot be read; it counts as having no health check',
+      );
+    this.#run = { startedAtMs, firstCheckMs: nowMs, starting: true };
+    return this.#run;
+  }
+
+  async #probe(state: WorkloadState, signal: AbortSignal): Promise<Health> {
+    const { probe, probes, probeLimitMs } = this.#context;
+    const check = healthCheckOf(state.labels);
+    if (check === undefined || check === 'malformed') return { healthy: true, reason: '' };
+    const wanted = probesOf(check, state);
+    if (typeof wanted === 'string') return { healthy: false, reason: wanted };
+    const reasons: string[] = [];
+    for (const one of wanted) {
+      const { healthy, reason } = await probes(() => probe(one, probeLimitMs, signal));
+      signal.throwIfAborted();
+      if (!healthy) reasons.push(reason);
+    }
+    return { healthy: reasons.length === 0, reason: reasons.join('; ') };
+  }
+
+  #plan(run: Run, state: WorkloadState, health: Health): void {
+    if (health.healthy) run.starting = false;
+    if (!run.starting || state.state !== 'running') return;
+    const { clock, sweepMs } = this.#context;
+    const pauseMs = untilNextStartCheck(clock.monotonic() - run.firstCheckMs, sweepMs);
+    if (pauseMs === undefined) run.starting = false;
+    else this.#later(pauseMs);
+  }
+
+  #later(ms: number): void {
+    this.#timer = this.#context.clock.timer(ms, () => this.sweep());
+  }
+}
