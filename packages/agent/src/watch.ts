@@ -10,11 +10,10 @@ import { Watched } from './watched.ts';
 /** Pauses before a broken event stream or a failed listing is tried again. */
 const again = { baseMs: 250, maxMs: 5_000 };
 
-export interface WatchOptions extends Omit<WatchContext, 'onGone'> {
+export interface WatchOptions extends WatchContext {
   /** Labels of the workloads that are ours. */
   labels: Readonly<Record<string, string>>;
   random: Random;
-  onGone(id: string): void;
 }
 
 /**

@@ -24,10 +24,10 @@ export interface WatchContext {
   inspections: Slots;
   probes: Slots;
   /** Ours, by its labels. */
-  mine(state: WorkloadState): boolean;
-  onChecked(state: WorkloadState, health: Health): void;
+  mine: (state: WorkloadState) => boolean;
+  onChecked: (state: WorkloadState, health: Health) => void;
   /** There is no such workload (any more), or it is not ours. */
-  onGone(id: string): void;
+  onGone: (id: string) => void;
 }
 
 interface Run {
