@@ -19,19 +19,22 @@ export interface ConnectCoreOptions {
 }
 
 /** Calls go to the first address that is alive at the moment a method is looked up (`client.core.info`). */
-export interface CoreClient {
+export interface Core {
   readonly core: Client<typeof pb.CoreRPC>;
   readonly eru: Client<typeof eru.Eru>;
   /** Where the next call goes. */
   readonly address: string;
+  /** Resolves when one of several addresses has answered, or none will; before that, calls go to the first. */
+  ready(): Promise<void>;
+  /** Idempotent. Later calls are `canceled`. */
   close(): void;
 }
 
 /**
- * A client of core with fail-over. Never fails because a core is away: the calls do, with `unavailable`. With several
- * addresses it waits until one of them has answered or none will.
+ * A client of core with fail-over. Never fails because a core is away: the calls do, with `unavailable`. Throws `invalid`
+ * for addresses or credentials that cannot be used.
  */
-export async function connectCore(options: ConnectCoreOptions): Promise<CoreClient> {
+export function connectCore(options: ConnectCoreOptions): Core {
   const { addresses, discover } = parseAddresses(options.addresses);
   const { clock = systemClock, credential } = options;
   // The original's form: the user name is the key (core-rpc.md 1.2), in lower case as every metadata key.
@@ -44,15 +47,15 @@ export async function connectCore(options: ConnectCoreOptions): Promise<CoreClie
     pool.close();
   };
   pool.replace(addresses);
-  const connected: CoreClient = {
+  const connected: Core = {
     core: following(() => pool.current().core),
     eru: following(() => pool.current().eru),
     get address() {
       return pool.current().channel.address;
     },
+    ready: () => pool.ready(),
     close,
   };
-  await pool.ready();
   if (options.signal?.aborted) close();
   options.signal?.addEventListener('abort', close, { once: true });
   if (discover && !stop.signal.aborted) void follow(pool, connected, addresses, stop.signal, clock);
@@ -62,7 +65,7 @@ export async function connectCore(options: ConnectCoreOptions): Promise<CoreClie
 /** Cores that only others can reach must not cut us off from the ones we were given: those stay as the last resort. */
 async function follow(
   pool: Pool,
-  { core }: CoreClient,
+  { core }: Core,
   given: readonly string[],
   signal: AbortSignal,
   clock: Clock,
@@ -103,7 +106,6 @@ class Pool {
     return peer;
   }
 
-  /** When one address has answered, or all have failed to. A single address has no rival to be compared with. */
   async ready(): Promise<void> {
     await this.#firstAnswer;
   }
@@ -130,6 +132,7 @@ class Pool {
     return { channel, core: client(pb.CoreRPC, channel), eru: client(eru.Eru, channel), alive: false };
   }
 
+  /** A single address has no rival to be compared with. */
   #probe(): void {
     this.#timer?.cancel();
     if (this.#closed || this.#peers.length < 2) return;

@@ -19,7 +19,7 @@ interface GrpcMethod {
 export function grpcMethod(method: DescMethod): GrpcMethod {
   const { input, output, methodKind } = method;
   return {
-    path: grpcPath(method),
+    path: `/${method.parent.typeName}/${method.name}`,
     requestStream: methodKind === 'client_streaming' || methodKind === 'bidi_streaming',
     responseStream: methodKind === 'server_streaming' || methodKind === 'bidi_streaming',
     requestSerialize: (message: Init) => view(toBinary(input, create(input, message))),
@@ -27,10 +27,6 @@ export function grpcMethod(method: DescMethod): GrpcMethod {
     responseSerialize: (message: Init) => view(toBinary(output, create(output, message))),
     responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
   };
-}
-
-export function grpcPath(method: DescMethod): string {
-  return `/${method.parent.typeName}/${method.name}`;
 }
 
 /** A Buffer over the same memory. */

@@ -23,7 +23,7 @@ export interface CallContext {
 }
 
 /** Answers may be plain init objects; a made message is sent as it is, without a copy. */
-export type Handler<M> =
+type Handler<M> =
   M extends DescMethodUnary<infer I, infer O>
     ? (request: MessageShape<I>, context: CallContext) => Promise<MessageInitShape<O>>
     : M extends DescMethodServerStreaming<infer I, infer O>
