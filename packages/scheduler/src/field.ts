@@ -29,12 +29,12 @@ export class Field {
   readonly rate: Float64Array;
   /** Nodes with room when the plan began. */
   open = 0;
-  /** How many fit in all when the plan began; may be `unlimited`. */
+  /** At most this many fit in all; may be `unlimited`. Exact unless followed: then each instance may make room for others. */
   total = 0;
 
   readonly #fleet: Surveyed;
   readonly #slots: Int32Array;
-  readonly #requests: readonly unknown[];
+  #requests: readonly unknown[];
   readonly #measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
   /** The answers of the kinds to the fleet as it is, before the plan, and the versions they are for. */
   readonly #versions: Float64Array;
@@ -56,6 +56,13 @@ export class Field {
     this.#versions = new Float64Array(this.size);
     this.#fitting = new Float64Array(this.size);
     this.#used = new Float64Array(this.size);
+  }
+
+  /** Another request on the same candidates: megabytes of arrays are used again, not left to the garbage collector. */
+  retarget(requests: readonly unknown[]): this {
+    this.#requests = requests;
+    this.#versions.fill(0);
+    return this;
   }
 
   /** A new plan: the fleet as it is now. `counts` gives what runs already; a position of -1 is not in the field. */
@@ -101,8 +108,9 @@ export class Field {
 
   #tell(taken: number, count: number): void {
     this.#placed[taken] = (this.#placed[taken] as number) + count;
-    for (const follower of this.#followers) {
-      const changed = follower.place(taken, count);
+    const changes = this.#followers.map((follower) => follower.place(taken, count));
+    this.#follow(taken);
+    for (const changed of changes) {
       if (changed === 'all') for (let position = 0; position < this.size; position += 1) this.#follow(position);
       else for (const position of changed) this.#follow(position);
     }
@@ -122,7 +130,7 @@ export class Field {
       total += capacity;
     }
     this.open = open;
-    this.total = total;
+    if (!this.followed) this.total = total;
   }
 
   #refresh(): void {

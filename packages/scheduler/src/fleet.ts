@@ -103,12 +103,18 @@ export class Fleet {
 
   #recall({ fields, slots }: Selection, { key, requests }: Demand): Field {
     if (key === undefined) return new Field(this, slots, requests);
-    const field = fields.get(key) ?? new Field(this, slots, requests);
+    const field = fields.get(key) ?? this.#recycled(fields)?.retarget(requests) ?? new Field(this, slots, requests);
     fields.delete(key);
     fields.set(key, field);
-    const [oldest] = fields.keys();
-    if (fields.size > fieldsKept && oldest !== undefined) fields.delete(oldest);
     return field;
+  }
+
+  /** The field that was not used for longest, once there are enough. */
+  #recycled(fields: Map<string, Field>): Field | undefined {
+    const [oldest] = fields;
+    if (fields.size < fieldsKept || oldest === undefined) return undefined;
+    fields.delete(oldest[0]);
+    return oldest[1];
   }
 
   #admit(name: string): number {

@@ -42,7 +42,7 @@ export function capacity(fleet: Fleet, request: CapacityRequest): CapacityResult
     if (count >= 1) nodes.push({ node: name, count });
     else refused.push({ node: name, ...refusal(stage, position) });
   }
-  return { capacity: { total: stage.field.total, nodes }, refused };
+  return { capacity: { total: nodes.reduce((total, { count }) => total + count, 0), nodes }, refused };
 }
 
 const noCounts: ReadonlyMap<string, number> = new Map();
