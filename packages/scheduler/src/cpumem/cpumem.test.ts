@@ -1,5 +1,5 @@
 import type { JsonObject } from '@eru/kit';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { NodeResources } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
@@ -93,7 +93,7 @@ describe('a node', () => {
 
   test.each([
     [{ cpu: 'many' }, 'invalid cpu map'],
-    [{ cpu: '0' + '100' + ',x' }, 'invalid cpu map'],
+    [{ cpu: '0100,x' }, 'invalid cpu map'],
     [{ cpu: -1 }, 'invalid cpu map'],
     [{ cpu: '0:-5' }, 'invalid cpu map'],
     [{ 'numa-cpu': ['0,1'] }, 'invalid numa cpu'],

@@ -26,7 +26,7 @@ export function readCapacity(stored: JsonObject): Capacity {
 }
 
 /** `cpu` is the number of cores, also where cores are oversold. */
-export function formatCapacity(capacity: Capacity): JsonObject {
+function formatCapacity(capacity: Capacity): JsonObject {
   return {
     cpu: Object.keys(capacity.cpuMap).length,
     cpu_map: { ...capacity.cpuMap },

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Field } from '../field.ts';
 import type { ResourceKind } from '../kind.ts';
@@ -37,9 +37,15 @@ function fieldOf(nodes: Readonly<Record<string, Figures>>): Field {
   return field;
 }
 
+function spreadBy(strategy: string, field: Field, count: number, nodesLimit: number): Spread {
+  const rule = spreadRule(strategy);
+  if (rule === undefined) throw new Error(`${strategy} has no rule`);
+  return rule(field, count, nodesLimit);
+}
+
 function run(strategy: string, nodes: Readonly<Record<string, Figures>>, count: number, nodesLimit = 0): unknown {
-  const spread = spreadRule(strategy)?.(fieldOf(nodes), count, nodesLimit);
-  if (spread === undefined || 'identity' in spread) return spread?.message;
+  const spread = spreadBy(strategy, fieldOf(nodes), count, nodesLimit);
+  if ('identity' in spread) return spread.message;
   const names = Object.keys(nodes);
   return Object.fromEntries([...spread].map(([position, share]) => [names[position], share]));
 }
@@ -139,11 +145,11 @@ test('AUTO by level is AUTO one by one', () => {
     fc.property(nodes, count, limit, (nodes, count, limit) => {
       const plain = fieldOf(nodes);
       const fewest = (a: number, b: number): boolean => {
-        const byCount = plain.count[a]! - plain.count[b]!;
-        const byCapacity = plain.capacity[b]! - plain.capacity[a]! || 0;
+        const byCount = at(plain.count, a) - at(plain.count, b);
+        const byCapacity = at(plain.capacity, b) - at(plain.capacity, a) || 0;
         return (byCount || byCapacity || a - b) < 0;
       };
-      const open = (p: number): boolean => plain.capacity[p]! >= 1 && (limit === 0 || plain.count[p]! < limit);
+      const open = (p: number): boolean => at(plain.capacity, p) >= 1 && (limit === 0 || at(plain.count, p) < limit);
       const expected = oneByOne(plain, count, fewest, open);
       const total = [...expected.values()].reduce((sum, share) => sum + share, 0);
       const spread = auto(fieldOf(nodes), count, limit);
@@ -158,15 +164,15 @@ test('GLOBAL with a heap is GLOBAL one by one', () => {
   fc.assert(
     fc.property(nodes, count, (nodes, count) => {
       const plain = fieldOf(nodes);
-      const next = (p: number): number => plain.usage[p]! + plain.rate[p]!;
+      const next = (p: number): number => at(plain.usage, p) + at(plain.rate, p);
       const expected = oneByOne(
         plain,
         count,
         (a, b) => (next(a) - next(b) || a - b) < 0,
-        (p) => plain.capacity[p]! >= 1,
+        (p) => at(plain.capacity, p) >= 1,
       );
       const total = [...expected.values()].reduce((sum, share) => sum + share, 0);
-      const spread = spreadRule('GLOBAL')!(fieldOf(nodes), count, 0);
+      const spread = spreadBy('GLOBAL', fieldOf(nodes), count, 0);
       if (total < count) expect(spread).toHaveProperty('identity', 'resource');
       else expect(sorted(spread)).toEqual(sorted(expected));
     }),
@@ -180,11 +186,11 @@ const promises: Readonly<
 > = {
   AUTO: (shares, nodes, count, limit) =>
     sum(shares) === count &&
-    (limit === 0 || nodes.every((node, i) => shares[i] === 0 || node.count + shares[i]! <= limit)),
+    (limit === 0 || nodes.every((node, i) => shares[i] === 0 || node.count + at(shares, i) <= limit)),
   FILL: (shares, nodes, count, limit) => {
     const wanted = limit || nodes.filter(({ capacity }) => capacity >= 1).length;
-    const filled = nodes.filter((node, i) => node.capacity >= 1 && node.count + shares[i]! >= count).length;
-    return filled >= wanted && nodes.every((node, i) => shares[i] === 0 || node.count + shares[i]! === count);
+    const filled = nodes.filter((node, i) => node.capacity >= 1 && node.count + at(shares, i) >= count).length;
+    return filled >= wanted && nodes.every((node, i) => shares[i] === 0 || node.count + at(shares, i) === count);
   },
   EACH: (shares, nodes, count, limit) => {
     const wanted = limit || nodes.filter(({ capacity }) => capacity >= 1).length;
@@ -193,9 +199,9 @@ const promises: Readonly<
   GLOBAL: (shares, _nodes, count) => sum(shares) === count,
   // At most one node is begun and not filled, and none of those that were left out is smaller than one that was filled.
   DRAINED: (shares, nodes, count) => {
-    const used = nodes.filter((_, i) => shares[i]! > 0);
+    const used = nodes.filter((_, i) => at(shares, i) > 0);
     const left = nodes.filter((node, i) => shares[i] === 0 && node.capacity >= 1);
-    const partial = nodes.filter((node, i) => shares[i]! > 0 && shares[i]! < node.capacity);
+    const partial = nodes.filter((node, i) => at(shares, i) > 0 && at(shares, i) < node.capacity);
     const largest = Math.max(...used.map(({ capacity }) => capacity));
     return sum(shares) === count && partial.length <= 1 && left.every(({ capacity }) => capacity >= largest);
   },
@@ -205,18 +211,22 @@ test.each(Object.entries(promises))('%s keeps its promises', (strategy, promise)
   let planned = 0;
   fc.assert(
     fc.property(nodes, count, limit, (nodes, count, limit) => {
-      const spread = spreadRule(strategy)!(fieldOf(nodes), count, limit);
+      const spread = spreadBy(strategy, fieldOf(nodes), count, limit);
       if ('identity' in spread) return;
       planned += 1;
       const list = Object.values(nodes);
       const shares = list.map((_, position) => spread.get(position) ?? 0);
-      expect(shares.every((share, i) => share <= list[i]!.capacity)).toBe(true);
+      expect(shares.every((share, i) => share <= (list[i]?.capacity ?? 0))).toBe(true);
       expect(promise(shares, list, count, limit)).toBe(true);
     }),
     seeded,
   );
   expect(planned).toBeGreaterThan(200);
 });
+
+function at(figures: ArrayLike<number>, position: number): number {
+  return figures[position] ?? 0;
+}
 
 function sum(shares: readonly number[]): number {
   return shares.reduce((total, share) => total + share, 0);
