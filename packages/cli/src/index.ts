@@ -1,1 +1,5 @@
-export {};
+// Nothing heavy behind these: `eru --version` loads this file, and commands load what they need.
+export type { Context } from './context.ts';
+export { exitCodes } from './context.ts';
+export type { Action, ProgramOptions, Registry } from './program.ts';
+export { runCli } from './program.ts';

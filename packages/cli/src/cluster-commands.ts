@@ -1,0 +1,95 @@
+import type { Command } from 'commander';
+
+import type { Registry } from './program.ts';
+import { collect } from './workload-commands.ts';
+
+/** Pods, nodes and the store. */
+export function addClusterCommands(registry: Registry): void {
+  addPodCommands(registry);
+  addNodeCommands(registry);
+  const { command, run } = registry;
+  const store = command('store', 'look into the store');
+  run(command('dump [prefix]', 'print every key as a JSON line', store), async (context, flags, prefix?: string) =>
+    (await import('./store-dump.ts')).storeDump(context, flags, prefix),
+  );
+}
+
+/** Beside the composition root's `eru core`, which runs one. */
+export function addCoreCommands({ program, command, run }: Registry): void {
+  const core = program.commands.find((known) => known.name() === 'core') ?? command('core', 'the control plane');
+  run(command('info', 'show what core says of itself', core), async (context) =>
+    (await import('./core-info.ts')).coreInfo(context),
+  );
+}
+
+function addPodCommands({ command, run }: Registry): void {
+  const pod = command('pod', 'groups of nodes');
+  run(command('ls', 'list pods', pod).alias('list'), async (context) => (await import('./pod.ts')).listPods(context));
+  run(command('get <pod>', 'show a pod', pod), async (context, flags, name: string) =>
+    (await import('./pod.ts')).getPod(context, flags, name),
+  );
+  run(
+    command('add <pod>', 'add a pod', pod).option('--desc <text>', 'description'),
+    async (context, flags: object, name: string) => (await import('./pod.ts')).addPod(context, flags, name),
+  );
+  run(command('rm <pod>', 'remove an empty pod', pod).alias('remove'), async (context, flags, name: string) =>
+    (await import('./pod.ts')).removePod(context, flags, name),
+  );
+}
+
+function addNodeCommands({ command, run }: Registry): void {
+  const node = command('node', 'machines');
+  const list = command('ls', 'list nodes', node)
+    .alias('list')
+    .option('--pod <name>', 'only of this pod')
+    .option('--label <key=value>', 'only with this label; may be repeated', collect);
+  run(list, async (context, flags: object) => (await import('./node.ts')).listNodes(context, flags));
+  run(command('get <node>', 'show a node', node), async (context, flags, name: string) =>
+    (await import('./node.ts')).getNode(context, flags, name),
+  );
+  const add = withDefinition(command('add <pod>', 'add a node to a pod', node))
+    .option('--nodename <name>', "default: this machine's name")
+    .option('--test', 'not watched for heartbeats');
+  run(add, async (context, flags: object, pod: string) => (await import('./node.ts')).addNode(context, flags, pod));
+  const set = withDefinition(command('set <node>', 'change a node', node))
+    .alias('update')
+    .option('--rm-disk <devices>', 'forget these disks')
+    .option('--delta', 'amounts are added, and may be negative')
+    .option('--mark-workloads-down', 'say that its workloads are down');
+  run(set, async (context, flags: object, name: string) => (await import('./node.ts')).setNode(context, flags, name));
+  run(command('up <node>', 'let new workloads come again', node), async (context, flags, name: string) =>
+    (await import('./node.ts')).bypassNode(false)(context, flags, name),
+  );
+  run(command('down <node>', 'let no new workloads come', node), async (context, flags, name: string) =>
+    (await import('./node.ts')).bypassNode(true)(context, flags, name),
+  );
+  run(
+    command('rm <node>', 'remove a node without workloads', node).alias('remove'),
+    async (context, flags, name: string) => (await import('./node.ts')).removeNode(context, flags, name),
+  );
+  const resource = command('resource <node>', 'compare what is booked with what its workloads have', node).option(
+    '--fix',
+    'set the booking to the sum of the workloads',
+  );
+  run(resource, async (context, flags: object, name: string) =>
+    (await import('./node.ts')).nodeResource(context, flags, name),
+  );
+}
+
+function withDefinition(command: Command): Command {
+  return command
+    .option('--endpoint <url>', 'where its engine is reached')
+    .option('--ca <file>', 'for TLS to the engine')
+    .option('--cert <file>', 'for TLS to the engine')
+    .option('--key <file>', 'for TLS to the engine')
+    .option('--cpu <cores>', 'a count, or id:pieces pairs')
+    .option('--share <pieces>', 'pieces of a core')
+    .option('--memory <size>', 'default: most of what it has')
+    .option('--numa-cpu <ids>', 'cores of a NUMA node; repeated, in order', collect)
+    .option('--numa-memory <size>', 'memory of a NUMA node; repeated, in order', collect)
+    .option('--storage <size>', 'bytes for workloads')
+    .option('--volume <dir:size>', 'may be repeated', collect)
+    .option('--disk <device:mounts:riops:wiops:rbps:wbps>', 'may be repeated', collect)
+    .option('--label <key=value>', 'may be repeated', collect)
+    .option('--extra-resources <json>', 'other kinds: {"kind": {...}}');
+}

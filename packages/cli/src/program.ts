@@ -1,0 +1,160 @@
+import { Command, CommanderError, Option } from 'commander';
+import path from 'node:path';
+
+import { addClusterCommands, addCoreCommands } from './cluster-commands.ts';
+import type { Context, Globals, OutputFormat, Shell } from './context.ts';
+import { exitCodes, outputFormats } from './context.ts';
+import { defaultDataFolder } from './data-folder.ts';
+import { addWorkloadCommands } from './workload-commands.ts';
+
+export interface ProgramOptions extends Shell {
+  /** The commands of the composition root (`up`, `down`, `core`, `agent`, `runtime`), in this order at the end of the help. */
+  extend?: (registry: Registry) => void;
+}
+
+/** Arguments come in the order in which the command declares them. Answers the exit code; undefined is 0. */
+export type Action<Args extends unknown[], Options> = (
+  context: Context,
+  options: Options,
+  ...args: Args
+) => Promise<number | undefined>;
+
+/** Where commands are declared. Nothing heavy is loaded for it: actions import what they need when they run. */
+export interface Registry {
+  readonly program: Command;
+  /** A command with the global options. `usage` as commander writes it: `deploy <file>`. */
+  readonly command: (usage: string, description: string, parent?: Command) => Command;
+  /** What a command does. Errors become messages and exit codes. */
+  readonly run: <Args extends unknown[], Options>(command: Command, action: Action<Args, Options>) => void;
+}
+
+interface Program {
+  readonly command: Command;
+  /** Parses and runs; answers the exit code and never throws. */
+  run(argv: readonly string[]): Promise<number>;
+}
+
+/** The `eru` command tree. `argv` of `run` is without the program's own name. */
+function createProgram({ extend, ...shell }: ProgramOptions): Program {
+  let exitCode: number = exitCodes.ok;
+  const program = new Command('eru');
+  const command = (usage: string, description: string, parent: Command = program): Command =>
+    addGlobals(parent.command(usage).description(description), '');
+  const registry: Registry = {
+    program,
+    command,
+    run: (target, action) => {
+      target.action(async (...given: unknown[]) => {
+        const { systemClock } = await import('@eru/kit');
+        const context: Context = { ...shell, globals: globalsOf(target, shell), clock: systemClock };
+        // Commander passes the declared arguments, then the options, then the command.
+        const run = action as (...given: unknown[]) => Promise<number | undefined>;
+        exitCode = (await run(context, target.opts(), ...given.slice(0, -2))) ?? exitCodes.ok;
+      });
+    },
+  };
+  configure(program, shell);
+  addWorkloadCommands(registry);
+  addClusterCommands(registry);
+  extend?.(registry);
+  addCoreCommands(registry);
+  return {
+    command: program,
+    run: async (argv) => {
+      try {
+        await program.parseAsync([...argv], { from: 'user' });
+        return exitCode;
+      } catch (error) {
+        return report(error, shell);
+      }
+    },
+  };
+}
+
+/** Parses, runs, and answers the exit code. Ends early when standard output is closed (`eru ps | head -1`). */
+export async function runCli(argv: readonly string[], options: ProgramOptions): Promise<number> {
+  const closed = new AbortController();
+  const onError = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') throw error;
+    closed.abort(error);
+  };
+  options.stdout.on('error', onError);
+  try {
+    const program = createProgram({ ...options, signal: AbortSignal.any([options.signal, closed.signal]) });
+    const exitCode = await program.run(argv);
+    return closed.signal.aborted ? exitCodes.ok : exitCode;
+  } finally {
+    options.stdout.off('error', onError);
+  }
+}
+
+function configure(program: Command, { version, stdout, stderr }: Shell): void {
+  addGlobals(program, 'root')
+    .description('Runs containers, virtual machines and processes on a fleet of Linux machines.')
+    .version(version, '-V, --version', 'print the version')
+    .enablePositionalOptions()
+    .showHelpAfterError('(add --help for what is allowed)')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      getOutHelpWidth: () => stdout.columns ?? 100,
+      getErrHelpWidth: () => stderr.columns ?? 100,
+      outputError: (text, write) => write(text.replace(/^error: /, 'eru: ')),
+    })
+    .addHelpText(
+      'after',
+      '\nWords are names, ids or the beginning of ids. Exit codes: 0 ok, 1 some item failed, 2 usage, 3 no capacity,\n4 not found, 5 unreachable or refused; exec ends with the code of its command.',
+    );
+}
+
+/** Each command has them, so that they may stand on either side; their short forms only before the command's name. */
+function addGlobals(command: Command, place: 'root' | ''): Command {
+  const short = (letter: string): string => (place === 'root' ? `-${letter}, ` : '');
+  const group = 'Global options:';
+  return command
+    .addOption(new Option('--data <dir>', 'folder of the Eru on this machine (ERU_DATA)').helpGroup(group))
+    .addOption(new Option(`${short('e')}--eru <address>`, 'address of core, host:port (ERU)').helpGroup(group))
+    .addOption(new Option(`${short('u')}--username <name>`, 'credential (ERU_USERNAME)').helpGroup(group))
+    .addOption(new Option(`${short('p')}--password <text>`, 'credential (ERU_PASSWORD)').helpGroup(group))
+    .addOption(
+      new Option('-o, --output <format>', 'how data is shown').choices([...outputFormats, 'yml']).helpGroup(group),
+    );
+}
+
+/** The nearest to the command's own arguments wins, then the environment. */
+function globalsOf(target: Command, { env }: Shell): Globals {
+  const find = (name: string, variable: string): string | undefined => {
+    for (let command: Command | null = target; command !== null; command = command.parent) {
+      const value: unknown = command.getOptionValueSource(name) === 'cli' ? command.getOptionValue(name) : undefined;
+      if (typeof value === 'string') return value;
+    }
+    const value = env[variable];
+    return value === '' ? undefined : value;
+  };
+  const eru = find('eru', 'ERU');
+  const username = find('username', 'ERU_USERNAME');
+  const password = find('password', 'ERU_PASSWORD');
+  return {
+    data: path.resolve(find('data', 'ERU_DATA') ?? defaultDataFolder(env)),
+    ...(eru === undefined ? {} : { eru }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    output: formatOf(find('output', 'ERU_OUTPUT_FORMAT')),
+  };
+}
+
+function formatOf(text: string | undefined): OutputFormat {
+  const wanted = text?.toLowerCase();
+  if (wanted === 'yml') return 'yaml';
+  return outputFormats.find((format) => format === wanted) ?? 'table';
+}
+
+async function report(error: unknown, shell: Shell): Promise<number> {
+  // Commander has already said what is wrong.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  const { describeError } = await import('./failure.ts');
+  const { message, exitCode } = describeError(error);
+  if (message !== '') shell.stderr.write(`eru: ${message}\n`);
+  return exitCode;
+}

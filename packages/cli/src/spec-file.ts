@@ -1,0 +1,151 @@
+import { EruError, isErrno } from '@eru/kit';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
+
+import type { Shell } from './context.ts';
+import type { DeployFlags, DeployRequest } from './deploy-request.ts';
+import { deployRequest } from './deploy-request.ts';
+import { chooseEntrypoint, parseSpec } from './spec.ts';
+import * as values from './values.ts';
+
+/** The flags of `deploy` and `plan` as commander gives them. */
+export interface SpecFlags {
+  pod?: string;
+  entry?: string;
+  image?: string;
+  count?: string;
+  cpu?: string;
+  cpuRequest?: string;
+  cpuLimit?: string;
+  cpuBind?: boolean;
+  memory?: string;
+  memoryRequest?: string;
+  memoryLimit?: string;
+  storage?: string;
+  storageRequest?: string;
+  storageLimit?: string;
+  extraResources?: string;
+  node?: string[];
+  nodelabel?: string[];
+  deployStrategy?: string;
+  nodesLimit?: string;
+  network?: string;
+  env?: string[];
+  label?: string[];
+  user?: string;
+  file?: string[];
+  afterCreate?: string[];
+  ignoreHook?: boolean;
+  debug?: boolean;
+  rawArgs?: string;
+}
+
+/** Reads a spec (a path, a URL, `-` for standard input) and makes of it what is sent. Nothing is called before all of it is checked. */
+export async function readSpec(
+  shell: Pick<Shell, 'stdin' | 'signal'>,
+  source: string,
+  flags: SpecFlags,
+): Promise<DeployRequest> {
+  const checked = checkFlags(flags);
+  const entry = flags.entry === undefined ? undefined : values.flagged('--entry', values.entrypointName, flags.entry);
+  const { text, folder } = await load(shell, source);
+  const spec = parseSpec(text, source === '-' ? 'standard input' : source);
+  return deployRequest(spec, chooseEntrypoint(spec, entry), checked, {
+    specFolder: folder,
+    nodeProgram: process.execPath,
+    readFile: readToSend,
+  });
+}
+
+function checkFlags(flags: SpecFlags): DeployFlags {
+  const checks: [keyof SpecFlags, string, values.Parse<unknown>][] = [
+    ['pod', 'pod', values.placeName],
+    ['image', 'image', values.text],
+    ['count', 'count', values.instanceCount],
+    ['cpu', 'cpu', values.cores],
+    ['cpuRequest', 'cpu_request', values.cores],
+    ['cpuLimit', 'cpu_limit', values.cores],
+    ['cpuBind', 'cpu_bind', values.flag],
+    ['memory', 'memory', values.size],
+    ['memoryRequest', 'memory_request', values.size],
+    ['memoryLimit', 'memory_limit', values.size],
+    ['storage', 'storage', values.size],
+    ['storageRequest', 'storage_request', values.size],
+    ['storageLimit', 'storage_limit', values.size],
+    ['extraResources', 'extra_resources', values.resourceRequests],
+    ['node', 'node', values.placeNames],
+    ['nodelabel', 'nodelabel', values.labels],
+    ['deployStrategy', 'deploy_strategy', values.strategy],
+    ['nodesLimit', 'nodes_limit', values.nodesLimit],
+    ['network', 'network', values.network],
+    ['env', 'env', values.environment],
+    ['label', 'labels', values.labels],
+    ['user', 'user', values.text],
+    ['file', 'file', values.files],
+    ['afterCreate', 'after_create', values.texts],
+    ['ignoreHook', 'ignore_hook', values.flag],
+    ['debug', 'debug', values.flag],
+    ['rawArgs', 'raw_args', values.jsonObject],
+  ];
+  const given = checks.flatMap(([option, key, parse]) => {
+    const value = flags[option];
+    if (value === undefined) return [];
+    return [
+      [
+        key,
+        values.flagged(`--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, parse, value),
+      ] as const,
+    ];
+  });
+  // `--cpu` sets both, whatever the file says of either; the same for memory and storage.
+  const cleared = ['cpu', 'memory', 'storage'].flatMap((kind) =>
+    given.some(([key]) => key === kind)
+      ? [[`${kind}_request`, undefined] as const, [`${kind}_limit`, undefined] as const]
+      : [],
+  );
+  return Object.fromEntries([...cleared, ...given]);
+}
+
+async function load(
+  { stdin, signal }: Pick<Shell, 'stdin' | 'signal'>,
+  source: string,
+): Promise<{ text: string; folder: string }> {
+  if (source === '-') return { text: await readAll(stdin), folder: process.cwd() };
+  if (/^https?:\/\//.test(source)) return { text: await download(source, signal), folder: process.cwd() };
+  const file = path.resolve(source);
+  return { text: await readNamed(file, source, 'utf8'), folder: path.dirname(file) };
+}
+
+async function download(url: string, signal: AbortSignal): Promise<string> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(downloadMs)]) });
+    if (response.ok) return await response.text();
+    throw new EruError('invalid', `${url}: the server answered ${response.status} ${response.statusText}`);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (cause instanceof EruError) throw cause;
+    throw new EruError('unavailable', `${url}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const downloadMs = 30_000;
+
+async function readToSend(source: string): Promise<Uint8Array> {
+  return readNamed(source, `--file: ${source}`);
+}
+
+async function readNamed(file: string, shown: string, encoding: 'utf8'): Promise<string>;
+async function readNamed(file: string, shown: string): Promise<Uint8Array>;
+async function readNamed(file: string, shown: string, encoding?: 'utf8'): Promise<string | Uint8Array> {
+  try {
+    return await readFile(file, encoding);
+  } catch (cause) {
+    const why = isErrno(cause, 'ENOENT')
+      ? 'there is no such file'
+      : isErrno(cause, 'EISDIR')
+        ? 'it is a folder'
+        : (cause as Error).message;
+    throw new EruError('invalid', `${shown}: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,123 @@
+import type { Command } from 'commander';
+
+import type { Registry } from './program.ts';
+
+/** Everything about workloads. The actions are loaded when they run: `eru --version` pays for none of them. */
+export function addWorkloadCommands(registry: Registry): void {
+  addDeployCommands(registry);
+  const { command, run } = registry;
+
+  const ps = command('ps [words...]', 'list workloads')
+    .option('--app <name>', 'only of this app')
+    .option('--pod <name>', 'only in this pod');
+  run(withFilters(ps), async (context, flags: object, words: string[]) =>
+    (await import('./ps.ts')).ps(context, flags, words),
+  );
+
+  run(
+    command('describe <workload>', 'show everything that is known of a workload'),
+    async (context, flags, word: string) => (await import('./ps.ts')).describe(context, flags, word),
+  );
+
+  const logs = command('logs <workload>', 'show the output of a workload')
+    .option('-f, --follow', 'go on until it is removed, over restarts')
+    .option('--tail <lines>', 'only the last lines', 'all')
+    .option('--since <time>', 'a time, or how long ago (42m)')
+    .option('--until <time>', 'a time, or how long ago');
+  run(logs, async (context, flags: object, word: string) => (await import('./logs.ts')).logs(context, flags, word));
+
+  const exec = command('exec <workload> [command...]', 'run a command in a workload')
+    .option('-i, --interactive', 'send standard input')
+    .option('-t, --tty', 'give it a terminal')
+    .option('-e, --env <KEY=value>', 'set in its environment; may be repeated', collect)
+    .option('-w, --workdir <dir>', 'its working directory')
+    .option('--user <user>', 'run as')
+    .passThroughOptions();
+  run(exec, async (context, flags: object, word: string, rest: string[]) =>
+    (await import('./exec.ts')).exec(context, flags, word, rest),
+  );
+
+  for (const type of ['start', 'stop', 'restart'] as const) {
+    const control = command(`${type} <workloads...>`, `${type} workloads`).option(
+      '-f, --force',
+      'go on when a hook fails',
+    );
+    run(control, async (context, flags: object, words: string[]) =>
+      (await import('./control.ts')).control(type)(context, flags, words),
+    );
+  }
+
+  const rm = command('rm <workloads...>', 'stop and remove workloads')
+    .alias('remove')
+    .option('-f, --force', 'kill at once, and go on when a hook fails')
+    .option('--grace <duration>', 'time between TERM and KILL');
+  run(rm, async (context, flags: object, words: string[]) =>
+    (await import('./control.ts')).remove(context, flags, words),
+  );
+
+  const status = withFilters(command('status [app]', 'show states, once or as they change'))
+    .option('-w, --watch', 'go on until Ctrl-C')
+    .option('--wait', 'wait until all are healthy')
+    .option('--timeout <duration>', 'how long to wait', '60s');
+  run(status, async (context, flags: object, app?: string) =>
+    (await import('./status.ts')).status(context, flags, app),
+  );
+}
+
+function addDeployCommands({ command, run }: Registry): void {
+  const deploy = command('deploy <spec>', 'start instances of an entrypoint (a file, a URL, or - for standard input)')
+    .option('--wait', 'wait until all are healthy')
+    .option('--timeout <duration>', 'how long to wait', '60s');
+  run(withSpecOptions(deploy), async (context, flags: object, spec: string) =>
+    (await import('./deploy.ts')).deploy(context, flags, spec),
+  );
+  run(
+    withSpecOptions(command('plan <spec>', 'show what deploy would do, or why it would not')),
+    async (context, flags: object, spec: string) => (await import('./deploy.ts')).plan(context, flags, spec),
+  );
+}
+
+/** Every one of them is also a key of the spec. */
+function withSpecOptions(command: Command): Command {
+  return command
+    .option('--pod <name>', 'where to')
+    .option('--entry <name>', 'which entrypoint; not needed when there is one')
+    .option('--image <reference>', 'image; without one, processes are run')
+    .option('--count <n>', 'how many')
+    .option('--node <name>', 'only on this node; may be repeated', collect)
+    .option('--nodelabel <key=value>', 'only on nodes with this label; may be repeated', collect)
+    .option('--deploy-strategy <name>', 'AUTO, FILL, EACH, GLOBAL or DRAINED')
+    .option('--nodes-limit <n>', 'at most this many nodes')
+    .option('--cpu <cores>', 'request and limit')
+    .option('--cpu-request <cores>', 'what is booked')
+    .option('--cpu-limit <cores>', 'what is enforced; 0 = no limit')
+    .option('--cpu-bind', 'cores of its own')
+    .option('--memory <size>', 'request and limit')
+    .option('--memory-request <size>', 'what is booked')
+    .option('--memory-limit <size>', 'what is enforced; 0 = no limit')
+    .option('--storage <size>', 'request and limit')
+    .option('--storage-request <size>', 'what is booked')
+    .option('--storage-limit <size>', 'what is enforced')
+    .option('--extra-resources <json>', 'requests of other kinds: {"kind": {...}}')
+    .option('--network <name[=address]>', 'host, none, or a network')
+    .option('--env <KEY=value>', 'may be repeated', collect)
+    .option('--label <key=value>', 'may be repeated', collect)
+    .option('--user <user>', 'run as')
+    .option('--file <source:target[:mode[:uid:gid]]>', 'copied in before the start; may be repeated', collect)
+    .option('--after-create <command>', 'run inside after the start; may be repeated', collect)
+    .option('--ignore-hook', 'go on when a hook fails')
+    .option('--debug', "use core's own log driver")
+    .option('--raw-args <json>', 'for the engine alone');
+}
+
+function withFilters(command: Command): Command {
+  return command
+    .option('--entry <name>', 'only of this entrypoint')
+    .option('--node <name>', 'only on this node')
+    .option('--label <key=value>', 'only with this label; may be repeated', collect);
+}
+
+/** Repeated options; a comma is a part of the value. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
