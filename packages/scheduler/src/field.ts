@@ -18,6 +18,8 @@ export interface Surveyed {
  * next plan of the same request compares a version per node, and asks only for nodes that changed.
  */
 export class Field {
+  /** By position. */
+  readonly slots: Int32Array;
   readonly size: number;
   /** How many more fit on a node, as the plan stands. */
   readonly capacity: Float64Array;
@@ -33,7 +35,6 @@ export class Field {
   total = 0;
 
   readonly #fleet: Surveyed;
-  readonly #slots: Int32Array;
   #requests: readonly unknown[];
   readonly #measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
   /** The answers of the kinds to the fleet as it is, before the plan, and the versions they are for. */
@@ -46,7 +47,7 @@ export class Field {
 
   constructor(fleet: Surveyed, slots: Int32Array, requests: readonly unknown[]) {
     this.#fleet = fleet;
-    this.#slots = slots;
+    this.slots = slots;
     this.#requests = requests;
     this.size = slots.length;
     this.capacity = new Float64Array(this.size);
@@ -135,7 +136,7 @@ export class Field {
 
   #refresh(): void {
     const { versions } = this.#fleet;
-    const [slots, answered] = [this.#slots, this.#versions];
+    const [slots, answered] = [this.slots, this.#versions];
     for (let position = 0; position < slots.length; position += 1) {
       const slot = slots[position] as number;
       const version = versions[slot] as number;

@@ -4,16 +4,16 @@ import { Field } from './field.ts';
 import type { ResourceKind } from './kind.ts';
 import type { PlannedNode } from './model.ts';
 
-/** Fields that are remembered: at 50,000 candidates each is 2.8 MB. */
-const fieldsKept = 8;
+/** Fields that are remembered, the least recently used go first: at 50,000 candidates each is 2.8 MB. */
+const fieldsKept = 16;
+const selectionsKept = 8;
 
 /** Candidates in name order, each once. */
 export interface Selection {
+  readonly id: number;
   readonly slots: Int32Array;
   /** Position by slot; -1 = not selected. */
   readonly positions: Int32Array;
-  /** By demand, the least recently used first. */
-  readonly fields: Map<string, Field>;
 }
 
 /**
@@ -32,8 +32,11 @@ export class Fleet {
   readonly #free: number[] = [];
   /** Slots in the order of their nodes' names, in which every answer is given. */
   readonly #order: number[] = [];
-  /** Valid until a node comes or goes. */
-  #selections = new WeakMap<readonly string[], Selection>();
+  // All of these are valid until a node comes or goes.
+  #known = new WeakMap<readonly string[], Selection>();
+  #recent: Selection[] = [];
+  readonly #fields = new Map<string, Field>();
+  #selectionsMade = 0;
   #version = 0;
 
   constructor(scheduler: { readonly kinds: readonly ResourceKind[] }) {
@@ -70,24 +73,13 @@ export class Fleet {
     this.#free.push(slot);
     this.nodes[slot] = undefined;
     for (const states of this.states) states[slot] = undefined;
-    this.#selections = new WeakMap();
+    this.#forget();
   }
 
   /** The candidates, without doubles. @throws EruError `not_found` */
   select(candidates: readonly string[]): Selection {
-    const known = this.#selections.get(candidates);
-    if (known !== undefined) return known;
-    const positions = new Int32Array(this.nodes.length).fill(-1);
-    for (const name of candidates) {
-      const slot = this.#slots.get(name);
-      if (slot === undefined)
-        throw new EruError('not_found', `node ${name} is not in the fleet`, { details: { node: name } });
-      positions[slot] = 0;
-    }
-    const slots = Int32Array.from(this.#order.filter((slot) => positions[slot] === 0));
-    for (const [position, slot] of slots.entries()) positions[slot] = position;
-    const selection = { slots, positions, fields: new Map() };
-    this.#selections.set(candidates, selection);
+    const selection = this.#known.get(candidates) ?? this.#find(candidates);
+    this.#known.set(candidates, selection);
     return selection;
   }
 
@@ -101,27 +93,54 @@ export class Fleet {
     return field;
   }
 
-  #recall({ fields, slots }: Selection, { key, requests }: Demand): Field {
+  /** Also another array of the same names finds its selection again, at the cost of reading it. */
+  #find(candidates: readonly string[]): Selection {
+    const positions = new Int32Array(this.nodes.length).fill(-1);
+    for (const name of candidates) {
+      const slot = this.#slots.get(name);
+      if (slot === undefined)
+        throw new EruError('not_found', `node ${name} is not in the fleet`, { details: { node: name } });
+      positions[slot] = 0;
+    }
+    const slots = Int32Array.from(this.#order.filter((slot) => positions[slot] === 0));
+    for (const [position, slot] of slots.entries()) positions[slot] = position;
+    const known = this.#recent.find((selection) => equal(selection.slots, slots));
+    if (known === undefined) this.#selectionsMade += 1;
+    const selection = known ?? { id: this.#selectionsMade, slots, positions };
+    this.#recent = [selection, ...this.#recent.filter((other) => other !== selection)].slice(0, selectionsKept);
+    return selection;
+  }
+
+  #recall({ id, slots }: Selection, { key, requests }: Demand): Field {
     if (key === undefined) return new Field(this, slots, requests);
-    const field = fields.get(key) ?? this.#recycled(fields)?.retarget(requests) ?? new Field(this, slots, requests);
-    fields.delete(key);
-    fields.set(key, field);
+    const name = `${id} ${key}`;
+    const field =
+      this.#fields.get(name) ?? this.#recycled(slots)?.retarget(requests) ?? new Field(this, slots, requests);
+    this.#fields.delete(name);
+    this.#fields.set(name, field);
     return field;
   }
 
-  /** The field that was not used for longest, once there are enough. */
-  #recycled(fields: Map<string, Field>): Field | undefined {
-    const [oldest] = fields;
-    if (fields.size < fieldsKept || oldest === undefined) return undefined;
-    fields.delete(oldest[0]);
-    return oldest[1];
+  /** The field that was not used for longest, once there are enough; of use again only for the same candidates. */
+  #recycled(slots: Int32Array): Field | undefined {
+    const [oldest] = this.#fields;
+    if (this.#fields.size < fieldsKept || oldest === undefined) return undefined;
+    const [name, field] = oldest;
+    this.#fields.delete(name);
+    return field.slots === slots ? field : undefined;
+  }
+
+  #forget(): void {
+    this.#known = new WeakMap();
+    this.#recent = [];
+    this.#fields.clear();
   }
 
   #admit(name: string): number {
     const slot = this.#free.pop() ?? this.nodes.length;
     this.#order.splice(this.#place(name), 0, slot);
     this.#slots.set(name, slot);
-    this.#selections = new WeakMap();
+    this.#forget();
     if (slot >= this.versions.length) {
       const longer = new Float64Array(2 * slot);
       longer.set(this.versions);
@@ -140,4 +159,8 @@ export class Fleet {
     }
     return low;
   }
+}
+
+function equal(left: Int32Array, right: Int32Array): boolean {
+  return left.length === right.length && left.every((value, index) => value === right[index]);
 }

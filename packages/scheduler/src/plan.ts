@@ -2,7 +2,7 @@ import { assert, type JsonObject } from '@eru/kit';
 import { parseDemand, type Demand } from './demand.ts';
 import type { Field } from './field.ts';
 import type { Fleet } from './fleet.ts';
-import type { Allotment, Follower, Measure, ResourceKind } from './kind.ts';
+import type { Allotment, Follower, Lack, Measure, ResourceKind } from './kind.ts';
 import type {
   Allocation,
   CapacityRequest,
@@ -37,12 +37,17 @@ export function capacity(fleet: Fleet, request: CapacityRequest): CapacityResult
   const stage = setStage(fleet, parseDemand(fleet.kinds, request), request, noCounts);
   const nodes: NodeCapacity[] = [];
   const refused: Refusal[] = [];
-  for (const [position, count] of stage.field.capacity.entries()) {
-    const { name } = nodeAt(stage, position);
-    if (count >= 1) nodes.push({ node: name, count });
-    else refused.push({ node: name, ...refusal(stage, position) });
+  let total = 0;
+  for (let position = 0; position < stage.field.size; position += 1) {
+    const count = stage.field.capacity[position] as number;
+    if (count < 1) {
+      refused.push(refusal(stage, position));
+      continue;
+    }
+    nodes.push({ node: nodeAt(stage, position).name, count });
+    total += count;
   }
-  return { capacity: { total: nodes.reduce((total, { count }) => total + count, 0), nodes }, refused };
+  return { capacity: { total, nodes }, refused };
 }
 
 const noCounts: ReadonlyMap<string, number> = new Map();
@@ -90,16 +95,23 @@ function nodeAt({ fleet, slots }: Stage, position: number): PlannedNode {
 }
 
 /** The binding constraint: of several kinds that refuse, the first. */
-function refusal({ fleet, demand, slots, followers }: Stage, position: number): Omit<Refusal, 'node'> {
+function refusal(stage: Stage, position: number): Refusal {
+  const { fleet, demand, slots, followers } = stage;
   const measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
-  for (const [index, kind] of fleet.kinds.entries()) {
-    const state = fleet.states[index]?.[slots[position] as number];
+  const slot = slots[position] as number;
+  for (let index = 0; index < fleet.kinds.length; index += 1) {
+    const kind = fleet.kinds[index] as ResourceKind;
+    const state = fleet.states[index]?.[slot];
     kind.measure(state, demand.requests[index], measure);
-    if (measure.count < 1) return { kind: kind.name, ...kind.refuse(state, demand.requests[index]) };
+    if (measure.count < 1) return refusalOf(stage, position, kind.name, kind.refuse(state, demand.requests[index]));
   }
   const refusing = followers.find(({ follower }) => follower.room(position) < 1);
   assert(refusing !== undefined, 'a node without room is refused by some kind');
-  return { kind: refusing.kind, ...refusing.follower.refuse(position) };
+  return refusalOf(stage, position, refusing.kind, refusing.follower.refuse(position));
+}
+
+function refusalOf(stage: Stage, position: number, kind: string, { reason, needed, free, unit }: Lack): Refusal {
+  return { node: nodeAt(stage, position).name, kind, reason, needed, free, unit };
 }
 
 /** In name order; the only step that builds anything per instance, and only for the chosen nodes. */
