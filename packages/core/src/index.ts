@@ -1,1 +1,6 @@
-export {};
+export { startCore, type Core, type CoreOptions } from './core.ts';
+export { controlWorkload } from './control.ts';
+export { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from './create.ts';
+export { removeWorkload } from './remove.ts';
+export { checkAcknowledged, checkObjects, checkStore, snapshot } from './invariants.ts';
+export { Reconciler } from './reconciler.ts';

@@ -1,0 +1,104 @@
+import { Closer, EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import type { Engine } from '@eru/engines';
+import type { Scheduler } from '@eru/scheduler';
+import type { Store } from '@eru/store';
+
+import { Committer } from './commit.ts';
+import { defaultLimits, type Context, type CoreLimits } from './context.ts';
+import { keys } from './keys.ts';
+import { Membership } from './membership.ts';
+import { defaultReconciler, Reconciler, type ReconcilerOptions } from './reconciler.ts';
+import { encode } from './records.ts';
+import { Takeovers } from './takeover.ts';
+import { Turns } from './turns.ts';
+import { ClusterView } from './view.ts';
+
+export interface CoreOptions {
+  store: Store;
+  scheduler: Scheduler;
+  engines: { get(endpoint: string): Engine };
+  clock: Clock;
+  random: Random;
+  logger: Logger;
+  /** Where clients reach this core; registered with the others. */
+  address: string;
+  version: string;
+  /** Life of the core's lease without an answer of the store. */
+  ttlMs?: number;
+  limits?: Partial<CoreLimits>;
+  reconciler?: Partial<ReconcilerOptions>;
+}
+
+export interface Core {
+  context: Context;
+  membership: Membership;
+  /** The identity born with the store: label `eru.coreid` of every object. */
+  cluster: string;
+  /** Leaves the cluster. Operations in flight are dropped where they are and finished by another core, or by the next one. */
+  close(): Promise<void>;
+}
+
+/** One core: view, membership, takeovers, reconciler. Several work on one store. */
+export async function startCore(options: CoreOptions): Promise<Core> {
+  const { store, scheduler, engines, clock, random, logger } = options;
+  const closer = new Closer();
+  const stop = new AbortController();
+  closer.add('loops', () => stop.abort(new EruError('canceled', 'this core is stopping')));
+  const cluster = await identify(options, stop.signal);
+  const view = new ClusterView({ store, scheduler, clock, random, logger });
+  await view.start(stop.signal);
+  const membership = new Membership({
+    store,
+    clock,
+    random,
+    logger,
+    address: options.address,
+    version: options.version,
+    ttlMs: options.ttlMs ?? 10_000,
+  });
+  closer.add('membership', () => membership.close());
+  const context: Context = {
+    store,
+    view,
+    scheduler,
+    committer: new Committer({ store, view, clock, random }),
+    turns: new Turns(),
+    clock,
+    random,
+    logger,
+    limits: { ...defaultLimits, ...options.limits },
+    engineOf: (name) => {
+      const node = view.nodes.get(name)?.value;
+      if (node === undefined) throw new EruError('not_found', `node ${name} is not known`);
+      return engines.get(node.endpoint);
+    },
+    running: new Set(),
+  };
+  membership.onTenure((tenure) => {
+    void new Takeovers(context, tenure).run(stop.signal);
+    void new Reconciler(context, tenure, { ...defaultReconciler, ...options.reconciler }).run(stop.signal);
+  });
+  await membership.join(stop.signal);
+  return { context, membership, cluster, close: () => closer.close() };
+}
+
+/** The store's random identity; the first core gives it. */
+async function identify({ store, random, clock }: CoreOptions, signal: AbortSignal): Promise<string> {
+  return retry(
+    async () => {
+      const record = { v: 1 as const, id: random.hex(64) };
+      const result = await store.txn({
+        compare: [{ key: keys.cluster, target: 'create', op: '=', value: 0 }],
+        then: [{ op: 'put', key: keys.cluster, value: encode(record) }],
+        otherwise: [{ op: 'get', range: { key: keys.cluster } }],
+        signal,
+      });
+      const [found] = result.results;
+      if (result.succeeded) return record.id;
+      if (found?.op !== 'get' || found.kvs[0] === undefined)
+        throw new EruError('unavailable', 'the cluster identity cannot be read');
+      return (JSON.parse(new TextDecoder().decode(found.kvs[0].value)) as { id: string }).id;
+    },
+    { attempts: 5, signal, clock, random },
+  );
+}

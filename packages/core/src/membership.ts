@@ -1,0 +1,104 @@
+import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import { keepLease, type Compare, type Store } from '@eru/store';
+
+import { keys } from './keys.ts';
+import { encode, type CoreRecord, type Owner } from './records.ts';
+
+/**
+ * One stay of this core in the cluster: `cores/<core>` under one lease. Its create revision is the epoch that fences every
+ * write of the operations begun in it. When the lease is gone the tenure is over for good; the core begins a new one,
+ * under a new name, and takes over what it dropped like any other core.
+ */
+export interface Tenure {
+  readonly owner: Owner;
+  /** Aborts when the tenure is over. */
+  readonly signal: AbortSignal;
+  /** Compare that holds only while the store still has this tenure. */
+  readonly fence: Compare;
+  /** False past `TTL - margin` without an answer of the store: no effect may be started. */
+  held(): boolean;
+}
+
+export interface MembershipOptions {
+  store: Store;
+  clock: Clock;
+  random: Random;
+  logger: Logger;
+  address: string;
+  version: string;
+  ttlMs: number;
+}
+
+/** Keeps this process a member of the cluster, tenure after tenure. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #closing = new AbortController();
+  readonly #listeners = new Set<(tenure: Tenure) => void>();
+  #tenure: Tenure | undefined;
+  #end: (() => Promise<void>) | undefined;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  /** Registers for the first time; resolves with the tenure. */
+  async join(signal: AbortSignal): Promise<Tenure> {
+    return this.#begin(signal);
+  }
+
+  /** The present tenure; `unavailable` between two. */
+  current(): Tenure {
+    if (this.#tenure === undefined)
+      throw new EruError('unavailable', 'this core has lost its lease on the store and is joining anew; try again');
+    return this.#tenure;
+  }
+
+  onTenure(listener: (tenure: Tenure) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Leaves at once, so that others need not wait for the lease to end. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#end?.();
+  }
+
+  async #begin(signal: AbortSignal): Promise<Tenure> {
+    const { store, clock, random, address, version, ttlMs, logger } = this.#options;
+    const over = new AbortController();
+    const lease = await keepLease(store, {
+      ttlMs,
+      marginMs: Math.min(2000, ttlMs / 4),
+      clock,
+      signal: this.#closing.signal,
+      onLost: () => {
+        over.abort(new EruError('fenced', 'this core has lost its lease'));
+        this.#tenure = undefined;
+        this.#end = undefined;
+        if (this.#closing.signal.aborted) return;
+        logger.error({ core: owner.core }, 'lost the lease on the store: dropping all work and joining anew');
+        retry(() => this.#begin(this.#closing.signal), { signal: this.#closing.signal, clock, random }).catch(() => {});
+      },
+    });
+    const owner: Owner = { core: random.hex(16), epoch: 0 };
+    const record: CoreRecord = { v: 1, address, version };
+    const key = keys.core(owner.core);
+    const joined = await store.txn({
+      compare: [{ key, target: 'create', op: '=', value: 0 }],
+      then: [{ op: 'put', key, value: encode(record), lease: lease.id }],
+      signal,
+    });
+    if (!joined.succeeded) throw new EruError('exists', `core ${owner.core} is registered already`);
+    owner.epoch = joined.revision;
+    const tenure: Tenure = {
+      owner,
+      signal: over.signal,
+      fence: { key, target: 'create', op: '=', value: owner.epoch },
+      held: () => !over.signal.aborted && lease.held(),
+    };
+    this.#tenure = tenure;
+    this.#end = () => lease.release();
+    for (const listener of this.#listeners) listener(tenure);
+    return tenure;
+  }
+}

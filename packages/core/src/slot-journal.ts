@@ -1,0 +1,120 @@
+import { assert, EruError } from '@eru/kit';
+
+import { commitWithBookings, type Booking } from './booking.ts';
+import type { OwnWrite } from './commit.ts';
+import type { Context } from './context.ts';
+import { keys } from './keys.ts';
+import type { Tenure } from './membership.ts';
+import { encode, type CreateOperation, type Slot, type SlotsRecord, type Versioned } from './records.ts';
+
+/** One step of one slot. */
+export interface SlotChange {
+  name: string;
+  /** The slot afterwards; undefined deletes it. */
+  slot: Slot | undefined;
+  own?: readonly OwnWrite[];
+  deletes?: readonly string[];
+  booking?: Booking;
+}
+
+/** Changes in one transaction: with a record, a claim and a booking each they stay under 128 operations. */
+const changesPerCommit = 24;
+
+/**
+ * The slots of one create operation, and the only writer of their keys. Changes are written one transaction at a time;
+ * those that come meanwhile go together into the next, so that a thousand slots cost tens of writes. The deletion of the last
+ * slot deletes the header.
+ */
+export class SlotJournal {
+  readonly #context: Context;
+  readonly #tenure: Tenure;
+  readonly #operation: string;
+  readonly #header: Versioned<CreateOperation>;
+  /** Key -> slots by name, as they are in the store. */
+  readonly #keys = new Map<string, { revision: number; slots: Map<string, Slot> }>();
+  readonly #keyOf = new Map<string, string>();
+  #pending: { change: SlotChange; resolve: (revision: number) => void; reject: (error: unknown) => void }[] = [];
+  #writing = false;
+
+  constructor(
+    context: Context,
+    tenure: Tenure,
+    header: Versioned<CreateOperation>,
+    slots: Iterable<[string, Versioned<SlotsRecord>]>,
+  ) {
+    this.#context = context;
+    this.#tenure = tenure;
+    this.#operation = header.value.id;
+    this.#header = header;
+    for (const [key, { value, modRevision }] of slots) {
+      this.#keys.set(key, { revision: modRevision, slots: new Map(value.slots.map((slot) => [slot.name, slot])) });
+      for (const slot of value.slots) this.#keyOf.set(slot.name, key);
+    }
+  }
+
+  /** All slots that are left, with their nodes. */
+  slots(): { node: string; slot: Slot }[] {
+    return [...this.#keys].flatMap(([key, { slots }]) =>
+      [...slots.values()].map((slot) => ({ node: key.split('/')[2] ?? '', slot })),
+    );
+  }
+
+  /** Resolves with the revision of the transaction that holds the change. `fenced` when the operation is not ours any more. */
+  change(change: SlotChange): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ change, resolve, reject });
+      if (!this.#writing) void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#writing = true;
+    // Let everything that is ready now come along.
+    await Promise.resolve();
+    while (this.#pending.length > 0) {
+      const batch = this.#pending.splice(0, changesPerCommit);
+      try {
+        const revision = await this.#write(batch.map(({ change }) => change));
+        for (const { resolve } of batch) resolve(revision);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#writing = false;
+  }
+
+  async #write(changes: readonly SlotChange[]): Promise<number> {
+    const next = new Map<string, Map<string, Slot>>();
+    for (const { name, slot } of changes) {
+      const key = this.#keyOf.get(name);
+      assert(key !== undefined, `slot ${name} belongs to operation ${this.#operation}`);
+      const slots = next.get(key) ?? new Map(this.#keys.get(key)?.slots);
+      if (slot === undefined) slots.delete(name);
+      else slots.set(name, slot);
+      next.set(key, slots);
+    }
+    const own = [...next].map(([key, slots]): OwnWrite => {
+      const revision = this.#keys.get(key)?.revision ?? 0;
+      return slots.size === 0
+        ? { key, revision }
+        : { key, revision, value: encode({ v: 1, slots: [...slots.values()] } satisfies SlotsRecord) };
+    });
+    const last = [...this.#keys].every(([key, { slots }]) => (next.get(key) ?? slots).size === 0);
+    if (last) own.push({ key: keys.operation(this.#operation), revision: this.#header.modRevision });
+    const result = await commitWithBookings(
+      this.#context,
+      this.#tenure,
+      {
+        own: [...own, ...changes.flatMap((change) => change.own ?? [])],
+        deletes: changes.flatMap((change) => change.deletes ?? []),
+      },
+      changes.flatMap((change) => change.booking ?? []),
+    );
+    if (!result.committed) throw new EruError('fenced', `operation ${this.#operation} was changed by somebody else`);
+    for (const [key, slots] of next) {
+      if (slots.size === 0) this.#keys.delete(key);
+      else this.#keys.set(key, { revision: result.revision, slots });
+    }
+    return result.revision;
+  }
+}

@@ -1,0 +1,320 @@
+import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import { Fleet, type Scheduler } from '@eru/scheduler';
+import { after, type KeyValue, type Store } from '@eru/store';
+
+import type {
+  ClaimRecord,
+  ClusterRecord,
+  CoreRecord,
+  NodeRecord,
+  NodeResourcesRecord,
+  NodeStatusRecord,
+  OperationRecord,
+  PodRecord,
+  RequestRecord,
+  SlotsRecord,
+  Versioned,
+  WorkloadRecord,
+  WorkloadStatusRecord,
+} from './records.ts';
+import { parseName } from './keys.ts';
+import { Table } from './table.ts';
+
+/** One key's change, after it is in the view. `after` absent: deleted. */
+export interface Change<T = unknown> {
+  table: keyof Tables;
+  name: string;
+  before: Versioned<T> | undefined;
+  after: Versioned<T> | undefined;
+}
+
+interface Tables {
+  cluster: Table<ClusterRecord>;
+  cores: Table<CoreRecord>;
+  pods: Table<PodRecord>;
+  nodes: Table<NodeRecord>;
+  nodeResources: Table<NodeResourcesRecord>;
+  workloads: Table<WorkloadRecord>;
+  claims: Table<ClaimRecord>;
+  releases: Table<{ v: 1 }>;
+  operations: Table<OperationRecord>;
+  slots: Table<SlotsRecord>;
+  requests: Table<RequestRecord>;
+  apps: Table<{ v: 1 }>;
+  nodeStatuses: Table<NodeStatusRecord>;
+  workloadStatuses: Table<WorkloadStatusRecord>;
+}
+
+/** Keys read in one page while loading. */
+const pageSize = 1000;
+
+/**
+ * A complete picture of the cluster in memory, loaded once and kept fresh by one watch over the whole prefix. Every read
+ * and every plan is answered from here. It may be a moment behind: it plans, it never decides a takeover, claim or repair.
+ */
+export class ClusterView {
+  readonly cluster = new Table<ClusterRecord>('cluster');
+  readonly cores = new Table<CoreRecord>('cores/');
+  readonly pods = new Table<PodRecord>('pods/');
+  readonly nodes = new Table<NodeRecord>('nodes/');
+  readonly nodeResources = new Table<NodeResourcesRecord>('node-resources/');
+  readonly workloads = new Table<WorkloadRecord>('workloads/');
+  readonly claims = new Table<ClaimRecord>('claims/');
+  readonly releases = new Table<{ v: 1 }>('released/');
+  readonly operations = new Table<OperationRecord>('operations/');
+  readonly slots = new Table<SlotsRecord>('operations/');
+  readonly requests = new Table<RequestRecord>('requests/');
+  readonly apps = new Table<{ v: 1 }>('apps/');
+  readonly nodeStatuses = new Table<NodeStatusRecord>('status/nodes/');
+  readonly workloadStatuses = new Table<WorkloadStatusRecord>('status/workloads/');
+
+  readonly fleet: Fleet;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #workloadsByNode = new Map<string, Set<string>>();
+  /** `app/entrypoint` -> node -> records and slots not yet recorded. */
+  readonly #counts = new Map<string, Map<string, number>>();
+  #revision = 0;
+  /** Monotonic time of the last word from the store. */
+  #heardAtMs = 0;
+
+  constructor(options: { store: Store; scheduler: Scheduler; clock: Clock; random: Random; logger: Logger }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#logger = options.logger;
+    this.fleet = new Fleet(options.scheduler);
+  }
+
+  /** The store's revision up to which everything is known. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** How long the store has been silent, in milliseconds. */
+  get ageMs(): number {
+    return this.#clock.monotonic() - this.#heardAtMs;
+  }
+
+  /** Loads everything, then follows the store until `signal` aborts. Resolves when loaded. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#load(signal);
+    void this.#follow(signal);
+  }
+
+  /** Told of every change, after it is in the view; returns the way to stop. */
+  subscribe(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves with the first defined answer of `look`, which is asked now and after every change. */
+  until<T>(look: () => T | undefined, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const check = (): boolean => {
+        const found = look();
+        if (found === undefined) return false;
+        stop();
+        resolve(found);
+        return true;
+      };
+      const onAbort = (): void => {
+        stop();
+        reject(EruError.from(signal.reason));
+      };
+      let unsubscribe = (): void => {};
+      const stop = (): void => {
+        unsubscribe();
+        signal.removeEventListener('abort', onAbort);
+      };
+      if (signal.aborted) return onAbort();
+      if (check()) return;
+      unsubscribe = this.subscribe(check);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  workloadsOn(node: string): WorkloadRecord[] {
+    const ids = [...(this.#workloadsByNode.get(node) ?? [])].toSorted();
+    return ids.flatMap((id) => this.workloads.get(id)?.value ?? []);
+  }
+
+  /** Workloads of an entrypoint by node, those in flight included. */
+  counts(app: string, entrypoint: string): ReadonlyMap<string, number> {
+    return this.#counts.get(`${app}/${entrypoint}`) ?? new Map();
+  }
+
+  /** True when the node reports, or is not checked. */
+  isAvailable(node: string): boolean {
+    return this.nodeStatuses.get(node) !== undefined || this.nodes.get(node)?.value.test === true;
+  }
+
+  isCordoned(node: string): boolean {
+    return this.nodeResources.get(node)?.value.cordon === true;
+  }
+
+  /** Slot keys of an operation, in key order. */
+  slotsOf(operation: string): [string, Versioned<SlotsRecord>][] {
+    return [...this.slots]
+      .filter(([name]) => name.startsWith(`${operation}/`))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  /** The own writes of a transaction that has succeeded, ahead of the watch. */
+  applyWrites(kvs: readonly KeyValue[], deleted: readonly string[], revision: number): void {
+    for (const kv of kvs) this.#put(kv);
+    for (const key of deleted) this.#delete(key, revision);
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    const seen = new Set<string>();
+    let start = '\0';
+    let revision: number | undefined;
+    for (;;) {
+      const page = await this.#store.range({
+        start,
+        end: '\u{10ffff}',
+        limit: pageSize,
+        signal,
+        ...(revision !== undefined && { revision }),
+      });
+      revision = page.revision;
+      for (const kv of page.kvs) {
+        seen.add(kv.key);
+        this.#put(kv);
+      }
+      const last = page.kvs.at(-1);
+      if (!page.more || last === undefined) break;
+      start = after(last.key);
+    }
+    // What a gap has hidden: keys that are gone by now.
+    for (const table of this.#tables()) {
+      for (const [name, entry] of [...table]) {
+        if (!seen.has(table.prefix + name) && entry.modRevision <= revision)
+          this.#delete(table.prefix + name, revision);
+      }
+    }
+    this.#heard(revision);
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { clock, random } = { clock: this.#clock, random: this.#random };
+    while (!signal.aborted) {
+      try {
+        for await (const batch of this.#store.watch({ prefix: '', fromRevision: this.#revision + 1, signal })) {
+          for (const event of batch.events) {
+            if (event.type === 'put') this.#put(event.kv);
+            else this.#delete(event.key, event.modRevision);
+          }
+          this.#heard(batch.revision);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#logger.warn({ err: error }, 'the watch of the store broke; reading everything again');
+        if (!isEruError(error, 'compacted')) await clock.sleep(200 + random.int(300), signal).catch(() => {});
+        await retry(() => this.#load(signal), { signal, clock, random }).catch(() => {});
+      }
+    }
+  }
+
+  #heard(revision: number): void {
+    this.#revision = Math.max(this.#revision, revision);
+    this.#heardAtMs = this.#clock.monotonic();
+    for (const table of this.#tables()) table.forget(this.#revision);
+  }
+
+  #tables(): Table<unknown>[] {
+    return Object.values(this).filter((field) => field instanceof Table);
+  }
+
+  /** The table of a key. Operations and their slots share a prefix: a slot key has two more parts. */
+  #route(key: string): { table: keyof Tables; rows: Table<unknown> } | undefined {
+    const [top, second, third] = key.split('/', 3);
+    const table = ((): keyof Tables | undefined => {
+      if (top === 'operations') return third === undefined ? 'operations' : 'slots';
+      if (top === 'status') return second === 'nodes' ? 'nodeStatuses' : 'workloadStatuses';
+      return topLevel[top ?? ''];
+    })();
+    // Unknown keys belong to a newer core.
+    return table === undefined ? undefined : { table, rows: (this as Tables)[table] as Table<unknown> };
+  }
+
+  #put(kv: KeyValue): void {
+    const route = this.#route(kv.key);
+    const change = route?.rows.put(kv);
+    if (route !== undefined && change)
+      this.#changed({ table: route.table, name: kv.key.slice(route.rows.prefix.length), ...change });
+  }
+
+  #delete(key: string, modRevision: number): void {
+    const route = this.#route(key);
+    const change = route?.rows.delete(key, modRevision);
+    if (route !== undefined && change)
+      this.#changed({ table: route.table, name: key.slice(route.rows.prefix.length), ...change, after: undefined });
+  }
+
+  #changed(change: Change): void {
+    this.#index(change);
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  #index({ table, name, before, after: now }: Change): void {
+    if (table === 'workloads') {
+      this.#indexWorkload(before?.value as WorkloadRecord | undefined, -1);
+      this.#indexWorkload(now?.value as WorkloadRecord | undefined, 1);
+    } else if (table === 'slots') {
+      const node = name.split('/')[1] ?? '';
+      this.#indexSlots(node, before?.value as SlotsRecord | undefined, -1);
+      this.#indexSlots(node, now?.value as SlotsRecord | undefined, 1);
+    } else if (table === 'nodes' || table === 'nodeResources') {
+      const node = this.nodes.get(name)?.value;
+      const resources = this.nodeResources.get(name)?.value;
+      if (node === undefined || resources === undefined) this.fleet.delete(name);
+      else this.fleet.set({ name, labels: node.labels, resources });
+    }
+  }
+
+  #indexWorkload(record: WorkloadRecord | undefined, sign: 1 | -1): void {
+    if (record === undefined) return;
+    const onNode = this.#workloadsByNode.get(record.node) ?? new Set<string>();
+    if (sign === 1) onNode.add(record.id);
+    else onNode.delete(record.id);
+    if (onNode.size === 0) this.#workloadsByNode.delete(record.node);
+    else this.#workloadsByNode.set(record.node, onNode);
+    this.#count(record.app, record.entrypoint, record.node, sign);
+  }
+
+  #indexSlots(node: string, record: SlotsRecord | undefined, sign: 1 | -1): void {
+    for (const slot of record?.slots ?? []) {
+      if (slot.recorded) continue;
+      const { app, entrypoint } = parseName(slot.name);
+      this.#count(app, entrypoint, node, sign);
+    }
+  }
+
+  #count(app: string, entrypoint: string, node: string, add: number): void {
+    const key = `${app}/${entrypoint}`;
+    const byNode = this.#counts.get(key) ?? new Map<string, number>();
+    const count = (byNode.get(node) ?? 0) + add;
+    if (count === 0) byNode.delete(node);
+    else byNode.set(node, count);
+    if (byNode.size === 0) this.#counts.delete(key);
+    else this.#counts.set(key, byNode);
+  }
+}
+
+const topLevel: Readonly<Record<string, keyof Tables>> = {
+  cluster: 'cluster',
+  cores: 'cores',
+  pods: 'pods',
+  nodes: 'nodes',
+  'node-resources': 'nodeResources',
+  workloads: 'workloads',
+  claims: 'claims',
+  released: 'releases',
+  requests: 'requests',
+  apps: 'apps',
+};

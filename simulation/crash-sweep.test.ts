@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest';
+
+import { countPoints, scenarios, sweepOne } from './crash-sweep.ts';
+
+/** The seed of every run below; a failure names scenario, await and fate, which with it replay the run. */
+const seed = 7;
+
+describe.each(scenarios)('$name, disturbed at every await', (scenario) => {
+  for (const fate of ['crash', 'error'] as const) {
+    it(`keeps every invariant through a ${fate}`, { timeout: 240_000 }, async () => {
+      const points = await countPoints(scenario, seed);
+      expect(points.length).toBeGreaterThan(3);
+      const broken: string[] = [];
+      for (const [index, { call, phase }] of points.entries()) {
+        for (const sentence of await sweepOne(scenario, seed, index, fate))
+          broken.push(`${fate} at ${index}, ${phase} ${call}: ${sentence}`);
+      }
+      expect(broken).toEqual([]);
+    });
+  }
+});

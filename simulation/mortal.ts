@@ -1,0 +1,114 @@
+import { EruError, type Clock } from '@eru/kit';
+import type { Engine } from '@eru/engines';
+import type { Store } from '@eru/store';
+
+/** What happens at a chosen await: the process is gone, or the call fails before or after its effect. */
+export type Fate = 'crash' | 'error';
+
+/** One await of a core on the outside: a call of the store or of an engine, before or after its effect. */
+export interface AwaitPoint {
+  call: string;
+  phase: 'before' | 'after';
+}
+
+/**
+ * A process that can be killed at any await. All its store, engine and clock calls go through here; when it is dead none of
+ * them ever answers, as after SIGKILL, while store and machines live on.
+ */
+export class Mortal {
+  readonly points: AwaitPoint[] = [];
+  /** Decides what happens at the n-th await (from 0); absent = life goes on. */
+  fate: (index: number, point: AwaitPoint) => Fate | undefined = () => undefined;
+  #counting = false;
+  #dead = false;
+  readonly #onDeath: (() => void)[] = [];
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** Awaits are counted, and fates asked, from now on. */
+  count(): void {
+    this.#counting = true;
+  }
+
+  die(): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    for (const run of this.#onDeath) run();
+  }
+
+  /** Resolves when it dies. */
+  death(): Promise<void> {
+    return this.#dead ? Promise.resolve() : new Promise((resolve) => this.#onDeath.push(resolve));
+  }
+
+  async at(call: string, phase: 'before' | 'after'): Promise<void> {
+    if (this.#dead) return never();
+    if (!this.#counting) return;
+    const point = { call, phase };
+    const fate = this.fate(this.points.length, point);
+    this.points.push(point);
+    if (fate === 'crash') {
+      this.die();
+      return never();
+    }
+    if (fate === 'error') throw new EruError('unavailable', `simulated: ${call} failed ${phase} its effect`);
+  }
+
+  store(store: Store): Store {
+    const watch: Store['watch'] = (options) => this.#stream(store.watch(options));
+    return this.#wrap(store, 'store', { watch });
+  }
+
+  engine(engine: Engine): Engine {
+    const streams = Object.fromEntries(
+      (['events', 'logs', 'copyFrom', 'imagePull', 'imagePush', 'imageBuild'] as const).map((verb) => [
+        verb,
+        (...args: never[]) => this.#stream((engine[verb] as (...args: never[]) => AsyncIterable<unknown>)(...args)),
+      ]),
+    );
+    return this.#wrap(engine, 'engine', streams);
+  }
+
+  /** Timers of the dead do not fire. */
+  clock(clock: Clock): Clock {
+    return {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      timer: (ms, run) => clock.timer(ms, () => this.#dead || run()),
+      sleep: async (ms, signal) => {
+        await clock.sleep(ms, signal);
+        if (this.#dead) await never();
+      },
+    };
+  }
+
+  #wrap<T extends object>(target: T, kind: string, replaced: Record<string, unknown>): T {
+    return new Proxy(target, {
+      get: (object, name) => {
+        if (name in replaced) return replaced[name as string];
+        const value: unknown = Reflect.get(object, name);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          const call = `${kind}.${String(name)}`;
+          await this.at(call, 'before');
+          const result: unknown = await Reflect.apply(value, object, args);
+          await this.at(call, 'after');
+          return result;
+        };
+      },
+    });
+  }
+
+  async *#stream<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+    for await (const item of source) {
+      if (this.#dead) await never();
+      yield item;
+    }
+  }
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}

@@ -1,0 +1,208 @@
+import { EruError, seededRandom, silentLogger, VirtualClock, type Random } from '@eru/kit';
+import { SimulatedMachine, type WorkloadSpec } from '@eru/engines';
+import {
+  checkAcknowledged,
+  checkObjects,
+  checkStore,
+  createWorkloads,
+  snapshot,
+  startCore,
+  type Core,
+  type CreateEvent,
+  type CreateRequest,
+} from '@eru/core';
+import { builtinKinds, createScheduler } from '@eru/scheduler';
+import { openMemoryStore, type Store } from '@eru/store';
+
+import { Mortal } from './mortal.ts';
+
+/** A core in a process of its own, that can be killed. */
+export interface LivingCore {
+  core: Core;
+  mortal: Mortal;
+}
+
+export interface WorldOptions {
+  seed: number;
+  nodes?: number;
+}
+
+const pod = 'pod';
+
+/** A whole cluster in one process on a virtual clock: one store, machines that outlive everything, cores that do not. */
+export class World {
+  readonly clock = new VirtualClock();
+  readonly random: Random;
+  readonly machines = new Map<string, SimulatedMachine>();
+  readonly store: Store;
+  readonly scheduler = createScheduler({ kinds: builtinKinds() });
+  readonly #nodes: string[];
+
+  private constructor(store: Store, random: Random, nodes: string[]) {
+    this.store = store;
+    this.random = random;
+    this.#nodes = nodes;
+  }
+
+  static async create({ seed, nodes = 3 }: WorldOptions): Promise<World> {
+    const random = seededRandom(seed);
+    const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
+    const clock = new VirtualClock();
+    const world = new World(await openMemoryStore({ clock, random }), random, names);
+    Object.assign(world, { clock });
+    for (const name of names) {
+      world.machines.set(
+        name,
+        new SimulatedMachine({
+          name,
+          clock,
+          random,
+          cpus: 8,
+          memoryBytes: 8 * 2 ** 30,
+          latency: { minMs: 1, maxMs: 20 },
+        }),
+      );
+    }
+    await world.#seedStore();
+    return world;
+  }
+
+  /** Starts a core; resolves when it has joined. */
+  async startCore(): Promise<LivingCore> {
+    const mortal = new Mortal();
+    const engines = new Map(
+      [...this.machines].map(([name, machine]) => [`mock://${name}`, mortal.engine(machine.engine())]),
+    );
+    const core = await this.clock.run(
+      startCore({
+        store: mortal.store(this.store),
+        scheduler: this.scheduler,
+        engines: {
+          get: (endpoint) => {
+            const engine = engines.get(endpoint);
+            if (engine === undefined) throw new EruError('not_found', `no machine at ${endpoint}`);
+            return engine;
+          },
+        },
+        clock: mortal.clock(this.clock),
+        random: this.random,
+        logger: silentLogger,
+        address: '127.0.0.1:1',
+        version: 'simulated',
+        reconciler: { intervalMs: 10_000, graceMs: 30_000 },
+      }),
+    );
+    return { core, mortal };
+  }
+
+  /** What the embedded store does when it is opened again: leases of dead cores end at once. */
+  async reopenStore(): Promise<void> {
+    const { kvs } = await this.store.range({ prefix: 'cores/' });
+    for (const { lease } of kvs) if (lease !== undefined) await this.store.revokeLease(lease);
+  }
+
+  deploy(
+    { core }: LivingCore,
+    count: number,
+    options: { app?: string; memory?: number; signal?: AbortSignal } = {},
+  ): AsyncIterable<CreateEvent> {
+    return createWorkloads(
+      core.context,
+      core.membership.current(),
+      this.request(count, options),
+      options.signal ?? new AbortController().signal,
+    );
+  }
+
+  request(
+    count: number,
+    { app = 'app', memory = 256 * 2 ** 20 }: { app?: string; memory?: number } = {},
+  ): CreateRequest {
+    return {
+      app,
+      entrypoint: 'web',
+      pod,
+      strategy: 'AUTO',
+      count,
+      nodesLimit: 0,
+      candidates: () => this.#nodes,
+      resources: { cpumem: { 'cpu-request': 0.5, 'cpu-limit': 1, 'memory-request': memory, 'memory-limit': memory } },
+      template,
+      env: [],
+      labels: {},
+      meta: '{}',
+      hook: { afterStart: ['warm up'], beforeStop: ['drain'], force: false },
+      afterCreate: [],
+      ignoreHook: false,
+    };
+  }
+
+  /** Lets time pass until nothing is in flight and every orphan had its two rounds; throws when that never comes. */
+  async settle(): Promise<void> {
+    for (let minute = 0; minute < 30; minute++) {
+      await this.clock.advance(60_000);
+      const { kvs } = await this.store.range({ prefix: 'operations/', limit: 1, keysOnly: true });
+      if (kvs.length === 0 && (await this.broken([])).length === 0) return;
+    }
+  }
+
+  /** Every invariant that is broken at rest, as sentences. */
+  async broken(acknowledged: Iterable<string>): Promise<string[]> {
+    const shot = await snapshot(this.store);
+    const objects = (
+      await Promise.all([...this.machines.values()].map((machine) => this.clock.run(machine.engine().list())))
+    ).flat();
+    const cluster = (JSON.parse(new TextDecoder().decode(shot.kvs.get('cluster')?.value)) as { id: string }).id;
+    return [
+      ...checkStore(shot, this.scheduler, { atRest: true }),
+      ...checkObjects(shot, objects, cluster),
+      ...checkAcknowledged(shot, acknowledged),
+    ];
+  }
+
+  async #seedStore(): Promise<void> {
+    const put = async (key: string, value: object): Promise<void> => {
+      await this.store.txn({
+        then: [{ op: 'put', key, value: new TextEncoder().encode(JSON.stringify({ v: 1, ...value })) }],
+      });
+    };
+    await put(`pods/${pod}`, { name: pod, desc: '' });
+    for (const name of this.#nodes) {
+      const info = { cpus: 8, memory: 8 * 2 ** 30, storage: 0, resources: {} };
+      await put(`nodes/${name}`, {
+        name,
+        pod,
+        endpoint: `mock://${name}`,
+        engine: 'simulated',
+        labels: {},
+        test: true,
+        ca: '',
+        cert: '',
+        key: '',
+      });
+      await put(`node-resources/${name}`, { ...this.scheduler.addNode(undefined, info), cordon: false });
+    }
+  }
+}
+
+const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {
+  image: '',
+  root: { type: 'host', writable: false },
+  command: ['server'],
+  dir: '',
+  user: '',
+  privileged: false,
+  mounts: [],
+  ulimits: {},
+  pids: 0,
+  restart: { type: 'no', retries: 0 },
+  stopSignal: '',
+  networks: {},
+  publish: [],
+  dns: [],
+  extraHosts: [],
+  sysctls: {},
+  log: { type: '', config: {} },
+  stdin: false,
+  rawArgs: new Uint8Array(),
+};
