@@ -1,0 +1,153 @@
+import type { Clock, Logger } from '@eru/kit';
+import { EruError, invalid, isEruError, silentLogger, systemClock, toSafeNumber } from '@eru/kit';
+
+import { Endpoints } from './etcd-endpoints.ts';
+import { LeaseStream } from './etcd-leases.ts';
+import { WatchStream } from './etcd-watches.ts';
+import { EtcdWire, leaseName, leaseNumber, revisionOf } from './etcd-wire.ts';
+import { checkLimit, checkRange, checkTxn, etcdLimits } from './request.ts';
+import type {
+  KeyRange,
+  KeyValue,
+  Lease,
+  RangeOptions,
+  RangeResult,
+  ReadOptions,
+  Store,
+  Txn,
+  TxnResult,
+  WatchBatch,
+  WatchOptions,
+} from './store.ts';
+
+export interface EtcdStoreOptions {
+  /** `HOST:PORT` of the members. */
+  endpoints: readonly string[];
+  /** In front of every key, invisible to callers; default `/eru/`. */
+  prefix?: string;
+  clock?: Clock;
+  logger?: Logger;
+}
+
+/** A store on an etcd cluster (v3.4 or later). Throws `unavailable` or `timeout` when no member answers. */
+export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
+  const store = new EtcdStore(options);
+  try {
+    await store.get('cluster');
+    return store;
+  } catch (error) {
+    await store.close();
+    const { code, message } = EruError.from(error);
+    throw new EruError(code, `etcd at ${options.endpoints.join(', ')}: ${message}`, { cause: error });
+  }
+}
+
+class EtcdStore implements Store {
+  /** etcd does not tell its limits; these are its defaults, and where its own are lower it answers `too_large` itself. */
+  readonly limits = etcdLimits;
+  readonly #wire: EtcdWire;
+  readonly #endpoints: Endpoints;
+  readonly #leases: LeaseStream;
+  readonly #watches: WatchStream;
+  #closed = false;
+
+  constructor({ endpoints, prefix = '/eru/', clock = systemClock, logger = silentLogger }: EtcdStoreOptions) {
+    if (prefix === '') throw invalid('prefix', prefix, 'give the keys of this cluster a prefix, such as /eru/');
+    this.#wire = new EtcdWire(prefix);
+    this.#endpoints = new Endpoints(endpoints, logger);
+    this.#leases = new LeaseStream(this.#endpoints, clock);
+    this.#watches = new WatchStream(this.#endpoints, this.#wire, clock, logger);
+  }
+
+  async get(key: string, options: ReadOptions = {}): Promise<KeyValue | undefined> {
+    const { kvs } = await this.#range({ key }, options);
+    return kvs[0];
+  }
+
+  async range(range: RangeOptions): Promise<RangeResult> {
+    checkLimit(range.limit);
+    return this.#range(range, range);
+  }
+
+  async txn(txn: Txn): Promise<TxnResult> {
+    checkTxn(txn, this.limits, this.#wire.prefixBytes);
+    this.#wantOpen();
+    const request = this.#wire.txn(txn);
+    const { header, succeeded, responses } = await this.#endpoints.call('write', ({ kv }) =>
+      kv.txn(request, callOptions(txn.signal)),
+    );
+    return {
+      succeeded,
+      revision: revisionOf(header),
+      results: responses.map((response) => this.#wire.result(response)),
+    };
+  }
+
+  watch(watch: WatchOptions): AsyncIterable<WatchBatch> {
+    checkRange(watch);
+    this.#wantOpen();
+    return this.#watches.watch(watch);
+  }
+
+  async grantLease(ttlMs: number): Promise<Lease> {
+    if (!Number.isFinite(ttlMs) || ttlMs <= 0) throw invalid('ttlMs', ttlMs, 'give a positive number of milliseconds');
+    this.#wantOpen();
+    const { ID, TTL } = await this.#endpoints.call('write', ({ lease }) =>
+      lease.leaseGrant({ TTL: BigInt(Math.ceil(ttlMs / 1000)) }),
+    );
+    return { id: leaseName(ID), ttlMs: toSafeNumber(TTL) * 1000 };
+  }
+
+  async renewLease(id: string): Promise<{ ttlMs: number }> {
+    this.#wantOpen();
+    return this.#leases.renew(id);
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    this.#wantOpen();
+    try {
+      // Ending it twice is the same as once, so a lost reply is asked for again.
+      await this.#endpoints.call('read', ({ lease }) => lease.leaseRevoke({ ID: leaseNumber(id) }));
+    } catch (error) {
+      if (!isEruError(error, 'not_found')) throw error;
+    }
+  }
+
+  async compact(revision: number): Promise<void> {
+    this.#wantOpen();
+    try {
+      await this.#endpoints.call('read', ({ kv }) => kv.compact({ revision: BigInt(revision), physical: true }));
+    } catch (error) {
+      if (!isEruError(error, 'compacted')) throw error; // More than wanted is forgotten already.
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#leases.close();
+    await this.#watches.close();
+    this.#endpoints.close();
+  }
+
+  async #range(
+    range: KeyRange,
+    { revision = 0, limit = 0, keysOnly = false, signal }: ReadOptions & { limit?: number; keysOnly?: boolean },
+  ): Promise<RangeResult> {
+    checkRange(range);
+    this.#wantOpen();
+    const request = { ...this.#wire.range(range), revision: BigInt(revision), limit: BigInt(limit), keysOnly };
+    const { header, kvs, more } = await this.#endpoints.call('read', ({ kv }) =>
+      kv.range(request, callOptions(signal)),
+    );
+    return { kvs: kvs.map((kv) => this.#wire.keyValue(kv)), more, revision: revisionOf(header) };
+  }
+
+  #wantOpen(): void {
+    if (this.#closed) throw new EruError('unavailable', 'the store is closed');
+  }
+}
+
+function callOptions(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
