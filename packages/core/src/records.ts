@@ -236,7 +236,7 @@ export function redact(value: Json): Json {
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      name === 'key' && String(inner).includes('PRIVATE') ? '***' : redact(inner),
+      typeof inner === 'string' && inner.includes('PRIVATE KEY') ? '***' : redact(inner),
     ]),
   );
 }

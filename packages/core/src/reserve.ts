@@ -5,15 +5,19 @@ import { bookingWrite, learn } from './booking.ts';
 import { commitSize, type Commit, type CommitResult } from './commit.ts';
 import type { Context } from './context.ts';
 import { formatName, keys, slotsPerKey } from './keys.ts';
+import { slotNode } from './invariants.ts';
 import type { Tenure } from './membership.ts';
 import { encode, type CreateOperation, type Slot, type SlotsRecord, type Versioned } from './records.ts';
 
 /** A booked plan: the operation's header and slots as the store has them. */
 export interface Reservation {
-  plan: Extract<PlanResult, { ok: true }>;
+  plan: Plan;
   header: Versioned<CreateOperation>;
   slots: [string, Versioned<SlotsRecord>][];
 }
+
+type Plan = Extract<PlanResult, { ok: true }>;
+type Refused = Extract<PlanResult, { ok: false }>;
 
 export interface ReserveRequest {
   operation: CreateOperation;
@@ -36,7 +40,7 @@ export class Reserve {
   /** Groups that are booked already. */
   readonly #booked: [string, Versioned<SlotsRecord>][] = [];
   #header: Versioned<CreateOperation>;
-  #sequence = 0;
+  #losses = 0;
 
   constructor(context: Context, tenure: Tenure, request: ReserveRequest) {
     this.#context = context;
@@ -46,7 +50,7 @@ export class Reserve {
   }
 
   /** The refusal when it does not fit. `conflict` when others kept winning; then, too, nothing is left booked by the caller's undo of `partial`. */
-  async run(): Promise<Reservation | Extract<PlanResult, { ok: false }>> {
+  async run(): Promise<Reservation | Refused> {
     const { view, scheduler, limits, random, clock } = this.#context;
     for (let attempt = 1; attempt <= limits.reserveAttempts; attempt++) {
       const plan = scheduler.plan(view.fleet, this.#request.plan());
@@ -56,10 +60,7 @@ export class Reserve {
       // The first losses are between operations of this process and cost no waiting; later ones are spread out.
       if (attempt > 4) await clock.sleep(random.int(Math.min(500, 10 * attempt)), this.#tenure.signal);
     }
-    throw new EruError(
-      'conflict',
-      `other operations changed the chosen nodes ${limits.reserveAttempts} times in a row; try again`,
-    );
+    throw tooOften(limits.reserveAttempts);
   }
 
   /** What is booked although `run` failed: to be undone by the caller. */
@@ -67,37 +68,75 @@ export class Reserve {
     return this.#booked.length === 0 ? undefined : { header: this.#header, slots: this.#booked };
   }
 
-  async #book(plan: Extract<PlanResult, { ok: true }>): Promise<Reservation | undefined> {
-    const { view, turns } = this.#context;
-    const placed = this.#place(plan.instances);
-    const nodes = [...placed.keys()];
-    const planned = new Map(nodes.map((node) => [node, view.nodeResources.get(node)?.modRevision]));
+  /** Undefined when it lost: plan again. */
+  async #book(first: Plan): Promise<Reservation | Refused | undefined> {
+    const { view, turns, scheduler } = this.#context;
     const app = this.#appKey();
-    const appRevision = app === undefined ? undefined : (view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0);
-    return turns.hold([...nodes.map((node) => `node ${node}`), ...(app === undefined ? [] : [app])], async () => {
-      const moved = nodes.some((node) => view.nodeResources.get(node)?.modRevision !== planned.get(node));
-      const appMoved =
-        app !== undefined && (view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0) !== appRevision;
-      if (moved || appMoved) return undefined;
-      const groups = this.#groups(placed, app, appRevision);
-      for (const [index, group] of groups.entries()) {
-        const result = await this.#commitGroup(group, index === groups.length - 1);
+    const revisionOf = (node: string): number | undefined => view.nodeResources.get(node)?.modRevision;
+    const appRevision = (): number =>
+      app === undefined ? 0 : (view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0);
+    const nodes = new Set(first.instances.map(({ node }) => node));
+    const planned = new Map([...nodes].map((node) => [node, revisionOf(node)]));
+    const plannedApp = appRevision();
+    return turns.hold([...nodes].map((node) => `node ${node}`).concat(app ?? []), async () => {
+      let plan: PlanResult = first;
+      if (plannedApp !== appRevision() || [...nodes].some((node) => revisionOf(node) !== planned.get(node))) {
+        // Somebody of this process was faster. On the nodes that are held now nobody will be.
+        plan = scheduler.plan(view.fleet, this.#request.plan());
+        if (!plan.ok) return plan;
+        if (plan.instances.some(({ node }) => !nodes.has(node))) return undefined;
+      }
+      const groups = this.#groups(this.#place(plan.instances), app, appRevision());
+      while (groups.length > 0) {
+        const group = groups.shift() as Group;
+        const result = await this.#commitGroup(group, groups.length === 0);
         if (result.committed) continue;
-        learn(this.#context, result.current, [...(group.commit.shared ?? []).map(({ key }) => key)]);
-        if (index === 0) return undefined;
-        throw new EruError(
-          'conflict',
-          'other operations changed the chosen nodes while a large deploy was being booked; try again',
+        learn(
+          this.#context,
+          result.current,
+          (group.commit.shared ?? []).map(({ key }) => key),
         );
+        if (this.#booked.length === 0) return undefined;
+        groups.unshift(...this.#planShare(group, groups));
       }
       return { plan, header: this.#header, slots: this.#booked };
     });
   }
 
+  /** Plans the share of a group that has lost anew, on nodes that no other group has; the slots keep names and numbers. */
+  #planShare(lost: Group, others: readonly Group[]): Group[] {
+    const { view, scheduler, limits } = this.#context;
+    if (++this.#losses > limits.reserveAttempts) throw tooOften(limits.reserveAttempts);
+    const slots = [...lost.placed.values()].flat();
+    const taken = new Set([
+      ...this.#booked.map(([key]) => slotNode(key)),
+      ...others.flatMap(({ placed }) => [...placed.keys()]),
+    ]);
+    const whole = this.#request.plan();
+    const perNode = whole.strategy === 'EACH' || whole.strategy === 'FILL';
+    const plan = scheduler.plan(view.fleet, {
+      ...whole,
+      candidates: whole.candidates.filter((node) => !taken.has(node)),
+      ...(perNode ? { nodesLimit: lost.placed.size } : { count: slots.length }),
+    });
+    if (!plan.ok || plan.instances.length !== slots.length) {
+      throw new EruError(
+        'no_capacity',
+        'other operations took the room while a large deploy was being booked; try again',
+      );
+    }
+    const placed: PlacedSlots = new Map();
+    for (const [index, { node, resources, engineParams }] of plan.instances.entries()) {
+      const slot: Slot = { ...(slots[index] as Slot), resources, engineParams };
+      placed.set(node, [...(placed.get(node) ?? []), slot]);
+    }
+    return this.#groups(new Map([...placed].toSorted(([a], [b]) => (a < b ? -1 : 1))), undefined, undefined);
+  }
+
   #place(instances: readonly PlannedInstance[]): PlacedSlots {
     const { operation } = this.#request;
     const placed: PlacedSlots = new Map();
-    this.#sequence = 0;
+    let sequence = 0;
     for (const { node, resources, engineParams } of instances.toSorted((a, b) =>
       a.node < b.node ? -1 : a.node > b.node ? 1 : 0,
     )) {
@@ -108,7 +147,7 @@ export class Reserve {
       });
       const slot: Slot = {
         name,
-        sequence: this.#sequence++,
+        sequence: sequence++,
         step: 'reserved',
         id: '',
         recorded: false,
@@ -142,7 +181,8 @@ export class Reserve {
           shared: [...(open.commit.shared ?? []), ...shared],
         };
         open.bytes += bytes;
-      } else groups.push({ commit: { own, shared }, bytes });
+        open.placed.set(node, slots);
+      } else groups.push({ commit: { own, shared }, bytes, placed: new Map([[node, slots]]) });
     }
     const first = groups[0];
     if (first !== undefined && app !== undefined && appRevision !== undefined) {
@@ -184,6 +224,11 @@ export class Reserve {
 interface Group {
   commit: Commit;
   bytes: number;
+  placed: PlacedSlots;
+}
+
+function tooOften(attempts: number): EruError {
+  return new EruError('conflict', `other operations changed the chosen nodes ${attempts} times in a row; try again`);
 }
 
 function chunks<T>(items: readonly T[], size: number): T[][] {

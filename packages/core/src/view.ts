@@ -192,7 +192,9 @@ export class ClusterView {
     }
     // What a gap has hidden: keys that are gone by now.
     for (const table of this.#tables()) {
-      for (const [name, entry] of [...table]) {
+      for (const name of table.names()) {
+        const entry = table.get(name);
+        if (entry === undefined) continue;
         if (!seen.has(table.prefix + name) && entry.modRevision <= revision)
           this.#delete(table.prefix + name, revision);
       }
@@ -239,7 +241,7 @@ export class ClusterView {
       return topLevel[top ?? ''];
     })();
     // Unknown keys belong to a newer core.
-    return table === undefined ? undefined : { table, rows: (this as Tables)[table] as Table<unknown> };
+    return table === undefined ? undefined : { table, rows: this[table] as Table<unknown> };
   }
 
   #put(kv: KeyValue): void {
