@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+
+import { World, type LivingCore } from './world.ts';
+
+async function deploy(world: World, core: LivingCore, count: number, app: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const event of world.deploy(core, count, { app })) {
+    if (event.type === 'refused') throw new Error(event.plan.message);
+    if (event.type === 'done') {
+      if (event.error !== undefined) throw event.error;
+      ids.push(event.id);
+    }
+  }
+  return ids;
+}
+
+async function recordsOf(world: World): Promise<string[]> {
+  const { kvs } = await world.store.range({ prefix: 'workloads/', keysOnly: true });
+  return kvs.map(({ key }) => key.slice('workloads/'.length));
+}
+
+describe('several cores on one store', () => {
+  it('book deploys over the transaction limit, at the same time, without a loss', { timeout: 120_000 }, async () => {
+    const world = await World.create({ seed: 3, nodes: 150 });
+    const cores = [await world.startCore(), await world.startCore()];
+    const ids = await world.clock.run(Promise.all(cores.map((core, index) => deploy(world, core, 150, `app${index}`))));
+    await world.settle();
+    expect(ids.flat()).toHaveLength(300);
+    expect(await world.broken(ids.flat())).toEqual([]);
+  });
+
+  it('refuse what does not fit, and book nothing', async () => {
+    const world = await World.create({ seed: 4, nodes: 2 });
+    const core = await world.startCore();
+    await expect(world.clock.run(deploy(world, core, 1000, 'app'))).rejects.toThrow(/need: 1000, available: \d+/);
+    expect(await recordsOf(world)).toEqual([]);
+    await world.settle();
+    expect(await world.broken([])).toEqual([]);
+  });
+
+  it('take over what a silent core holds, and that core writes nothing any more when it wakes', async () => {
+    const world = await World.create({ seed: 5 });
+    const [first, second] = [await world.startCore(), await world.startCore()];
+    // Its lease runs out while its calls hang: what it had reserved is undone by the other core.
+    first.mortal.fate = (index) => (index === 2 ? 'crash' : undefined);
+    first.mortal.count();
+    await world.clock.run(Promise.race([deploy(world, first, 3, 'app'), first.mortal.death()]));
+    await world.clock.advance(60_000);
+    expect(await recordsOf(world)).toEqual([]);
+    const ids = await world.clock.run(deploy(world, second, 2, 'app'));
+    await world.settle();
+    expect(await world.broken(ids)).toEqual([]);
+  });
+});
+
+describe('the reconciler', () => {
+  it('frees a vanished workload after two rounds and the grace time, not before', async () => {
+    const world = await World.create({ seed: 6 });
+    const core = await world.startCore();
+    const ids = await world.clock.run(deploy(world, core, 3, 'app'));
+    for (const machine of world.machines.values())
+      for (const { id } of machine.workloads()) if (id === ids[0]) await machine.vanish(id);
+    await world.clock.advance(14_000);
+    expect(await recordsOf(world)).toHaveLength(3);
+    await world.clock.advance(180_000);
+    expect((await recordsOf(world)).toSorted()).toEqual(ids.slice(1).toSorted());
+    expect(await world.broken(ids.slice(1))).toEqual([]);
+  });
+
+  it('removes an orphan of ours, and never touches what is not ours', async () => {
+    const world = await World.create({ seed: 8 });
+    const core = await world.startCore();
+    const [machine] = world.machines.values();
+    const engine = machine!.engine();
+    const template = world.request(1).template;
+    const make = (name: string, cluster: string): Promise<unknown> =>
+      world.clock.run(
+        engine.create({
+          ...template,
+          name,
+          env: [],
+          engineParams: {},
+          labels: { ERU: '1', 'eru.coreid': cluster, 'eru.operation': 'long-over' },
+        }),
+      );
+    await make('orphan_web_abcdef', core.core.cluster);
+    await make('foreign_web_abcdef', 'another cluster');
+    await world.clock.advance(120_000);
+    expect(machine!.workloads().map(({ name }) => name)).toEqual(['foreign_web_abcdef']);
+  });
+
+  it('sets a wrong usage to the sum of what is booked, and wrong limits to the record', async () => {
+    const world = await World.create({ seed: 9, nodes: 1 });
+    const core = await world.startCore();
+    const [id] = await world.clock.run(deploy(world, core, 1, 'app'));
+    const key = 'node-resources/n0';
+    const kv = await world.store.get(key);
+    const record = JSON.parse(new TextDecoder().decode(kv!.value)) as { usage: { cpumem: { memory: number } } };
+    record.usage.cpumem.memory += 12_345;
+    await world.store.txn({ then: [{ op: 'put', key, value: new TextEncoder().encode(JSON.stringify(record)) }] });
+    const engine = world.machines.get('n0')!.engine();
+    await world.clock.run(engine.update(id!, { cpumem: { cpu: 7, memory: 1 } }));
+    expect(await world.broken([])).not.toEqual([]);
+    await world.clock.advance(120_000);
+    expect(await world.broken([id!])).toEqual([]);
+    expect((await world.clock.run(engine.inspect(id!))).limits.requested).toMatchObject({
+      cpu: 1,
+      memoryBytes: 256 * 2 ** 20,
+    });
+  });
+});
