@@ -49,7 +49,7 @@ export class EtcdWire {
   keyValue(kv: WireKeyValue): KeyValue {
     return {
       key: this.#text(kv.key),
-      value: kv.value,
+      value: new Uint8Array(kv.value), // a copy: the original is a window on the whole message
       createRevision: toSafeNumber(kv.createRevision),
       modRevision: toSafeNumber(kv.modRevision),
       version: toSafeNumber(kv.version),

@@ -13,7 +13,13 @@ const flushLimitMs = 60_000;
  */
 export function openLmdbPages(file: string): Pages {
   const db = ioErrors(() =>
-    open<Uint8Array, Buffer>({ path: file, noSubdir: true, encoding: 'binary', keyEncoding: 'binary' }),
+    open<Uint8Array, Buffer>({
+      path: file,
+      noSubdir: true,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      eventTurnBatching: false,
+    }),
   );
   return {
     read: (body) => {
@@ -111,5 +117,7 @@ async function commitError(error: unknown): Promise<EruError> {
 function asFailed(error: unknown): EruError {
   if (error instanceof EruError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new EruError('failed', `the embedded store cannot read or write its file: ${message}`, { cause: error });
+  return new EruError('failed', `the embedded store cannot use its file (is the disk full?): ${message}`, {
+    cause: error,
+  });
 }

@@ -74,7 +74,7 @@ export function readRange(reader: PageReader, interval: Interval, request: ReadR
   return { kvs, more: false, revision: head.revision };
 }
 
-/** Whole revisions from `from` on, at least `events` changes if there are as many. */
+/** Whole revisions from `from` on, at least `events` changes if there are as many; `compacted` when `from` is gone. */
 export function readHistory(reader: PageReader, from: number, events: number): Revision[] {
   const { compacted } = readHead(reader);
   if (from < compacted) throw compactedError(from, compacted);

@@ -43,9 +43,10 @@ export class Watchers {
   }
 
   async *watch(interval: Interval, from: number, signal?: AbortSignal): AsyncGenerator<WatchBatch> {
+    if (this.#closed || signal?.aborted) return;
     let next = from;
     let told = Math.min(from - 1, this.#durable);
-    if (next <= this.#durable) this.#read(next);
+    if (next <= this.#durable) this.#readHistory(next, 0); // Throws when it is forgotten, even if still in memory.
     yield { revision: told, events: [] };
     for (;;) {
       if (this.#closed || signal?.aborted) return;
