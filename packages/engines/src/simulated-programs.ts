@@ -1,24 +1,34 @@
-import type { Program } from './simulated-process.ts';
+import type { Program, SimulatedProcess } from './simulated-process.ts';
 
 /**
- * What a command does on a simulated machine: its first word says it. `echo WORDS`, `complain WORDS` (on standard error),
- * `cat`, `exit CODE`, `stubborn` (ignores TERM), `size` (prints the terminal's size at each input), `env NAME`,
- * `count LINES`. Any other main process runs until something ends it; any other exec echoes its command.
+ * What a command does on a simulated machine: its first word says it. `echo WORDS`, `cat`, `exit CODE`, `serve LINES` (prints
+ * them, then `ready`, and runs until something ends it), `stubborn` (the same, but ignores TERM), `speak` (a word on each
+ * stream, exit code 3), `size` (prints the terminal's size at each input), `env NAME`, `count LINES`. Any other main process
+ * runs until something ends it; any other exec echoes its command.
  */
 export const defaultProgram: Program = (process) => {
-  const program = programs[process.command[0] ?? ''];
-  if (program !== undefined) return program(process);
+  const [name = '', ...args] = process.command;
+  const program = programs[name];
+  if (program !== undefined) return program(process, args);
   return process.role === 'main' ? process.ended : print(process, process.command);
 };
 
-const programs: Readonly<Record<string, Program>> = {
-  echo: (process) => print(process, process.command.slice(1)),
-  complain: (process) => print(process, process.command.slice(1), 'stderr'),
-  exit: (process) => Promise.resolve(Number(process.command[1] ?? 0)),
-  env: (process) => {
-    const prefix = `${process.command[1]}=`;
-    const value = process.env.findLast((entry) => entry.startsWith(prefix));
-    return print(process, [value?.slice(prefix.length) ?? '']);
+const programs: Readonly<Record<string, (process: SimulatedProcess, args: string[]) => Promise<number>>> = {
+  echo: print,
+  exit: (_process, [code = '0']) => Promise.resolve(Number(code)),
+  serve: async (process, lines) => {
+    for (const line of [...lines, 'ready']) await process.print(`${line}\n`);
+    return process.ended;
+  },
+  stubborn: async (process) => {
+    process.ignored.add('SIGTERM');
+    await process.print('ready\n');
+    return process.ended;
+  },
+  speak: async (process) => {
+    await process.print('out\n');
+    await process.print('err\n', 'stderr');
+    return 3;
   },
   cat: async (process) => {
     for await (const data of process.stdin) await process.print(data);
@@ -29,22 +39,17 @@ const programs: Readonly<Record<string, Program>> = {
       await process.print(`${process.size?.rows ?? 0} ${process.size?.cols ?? 0}\n`);
     return 0;
   },
-  stubborn: (process) => {
-    process.ignored.add('SIGTERM');
-    return process.ended;
+  env: (process, [name]) => {
+    const value = process.env.findLast((entry) => entry.startsWith(`${name}=`));
+    return print(process, [value?.slice(value.indexOf('=') + 1) ?? '']);
   },
-  count: async (process) => {
-    const lines = Number(process.command[1] ?? 1);
-    for (let line = 1; line <= lines; line++) await process.print(`${line}\n`);
+  count: async (process, [lines = '1']) => {
+    for (let line = 1; line <= Number(lines); line++) await process.print(`${line}\n`);
     return 0;
   },
 };
 
-async function print(
-  process: Parameters<Program>[0],
-  words: readonly string[],
-  stream?: 'stdout' | 'stderr',
-): Promise<number> {
-  await process.print(`${words.join(' ')}\n`, stream);
+async function print(process: SimulatedProcess, words: readonly string[]): Promise<number> {
+  await process.print(`${words.join(' ')}\n`);
   return 0;
 }
