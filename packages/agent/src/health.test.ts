@@ -45,7 +45,13 @@ test('off the host network the address of the first network by name is checked',
 });
 
 test('code 0 takes 200 to 499, any other code only itself', () => {
-  expect([199, 200, 404, 499, 500].map((status) => statusIsHealthy(status, 0))).toEqual([false, true, true, true, false]);
+  expect([199, 200, 404, 499, 500].map((status) => statusIsHealthy(status, 0))).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+  ]);
   expect([200, 204].map((status) => statusIsHealthy(status, 204))).toEqual([false, true]);
 });
 

@@ -56,7 +56,10 @@ test('silence ends at the limit, an abort at once', async () => {
 });
 
 test('a TCP check passes when somebody listens', async () => {
-  expect(await runProbe({ type: 'tcp', host: '127.0.0.1', port }, 5000, life.signal)).toEqual({ healthy: true, reason: '' });
+  expect(await runProbe({ type: 'tcp', host: '127.0.0.1', port }, 5000, life.signal)).toEqual({
+    healthy: true,
+    reason: '',
+  });
   const closed = net.createServer().listen(0, '127.0.0.1');
   await once(closed, 'listening');
   const { port: nobody } = closed.address() as AddressInfo;

@@ -54,7 +54,7 @@ export class Reporter {
     const { clock, heartbeat, random } = this.#options;
     for (let failures = 0; ;) {
       const dueMs = this.#outbox.nextDueMs();
-      const napMs = Math.min(longestNapMs, (dueMs ?? Number.POSITIVE_INFINITY) - clock.monotonic());
+      const napMs = Math.min(longestNapMs, Math.ceil((dueMs ?? Number.POSITIVE_INFINITY) - clock.monotonic()));
       if (napMs > 0) {
         await this.#bell.wait(napMs, signal);
         continue;

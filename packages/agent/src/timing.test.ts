@@ -4,7 +4,7 @@ import { reportLifeMs, untilNextStartCheck } from './timing.ts';
 
 function series(sweepMs: number, probeMs: number): number[] {
   const at = [0];
-  for (let elapsed = probeMs; ; ) {
+  for (let elapsed = probeMs; ;) {
     const pause = untilNextStartCheck(elapsed, sweepMs);
     if (pause === undefined) return at;
     at.push(elapsed + pause);
