@@ -18,6 +18,7 @@ export function openLmdbPages(file: string): Pages {
       noSubdir: true,
       encoding: 'binary',
       keyEncoding: 'binary',
+      // We batch ourselves, and LMDB's own batches leave the failure of a commit unhandled, which would end the process.
       eventTurnBatching: false,
     }),
   );
