@@ -4,3 +4,6 @@ export { createWorkloads, planRequest, type CreateEvent, type CreateRequest } fr
 export { removeWorkload } from './remove.ts';
 export { checkAcknowledged, checkObjects, checkStore, snapshot } from './invariants.ts';
 export { Reconciler } from './reconciler.ts';
+export { coreServices, type CoreServicesOptions } from './edge/services.ts';
+export type { Credential } from './edge/authentication.ts';
+export type { Engines } from './nodes.ts';

@@ -53,6 +53,11 @@ export class Membership {
     return this.#tenure;
   }
 
+  /** True while the store answers this core in time. */
+  isHeld(): boolean {
+    return this.#tenure?.held() === true;
+  }
+
   onTenure(listener: (tenure: Tenure) => void): void {
     this.#listeners.add(listener);
   }

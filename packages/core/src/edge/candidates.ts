@@ -1,0 +1,86 @@
+import { EruError, stableStringify } from '@eru/kit';
+
+import { noSuchNode } from '../absent.ts';
+import type { Change, ClusterView } from '../view.ts';
+import type { NodeResourcesRecord } from '../records.ts';
+import type { NodeChoice } from './deploy-options.ts';
+
+/** Choices whose answer is kept. */
+const kept = 64;
+
+/**
+ * The nodes that a request may use. The answer to a choice is the same array until a node comes, goes, or changes its labels,
+ * its heartbeat or its cordon: the planner recognises it, so that 50,000 names are not looked at for every deploy.
+ */
+export class Candidates {
+  readonly #view: ClusterView;
+  readonly #known = new Map<string, readonly string[]>();
+  readonly #unsubscribe: () => void;
+
+  constructor(view: ClusterView) {
+    this.#view = view;
+    this.#unsubscribe = view.subscribe((change) => {
+      if (concerns(change)) this.#known.clear();
+    });
+  }
+
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  /** `not_found` for an unknown name among the includes; `no_capacity` when none is left. An empty pod is any. */
+  of(choice: NodeChoice): readonly string[] {
+    const key = stableStringify([choice.pod, choice.includes, choice.excludes, choice.labels]);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const names = choice.includes.length > 0 ? this.#included(choice.includes) : this.#chosen(choice);
+    if (names.length === 0) throw new EruError('no_capacity', 'node map is empty');
+    if (this.#known.size >= kept) this.#known.clear();
+    this.#known.set(key, names);
+    return names;
+  }
+
+  /** Why each node of the pod is left out, for people; none for an unknown pod. */
+  excluded(choice: NodeChoice): { node: string; reason: string }[] {
+    return this.#view.nodes.names().flatMap((node) => {
+      if (this.#view.nodes.get(node)?.value.pod !== choice.pod) return [];
+      const reason = this.#unfit(node, choice);
+      return reason === undefined ? [] : [{ node, reason }];
+    });
+  }
+
+  #included(names: readonly string[]): string[] {
+    const unknown = names.find((name) => this.#view.fleet.get(name) === undefined);
+    if (unknown !== undefined) throw noSuchNode(unknown);
+    return [...new Set(names)];
+  }
+
+  #chosen(choice: NodeChoice): string[] {
+    const names: string[] = [];
+    for (const [name, { value }] of this.#view.nodes) {
+      if (choice.pod !== '' && value.pod !== choice.pod) continue;
+      if (this.#view.fleet.get(name) !== undefined && this.#unfit(name, choice) === undefined) names.push(name);
+    }
+    return names;
+  }
+
+  #unfit(node: string, { excludes, labels }: NodeChoice): string | undefined {
+    if (this.#view.isCordoned(node)) return 'down: set not to take workloads';
+    if (!this.#view.isAvailable(node)) return 'down: no heartbeat';
+    if (excludes.includes(node)) return 'excluded by the request';
+    return matches(this.#view.nodes.get(node)?.value.labels ?? {}, labels) ? undefined : 'labels do not match';
+  }
+}
+
+/** Every wanted label is there with exactly that value. */
+export function matches(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
+  return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+}
+
+function concerns({ table, before, after }: Change): boolean {
+  if (table === 'nodes') return true;
+  if (table === 'nodeStatuses') return (before === undefined) !== (after === undefined);
+  if (table !== 'nodeResources') return false;
+  const [was, is] = [before?.value, after?.value] as (NodeResourcesRecord | undefined)[];
+  return was?.cordon !== is?.cordon;
+}

@@ -1,0 +1,25 @@
+import { mount, pb, type MountedService } from '@eru/contract';
+
+import { deployMethods } from './deploy-methods.ts';
+import type { Edge } from './edge.ts';
+import { execMethods } from './exec-methods.ts';
+import { infoMethods } from './info-methods.ts';
+import { logMethods } from './log-methods.ts';
+import { nodeMethods } from './node-methods.ts';
+import { podMethods } from './pod-methods.ts';
+import { statusMethods } from './status-methods.ts';
+import { workloadMethods } from './workload-methods.ts';
+
+/** The original's contract, as far as it is there; what is not answers UNIMPLEMENTED. */
+export function coreRpc(edge: Edge): MountedService {
+  return mount(pb.CoreRPC, {
+    ...infoMethods(edge),
+    ...podMethods(edge),
+    ...nodeMethods(edge),
+    ...statusMethods(edge),
+    ...workloadMethods(edge),
+    ...deployMethods(edge),
+    ...execMethods(edge),
+    ...logMethods(edge),
+  });
+}

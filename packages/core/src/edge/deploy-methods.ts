@@ -1,0 +1,121 @@
+import type { MessageInitShape, pb, ServiceHandlers } from '@eru/contract';
+import { EruError } from '@eru/kit';
+import type { Resources } from '@eru/scheduler';
+
+import { createWorkloads, planRequest, type CreateEvent } from '../create.ts';
+import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
+import type { Edge } from './edge.ts';
+import { nodeAddress } from './node-wire.ts';
+import { count64 } from './plan-wire.ts';
+import { readResources, resourcesText } from './resources-json.ts';
+import { published } from './workload-wire.ts';
+
+export type CreateMessage = MessageInitShape<typeof pb.CreateWorkloadMessageSchema>;
+
+const unsupportedStrategy = 'deploy method not support yet';
+
+export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
+  const { context, candidates } = edge;
+  const { scheduler, view } = context;
+  return {
+    calculateCapacity: async (options) => {
+      const { strategy, nodes, ...placement } = readPlacement(options);
+      const resources = leniently(edge, options);
+      if (strategy === 'DUMMY') {
+        const { capacity } = scheduler.capacity(view.fleet, {
+          resources,
+          candidates: candidates.of(nodes),
+          labels: placement.labels,
+        });
+        if (capacity.total <= 0)
+          throw new EruError(
+            'no_capacity',
+            'no node meets all the resource requirements at the same time: cannot alloc a plan, not enough resource',
+          );
+        return {
+          total: count64(capacity.total),
+          nodeCapacities: Object.fromEntries(capacity.nodes.map(({ node, count }) => [node, count64(count)])),
+        };
+      }
+      if (strategy === undefined) throw new EruError('unsupported', unsupportedStrategy);
+      const plan = scheduler.plan(
+        view.fleet,
+        planRequest(context, { ...placement, strategy, resources, candidates: () => candidates.of(nodes) }),
+      );
+      if (!plan.ok) throw new EruError('no_capacity', plan.message);
+      const nodeCapacities: Record<string, bigint> = {};
+      for (const { node } of plan.instances) nodeCapacities[node] = (nodeCapacities[node] ?? 0n) + 1n;
+      return { total: BigInt(plan.instances.length), nodeCapacities };
+    },
+
+    /** Bad input fails the call; whatever happens to a good request is in its messages. */
+    createWorkload: (options, { signal }) => {
+      const request = readDeploy(options, { anyEngine: false });
+      return messagesOf(edge, request, () => deploy(edge, request, leniently(edge, options), signal));
+    },
+  };
+}
+
+/** The events of a deploy; errors before anything is booked are thrown by the iteration. */
+export async function* deploy(
+  { context, membership, candidates, deployed }: Edge,
+  request: DeployRequest,
+  resources: Resources,
+  signal: AbortSignal,
+): AsyncIterable<CreateEvent> {
+  const { strategy, nodes, ...rest } = request;
+  if (strategy === undefined) throw new EruError('unsupported', unsupportedStrategy);
+  const create = { ...rest, strategy, resources, candidates: () => candidates.of(nodes) };
+  for await (const event of createWorkloads(context, membership.current(), create, signal)) {
+    if (event.type === 'planned') deployed(event.slots.length);
+    yield event;
+  }
+}
+
+async function* messagesOf(
+  edge: Edge,
+  request: DeployRequest,
+  begin: () => AsyncIterable<CreateEvent>,
+): AsyncIterable<CreateMessage> {
+  try {
+    for await (const event of begin()) {
+      if (event.type === 'refused') yield refused(event.plan.message);
+      else if (event.type === 'done') yield doneMessage(edge, request, event);
+    }
+  } catch (error) {
+    yield refused(EruError.from(error).message);
+  }
+}
+
+function refused(error: string): CreateMessage {
+  return { error, success: false, resources: resourcesText(undefined) };
+}
+
+/** The outcome of one instance. */
+export function doneMessage(
+  { context: { view } }: Edge,
+  request: DeployRequest,
+  event: Extract<CreateEvent, { type: 'done' }>,
+): CreateMessage {
+  const { node, name, id, record, error, hook, resources } = event;
+  const message: CreateMessage = {
+    podname: request.pod,
+    nodename: node,
+    name,
+    hook,
+    resources: resourcesText(resources),
+  };
+  if (error !== undefined || record === undefined) return { ...message, error: error?.message ?? '', success: false };
+  // Other networks give their addresses later; the agent reports them.
+  const onHost =
+    'host' in request.template.networks ||
+    (Object.keys(request.template.networks).length === 0 && request.template.image === '');
+  const networks = onHost ? { host: nodeAddress(view.nodes.get(node)?.value.endpoint ?? '') } : {};
+  return { ...message, id, success: true, publish: published(networks, record.publish, record.ports) };
+}
+
+function leniently({ context: { logger } }: Edge, { resources }: pb.DeployOptions): Resources {
+  return readResources(resources, (kind) =>
+    logger.warn({ kind }, 'a resource request is no JSON object and is ignored'),
+  );
+}

@@ -1,0 +1,91 @@
+import type { eru, MessageInitShape, ServiceHandlers } from '@eru/contract';
+import type { Session, TerminalSize } from '@eru/engines';
+import { EruError } from '@eru/kit';
+
+import type { Edge } from './edge.ts';
+
+type ExecResponse = MessageInitShape<typeof eru.ExecResponseSchema>;
+
+export function eruExecMethods({ context }: Edge): ServiceHandlers<typeof eru.Eru> {
+  return {
+    exec: async function* (requests, { signal }): AsyncIterable<ExecResponse> {
+      const iterator = requests[Symbol.asyncIterator]();
+      const open = await opening(iterator);
+      const record = context.view.workloads.get(open.id)?.value;
+      if (record === undefined)
+        throw new EruError('not_found', `no workload has the id ${open.id}`, { details: { id: open.id } });
+      const { command, env, dir, user, stdin, tty } = open;
+      const session = await context
+        .engineOf(record.node)
+        .exec(
+          open.id,
+          { command, env, dir, user, stdin, tty, ...(open.size !== undefined && { size: sizeOf(open.size) }) },
+          { signal },
+        );
+      const failed = new AbortController();
+      try {
+        yield { response: { case: 'started', value: {} } };
+        feed(session, iterator).catch((error: unknown) => {
+          failed.abort(error);
+          void session.close();
+        });
+        for await (const { stream, data } of session.output) yield { response: { case: stream, value: data } };
+        const exitCode = await session.exit;
+        failed.signal.throwIfAborted();
+        yield { response: { case: 'exitCode', value: exitCode } };
+      } finally {
+        await session.close();
+      }
+    },
+  };
+}
+
+async function opening(requests: AsyncIterator<eru.ExecRequest>): Promise<eru.ExecOpen> {
+  const first = await requests.next();
+  if (first.done === true || first.value.request.case !== 'open')
+    throw new EruError('invalid', 'the first message of Exec must be `open`');
+  const open = first.value.request.value;
+  if (open.command.length === 0)
+    throw new EruError('invalid', 'command: empty; write a program and its arguments', {
+      details: { field: 'command' },
+    });
+  return open;
+}
+
+/** Passes on input until the client has closed it; afterwards only sizes. @throws EruError `invalid` for a message that may not come */
+async function feed(session: Session, requests: AsyncIterator<eru.ExecRequest>): Promise<void> {
+  for (;;) {
+    const next = await ended(requests.next());
+    if (next === undefined || next.done === true) return quietly(session.closeStdin());
+    const { request } = next.value;
+    switch (request.case) {
+      case 'stdin':
+        await quietly(session.write(request.value));
+        break;
+      case 'closeStdin':
+        await quietly(session.closeStdin());
+        break;
+      case 'resize':
+        await quietly(session.resize(sizeOf(request.value)));
+        break;
+      case 'open':
+        throw new EruError('invalid', '`open` comes first, once');
+      case undefined:
+        break;
+    }
+  }
+}
+
+/** A command that has ended takes nothing any more; its output and exit code tell so. */
+async function quietly(effect: Promise<void>): Promise<void> {
+  await effect.catch(() => {});
+}
+
+/** The call itself is over: whoever reads the output is told why. */
+async function ended<T>(next: Promise<T>): Promise<T | undefined> {
+  return next.catch(() => undefined);
+}
+
+function sizeOf({ rows, cols }: eru.TerminalSize): TerminalSize {
+  return { rows, cols };
+}

@@ -1,0 +1,11 @@
+import { eru, mount, type MountedService } from '@eru/contract';
+
+import type { Edge } from './edge.ts';
+import { eruDeployMethods } from './eru-deploy.ts';
+import { eruExecMethods } from './eru-exec.ts';
+import { eruWorkloadMethods } from './eru-workloads.ts';
+
+/** What the original's contract cannot say. */
+export function eruRpc(edge: Edge): MountedService {
+  return mount(eru.Eru, { ...eruDeployMethods(edge), ...eruExecMethods(edge), ...eruWorkloadMethods(edge) });
+}

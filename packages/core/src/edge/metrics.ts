@@ -1,0 +1,158 @@
+import { hostname } from 'node:os';
+
+import type { CallContext, MountedService } from '@eru/contract';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+import type { Context } from '../context.ts';
+
+/** Nodes whose figures are computed without a pause, so that a scrape of a large fleet holds nobody up. */
+const nodesPerSlice = 500;
+
+/** Seconds; calls of a planner and a store, up to deploys that pull images. */
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+/** Registers this core's metrics; the first six are the original's (reference/core-behaviour.md section 7.3). */
+export class Metrics {
+  readonly registry: Registry;
+  readonly #context: Context;
+  readonly #deploys: Counter;
+  readonly #calls: Histogram;
+  readonly #running: Gauge;
+  readonly #host = hostname().replaceAll('.', '-');
+  readonly #up: Gauge;
+  readonly #ofNodes: ReadonlyMap<string, Gauge>;
+
+  constructor(context: Context, registry: Registry) {
+    this.#context = context;
+    this.registry = registry;
+    const { view, scheduler } = context;
+    const registers = [registry];
+    this.#deploys = new Counter({
+      name: 'core_deploy',
+      help: 'instances that were begun to be deployed',
+      labelNames: ['hostname'],
+      registers,
+    });
+    this.#up = new Gauge({
+      name: 'pod_node_up',
+      help: 'nodes that report',
+      labelNames: ['hostname', 'podname', 'nodename'],
+      registers,
+    });
+    this.#ofNodes = new Map(
+      scheduler.metricDescriptions.map(({ name, help, labels }) => [
+        name,
+        new Gauge({ name, help, labelNames: [...labels], registers }),
+      ]),
+    );
+    this.#calls = new Histogram({
+      name: 'eru_rpc_seconds',
+      help: 'duration of calls, streams to their end',
+      labelNames: ['method', 'outcome'],
+      buckets,
+      registers,
+    });
+    this.#running = new Gauge({
+      name: 'eru_rpc_running',
+      help: 'calls that are being answered',
+      labelNames: ['method'],
+      registers,
+    });
+    gauge('eru_operations', 'operations in flight, of all cores', () => view.operations.size);
+    gauge('eru_workloads', 'workloads with a record', () => view.workloads.size);
+    gauge('eru_nodes', 'nodes with a record', () => view.nodes.size);
+    gauge('eru_view_age_seconds', 'time since the store was last heard of', () => view.ageMs / 1000);
+
+    function gauge(name: string, help: string, value: () => number): void {
+      const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(value()) });
+    }
+  }
+
+  /** The figures of all nodes as they are now, in Prometheus' text form. */
+  async text(): Promise<string> {
+    const { view, scheduler } = this.#context;
+    this.#up.reset();
+    for (const known of this.#ofNodes.values()) known.reset();
+    let slice = 0;
+    for (const [name, { value: node }] of view.nodes) {
+      if (++slice % nodesPerSlice === 0) await new Promise((resolve) => setImmediate(resolve));
+      this.#up.set({ hostname: this.#host, podname: node.pod, nodename: name }, view.isAvailable(name) ? 1 : 0);
+      const resources = view.nodeResources.get(name)?.value;
+      if (resources === undefined) continue;
+      for (const metric of scheduler.metrics(node.pod, name, resources)) {
+        const description = scheduler.metricDescriptions.find((one) => one.name === metric.name);
+        const labels = Object.fromEntries(
+          (description?.labels ?? []).map((label, index) => [label, metric.labels[index] ?? '']),
+        );
+        this.#ofNodes.get(metric.name)?.set(labels, Number(metric.value));
+      }
+    }
+    return this.registry.metrics();
+  }
+
+  deployed(instances: number): void {
+    this.#deploys.inc({ hostname: this.#host }, instances);
+  }
+
+  /** The same service, every call measured. */
+  measured({ service, handlers }: MountedService): MountedService {
+    const wrapped: Record<string, MountedService['handlers'][string]> = {};
+    for (const method of service.methods) {
+      const handler = handlers[method.localName];
+      if (handler === undefined) continue;
+      const name = `${service.typeName}/${method.name}`;
+      wrapped[method.localName] = (request: never, call: CallContext) => {
+        const end = this.#begin(name);
+        try {
+          const answer = handler(request, call);
+          return isStream(answer) ? measuredStream(answer, end) : measuredAnswer(answer as Promise<unknown>, end);
+        } catch (error) {
+          end('error');
+          throw error;
+        }
+      };
+    }
+    return { service, handlers: wrapped };
+  }
+
+  #begin(method: string): (outcome: Outcome) => void {
+    const stop = this.#calls.startTimer({ method });
+    this.#running.inc({ method });
+    return (outcome) => {
+      stop({ outcome });
+      this.#running.dec({ method });
+    };
+  }
+}
+
+type Outcome = 'ok' | 'error';
+
+function isStream(answer: unknown): answer is AsyncIterable<unknown> {
+  return typeof answer === 'object' && answer !== null && Symbol.asyncIterator in answer;
+}
+
+async function measuredAnswer(answer: Promise<unknown>, end: (outcome: Outcome) => void): Promise<unknown> {
+  let outcome: Outcome = 'error';
+  try {
+    const value = await answer;
+    outcome = 'ok';
+    return value;
+  } finally {
+    end(outcome);
+  }
+}
+
+async function* measuredStream(
+  answers: AsyncIterable<unknown>,
+  end: (outcome: Outcome) => void,
+): AsyncIterable<unknown> {
+  let outcome: Outcome = 'ok';
+  try {
+    yield* answers;
+  } catch (error) {
+    outcome = 'error';
+    throw error;
+  } finally {
+    end(outcome);
+  }
+}

@@ -1,0 +1,64 @@
+import type { eru, MessageInitShape } from '@eru/contract';
+import { unlimited, type PlanResult } from '@eru/scheduler';
+
+import type { Slot } from '../records.ts';
+import { resourcesText } from './resources-json.ts';
+
+type PlanMessage = MessageInitShape<typeof eru.PlanResultSchema>;
+
+const most = 2n ** 63n - 1n;
+
+/** A count of the planner, which has no bound, as the wire's 64 bits. */
+export function count64(count: number): bigint {
+  return count === unlimited ? most : BigInt(count);
+}
+
+export function planMessage(plan: PlanResult): PlanMessage {
+  if (plan.ok) {
+    return {
+      ok: true,
+      instances: plan.instances.map(({ node, resources, engineParams }) => ({
+        node,
+        resources: resourcesText(resources),
+        engineParams: resourcesText(engineParams),
+      })),
+      total: BigInt(plan.instances.length),
+    };
+  }
+  return {
+    ok: false,
+    message: plan.message,
+    total: count64(plan.capacity.total),
+    capacities: Object.fromEntries(plan.capacity.nodes.map(({ node, count }) => [node, count64(count)])),
+    refused: plan.refused.map(({ node, kind, reason, needed, free, unit }) => ({
+      node,
+      kind,
+      reason,
+      needed,
+      free,
+      unit,
+    })),
+  };
+}
+
+/** A plan whose instances have got their names. */
+export function placedMessage(slots: readonly { node: string; slot: Slot }[]): PlanMessage {
+  return {
+    ok: true,
+    instances: slots.map(({ node, slot }) => ({
+      node,
+      name: slot.name,
+      resources: resourcesText(slot.resources),
+      engineParams: resourcesText(slot.engineParams),
+    })),
+    total: BigInt(slots.length),
+  };
+}
+
+/** No node may be used at all; each says why. */
+export function noCandidatesMessage(
+  message: string,
+  excluded: readonly { node: string; reason: string }[],
+): PlanMessage {
+  return { ok: false, message, refused: excluded.map(({ node, reason }) => ({ node, kind: 'node', reason })) };
+}

@@ -1,0 +1,68 @@
+import type { ServeOptions } from '@eru/contract';
+import { Registry } from 'prom-client';
+
+import type { Context } from '../context.ts';
+import type { Membership } from '../membership.ts';
+import type { Engines } from '../nodes.ts';
+import { authenticator, type Credential } from './authentication.ts';
+import { Candidates } from './candidates.ts';
+import { coreRpc } from './core-rpc.ts';
+import type { Edge } from './edge.ts';
+import { eruRpc } from './eru-rpc.ts';
+import { httpPaths } from './http-paths.ts';
+import { Metrics } from './metrics.ts';
+import { toStatus } from './status-codes.ts';
+
+export interface CoreServicesOptions {
+  /** The cluster's identity: `Core.cluster`. */
+  identifier: string;
+  version: string;
+  engines: Engines;
+  /** Wanted of every call; absent = everybody who reaches the port may do everything. */
+  credential?: Credential;
+  /** Aborts when this core stops: endless streams end with OK. */
+  closing: AbortSignal;
+  /** Its own when absent. */
+  registry?: Registry;
+}
+
+/** A core that has not heard of its store for this long cannot be relied on. */
+const silentMs = 30_000;
+
+/** Everything that `serve` needs, but for where to listen. */
+export function coreServices(
+  context: Context,
+  membership: Membership,
+  options: CoreServicesOptions,
+): Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http'>> & Pick<ServeOptions, 'authenticate'> {
+  const { identifier, version, engines, credential, closing, registry = new Registry() } = options;
+  const candidates = new Candidates(context.view);
+  closing.addEventListener('abort', () => candidates.close(), { once: true });
+  const metrics = new Metrics(context, registry);
+  const edge: Edge = {
+    context,
+    membership,
+    engines,
+    candidates,
+    deployed: (instances) => metrics.deployed(instances),
+    identifier,
+    version,
+    closing,
+  };
+  return {
+    services: [coreRpc(edge), eruRpc(edge)].map((service) => metrics.measured(service)),
+    toStatus,
+    http: httpPaths({
+      metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
+      notReady: () => notReady(context, membership, closing),
+      credential,
+    }),
+    ...(credential !== undefined && { authenticate: authenticator(credential) }),
+  };
+}
+
+function notReady({ view }: Context, membership: Membership, closing: AbortSignal): string | undefined {
+  if (closing.aborted) return 'this core is stopping';
+  if (!membership.isHeld()) return 'the store does not answer this core in time';
+  return view.ageMs > silentMs ? `the store has been silent for ${Math.round(view.ageMs / 1000)} s` : undefined;
+}

@@ -1,0 +1,50 @@
+import { pb, statusOf, type Status } from '@eru/contract';
+import { EruError } from '@eru/kit';
+
+import { noIds } from './workload-methods.ts';
+
+type Method = keyof typeof pb.CoreRPC.method;
+
+/** The application code of each method that is there (reference/core-rpc.md section 2). Methods without one are left out. */
+const codes: Partial<Record<Method, number>> = {
+  watchServiceStatus: 1001,
+  addPod: 1021,
+  removePod: 1022,
+  getPod: 1023,
+  listPods: 1024,
+  getPodResource: 1025,
+  addNode: 1031,
+  removeNode: 1032,
+  listPodNodes: 1033,
+  getNode: 1034,
+  setNode: 1035,
+  setNodeStatus: 1036,
+  getNodeResource: 1037,
+  getNodeStatus: 1038,
+  getNodeEngineInfo: 1038,
+  calculateCapacity: 1041,
+  getWorkload: 1051,
+  getWorkloads: 1052,
+  listWorkloads: 1053,
+  listNodeWorkloads: 1054,
+  getWorkloadsStatus: 1055,
+  setWorkloadsStatus: 1056,
+  createWorkload: 1074,
+  // The code of replace: a slip of the original that its clients print.
+  removeWorkload: 1075,
+  executeWorkload: 1079,
+};
+
+/** How a failed call is told. The new services have gRPC's own codes, the original's contract has one for each method. */
+export function toStatus(
+  thrown: unknown,
+  method: { name: string; localName: string; parent: { typeName: string } },
+): Status {
+  const error = EruError.from(thrown);
+  if (method.parent.typeName !== pb.CoreRPC.typeName) return statusOf(error);
+  // Its plain errors arrive as UNKNOWN.
+  if (error.code === 'unauthenticated' || error.message === noIds) return { code: 2, message: error.message };
+  const code = codes[method.localName as Method];
+  if (code === undefined || error.code === 'canceled') return statusOf(error);
+  return { code, message: error.message };
+}
