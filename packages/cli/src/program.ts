@@ -22,7 +22,7 @@ export type Action<Args extends unknown[], Options> = (
 /** Where commands are declared. Nothing heavy is loaded for it: actions import what they need when they run. */
 export interface Registry {
   readonly program: Command;
-  /** A command with the global options. `usage` as commander writes it: `deploy <file>`. */
+  /** A new command. `usage` as commander writes it: `deploy <file>`. */
   readonly command: (usage: string, description: string, parent?: Command) => Command;
   /** What a command does. Errors become messages and exit codes. */
   readonly run: <Args extends unknown[], Options>(command: Command, action: Action<Args, Options>) => void;
@@ -39,7 +39,7 @@ function createProgram({ extend, ...shell }: ProgramOptions): Program {
   let exitCode: number = exitCodes.ok;
   const program = new Command('eru');
   const command = (usage: string, description: string, parent: Command = program): Command =>
-    addGlobals(parent.command(usage).description(description), '');
+    parent.command(usage).description(description);
   const registry: Registry = {
     program,
     command,
@@ -58,6 +58,7 @@ function createProgram({ extend, ...shell }: ProgramOptions): Program {
   addClusterCommands(registry);
   extend?.(registry);
   addCoreCommands(registry);
+  addGlobals(program);
   return {
     command: program,
     run: async (argv) => {
@@ -89,7 +90,7 @@ export async function runCli(argv: readonly string[], options: ProgramOptions): 
 }
 
 function configure(program: Command, { version, stdout, stderr }: Shell): void {
-  addGlobals(program, 'root')
+  program
     .description('Runs containers, virtual machines and processes on a fleet of Linux machines.')
     .version(version, '-V, --version', 'print the version')
     .enablePositionalOptions()
@@ -108,11 +109,14 @@ function configure(program: Command, { version, stdout, stderr }: Shell): void {
     );
 }
 
-/** Each command has them, so that they may stand on either side; their short forms only before the command's name. */
-function addGlobals(command: Command, place: 'root' | ''): Command {
-  const short = (letter: string): string => (place === 'root' ? `-${letter}, ` : '');
+/**
+ * Every command has them, so that they may stand on either side of its name; their short forms only before it. Added last,
+ * the command's own options come first in its help.
+ */
+function addGlobals(command: Command): void {
+  const short = (letter: string): string => (command.parent === null ? `-${letter}, ` : '');
   const group = 'Global options:';
-  return command
+  command
     .addOption(new Option('--data <dir>', 'folder of the Eru on this machine (ERU_DATA)').helpGroup(group))
     .addOption(new Option(`${short('e')}--eru <address>`, 'address of core, host:port (ERU)').helpGroup(group))
     .addOption(new Option(`${short('u')}--username <name>`, 'credential (ERU_USERNAME)').helpGroup(group))
@@ -120,6 +124,7 @@ function addGlobals(command: Command, place: 'root' | ''): Command {
     .addOption(
       new Option('-o, --output <format>', 'how data is shown').choices([...outputFormats, 'yml']).helpGroup(group),
     );
+  for (const child of command.commands) addGlobals(child);
 }
 
 /** The nearest to the command's own arguments wins, then the environment. */

@@ -27,7 +27,7 @@ function complain<T>(context: z.core.$RefinementCtx, path: string[], parse: () =
     return parse();
   } catch (error) {
     if (!isEruError(error, 'invalid')) throw error;
-    context.addIssue({ code: 'custom', path, message: error.message });
+    context.addIssue({ code: 'custom', path, message: error.message, params: { key: path.length > 0 } });
     return undefined;
   }
 }

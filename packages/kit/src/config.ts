@@ -23,7 +23,7 @@ export function parseConfig<Schema extends z.ZodType>(text: string, file: string
   const complaints = result.error.issues.flatMap((issue) => {
     const path = issue.path.map(String);
     if (issue.code !== 'unrecognized_keys')
-      return [`${at(offsetOf(document, path))}: ${path.join('.') || 'document'}: ${issue.message}`];
+      return [`${at(offsetOf(document, path, ofKey(issue)))}: ${path.join('.') || 'document'}: ${issue.message}`];
     const known = knownKeys(schema, path);
     return issue.keys.map((key) => {
       const near = nearest(key, known);
@@ -32,6 +32,11 @@ export function parseConfig<Schema extends z.ZodType>(text: string, file: string
     });
   });
   throw new EruError('invalid', complaints.join('\n'), { details: { file } });
+}
+
+/** A check of a record's keys says `params: { key: true }`, and its complaint points at the key, not at the value. */
+function ofKey(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'custom' && issue.params?.['key'] === true;
 }
 
 function offsetOf(document: ReturnType<typeof parseDocument>, path: string[], ofKey = false): number {

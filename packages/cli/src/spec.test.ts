@@ -1,0 +1,185 @@
+import { EruError, isEruError } from '@eru/kit';
+import { describe, expect, test } from 'vitest';
+
+import { deployRequest } from './deploy-request.ts';
+import type { DeployFlags } from './deploy-request.ts';
+import { chooseEntrypoint, parseSpec } from './spec.ts';
+
+const surroundings = {
+  specFolder: '/srv/app',
+  nodeProgram: '/usr/bin/node',
+  readFile: () => Promise.resolve(Buffer.from('x')),
+};
+
+async function send(yaml: string, flags: DeployFlags = {}, entry?: string) {
+  const spec = parseSpec(yaml, 'app.yaml');
+  return deployRequest(spec, chooseEntrypoint(spec, entry), flags, surroundings);
+}
+
+/** The message of the refusal; anything else fails the test. */
+async function complaint(yaml: string, flags: DeployFlags = {}): Promise<string> {
+  try {
+    await send(yaml, flags);
+  } catch (error) {
+    if (isEruError(error, 'invalid')) return error.message;
+    throw error;
+  }
+  throw new EruError('internal', 'was accepted');
+}
+
+const small = 'appname: hello\npod: p\nentrypoints:\n  web:\n    commands: [/bin/true]\n';
+
+describe('a spec becomes a request', () => {
+  test('a file alone is enough; the two names are expanded, others are left to the shell', async () => {
+    const { options, process } = await send(`
+appname: hello
+pod: default
+count: 3
+cpu: 0.25
+memory: 64M
+env: { COLOR: blue, DEBUG: true }
+labels: { team: web }
+entrypoints:
+  web:
+    commands: ["\${NODE}", "\${SPEC_DIR}/server.js", "\${HOME}"]
+    dir: \${SPEC_DIR}
+    publish: [http, 8080]
+    restart: on-failure:3
+    healthcheck: { http_port: http, url: /healthz, code: 200 }
+    mounts: ["\${SPEC_DIR}/data:/data:ro"]
+    ulimits: { nofile: "1024:4096" }
+    pids: 50
+    stop_signal: int
+`);
+    expect(options).toMatchObject({
+      name: 'hello',
+      podname: 'default',
+      count: 3,
+      image: '',
+      env: ['COLOR=blue', 'DEBUG=true'],
+      labels: { team: 'web' },
+      networks: { host: '' },
+      user: '',
+      entrypoint: {
+        name: 'web',
+        commands: ['/usr/bin/node', '/srv/app/server.js', '${HOME}'],
+        dir: '/srv/app',
+        publish: ['http', '8080'],
+        restart: 'on-failure:3',
+        healthcheck: { httpPort: 'http', url: '/healthz', code: 200 },
+      },
+    });
+    expect(process).toEqual({
+      root: 'host',
+      mounts: [{ source: '/srv/app/data', target: '/data', readOnly: true }],
+      ulimits: { nofile: { soft: 1024n, hard: 4096n } },
+      pids: 50,
+      stopSignal: 'SIGINT',
+    });
+    expect(JSON.parse(Buffer.from(options?.resources?.['cpumem'] ?? []).toString())).toEqual({
+      'cpu-request': 0.25,
+      'cpu-limit': 0.25,
+      'memory-request': 64 * 1024 ** 2,
+      'memory-limit': 64 * 1024 ** 2,
+    });
+    expect(Object.keys(options?.resources ?? {})).toEqual(['cpumem']);
+  });
+
+  test("flags win over the entrypoint, the entrypoint over the file's top; env and labels add up", async () => {
+    const yaml = `${small}    count: 2\n    env: [A=2, B=2]\ncount: 1\nenv: {A: 1, C: 1}\nlabels: {x: file}\n`;
+    expect((await send(yaml)).options).toMatchObject({ count: 2, env: ['A=2', 'C=1', 'B=2'] });
+    const { options } = await send(yaml, { count: 5, env: { A: '3' }, labels: { y: 'flag' }, image: 'alpine' });
+    expect(options).toMatchObject({ count: 5, env: ['A=3', 'C=1', 'B=2'], image: 'alpine', user: 'root' });
+    expect(options?.labels).toEqual({ x: 'file', y: 'flag' });
+  });
+
+  test("the original's defaults, and storage only when it is asked for", async () => {
+    const cpumem = (await send(small)).options?.resources?.['cpumem'] ?? new Uint8Array();
+    expect(JSON.parse(Buffer.from(cpumem).toString())).toEqual({
+      'cpu-request': 0,
+      'cpu-limit': 1,
+      'memory-request': 0,
+      'memory-limit': 512 * 1024 ** 2,
+    });
+    const withVolume = await send(`${small}volumes: ["/a:/b:rw:10G"]\n`);
+    expect(JSON.parse(Buffer.from(withVolume.options?.resources?.['storage'] ?? []).toString())).toMatchObject({
+      'volumes-limit': ['/a:/b:rw:10G'],
+    });
+  });
+
+  test('with an image there are no process options', async () => {
+    expect((await send(`${small}image: alpine\n`)).process).toBeUndefined();
+  });
+
+  test('cmd is split at blanks; an empty one lets the image decide', async () => {
+    const yaml = (cmd: string): string => `appname: a\npod: p\nentrypoints: {w: {cmd: "${cmd}"}}\n`;
+    expect((await send(yaml('/bin/sh  -x'))).options?.entrypoint?.commands).toEqual(['/bin/sh', '-x']);
+    expect((await send(yaml(''))).options?.entrypoint?.commands).toEqual([]);
+  });
+});
+
+describe('a complaint says where, what and what instead', () => {
+  test.each([
+    [
+      'unknown key',
+      'appname: a\nentrypoint: {}\n',
+      /app\.yaml:2:1: unknown key entrypoint; did you mean entrypoints\?/,
+    ],
+    [
+      'unknown key deep',
+      `${small}    healthchek: {}\n`,
+      /app\.yaml:6:5: unknown key entrypoints\.web\.healthchek; did you mean healthcheck\?/,
+    ],
+    [
+      'negative memory',
+      `${small}memory: -5M\n`,
+      /app\.yaml:6:9: memory: "-5M" is not allowed; a size is 0 or more, such as 512M/,
+    ],
+    ['bad size', `${small}memory: 5X\n`, /app\.yaml:6:9: memory: "5X" is not allowed; write bytes/],
+    ['negative cpu', `${small}cpu: -1\n`, /app\.yaml:6:6: cpu: -1 is not allowed; write a number of cores/],
+    ['count 0', `${small}count: 0\n`, /app\.yaml:6:8: count: 0 is not allowed; .*1 or more/],
+    ['strategy', `${small}deploy_strategy: FULL\n`, /deploy_strategy: "FULL" is not allowed; .*AUTO, FILL, EACH/],
+    ['strategy that places nothing', `${small}deploy_strategy: dummy\n`, /deploy_strategy: "dummy" is not allowed/],
+    ['label', `${small}labels: [nonsense]\n`, /app\.yaml:6:9: labels: "nonsense" is not allowed; write key=value/],
+    ['app name with a slash', small.replace('hello', 'a/b'), /app\.yaml:1:10: appname: "a\/b" is not allowed/],
+    ['empty app name', small.replace('hello', '""'), /appname: "" is not allowed/],
+    ['no app name', small.replace('appname: hello\n', ''), /appname: missing;/],
+    ['blank in a name', small.replace('web', 'my web'), /app\.yaml:4:3: entrypoints\.my web: "my web" is not allowed/],
+    ['entrypoint with _', small.replace('web', 'a_b'), /app\.yaml:4:3: entrypoints\.a_b: "a_b" is not allowed; .*no _/],
+    ['no entrypoints', 'appname: a\nentrypoints: {}\n', /entrypoints: empty/],
+    ['port', `${small}    publish: [70000]\n`, /publish: 70000 is not allowed; a port is/],
+    [
+      'check of a port that is not published',
+      `${small}    healthcheck: {http_port: http}\n`,
+      /healthcheck: "http" is not allowed; publish has these names: none/,
+    ],
+    ['relative folder', `${small}    dir: data\n`, /dir: "data" is not allowed; write an absolute path/],
+    ['relative root', `${small}root: data\n`, /root: "data" is not allowed; root is host, overlay/],
+    ['process keys with an image', `${small}image: alpine\nroot: overlay\n`, /root: is for processes/],
+    ['no pod', small.replace('pod: p\n', ''), /pod: missing; give --pod/],
+    ['restart', `${small}    restart: sometimes\n`, /restart: "sometimes" is not allowed/],
+    [
+      'commands as a text',
+      small.replace('[/bin/true]', '/bin/true'),
+      /entrypoints\.web\.commands: "\/bin\/true" is not allowed; write a list/,
+    ],
+    ['nothing where a value belongs', `${small}memory:\n`, /memory: null is not allowed/],
+    ['not YAML', 'appname: [', /app\.yaml:1:\d+: /],
+  ])('%s', async (_name, yaml, expected) => {
+    expect(await complaint(yaml)).toMatch(expected);
+  });
+
+  test('several entrypoints and none chosen: they are listed', async () => {
+    const yaml = `${small}  worker:\n    cmd: /bin/false\n`;
+    expect(await complaint(yaml)).toBe('--entry: missing; hello has several entrypoints: web, worker');
+    await expect(send(yaml, {}, 'wrk')).rejects.toThrow(
+      '--entry: "wrk" is no entrypoint of hello; it has: web, worker',
+    );
+    expect((await send(yaml, {}, 'worker')).options?.entrypoint?.name).toBe('worker');
+    expect((await send(`${yaml}entry: worker\n`)).options?.entrypoint?.name).toBe('worker');
+  });
+
+  test('all complaints come at once', async () => {
+    expect((await complaint(`${small}cpu: no\nmemory: lots\n`)).split('\n')).toHaveLength(2);
+  });
+});
