@@ -1,9 +1,9 @@
-import type { Client, eru, pb } from '@eru/contract';
+import type { CoreClient } from '@eru/client';
 
-/** All that an agent asks of core; a `CoreClient` has it. */
+/** All that an agent asks of core; the part of a `CoreClient` that tests have to fake. */
 export interface CoreCalls {
-  readonly core: Pick<Client<typeof pb.CoreRPC>, 'setNodeStatus'>;
-  readonly eru: Pick<Client<typeof eru.Eru>, 'reportWorkloads'>;
+  readonly core: Pick<CoreClient['core'], 'setNodeStatus'>;
+  readonly eru: Pick<CoreClient['eru'], 'reportWorkloads'>;
 }
 
 /** Limit of every call to core and to the engine, other than probes and event streams (reference/agent.md section 3). */

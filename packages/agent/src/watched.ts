@@ -11,7 +11,7 @@ import { untilNextStartCheck } from './timing.ts';
 /** After an inspection that failed. */
 const inspectAgainMs = 5_000;
 
-export type Slots = <T>(run: () => Promise<T>) => Promise<T>;
+type Slots = <T>(run: () => Promise<T>) => Promise<T>;
 
 export interface WatchContext {
   engine: Engine;
