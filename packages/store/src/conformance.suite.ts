@@ -377,16 +377,16 @@ function leases(open: () => Promise<Store>, leaseMs: number): void {
     await store().txn({ then: [{ op: 'put', key: 'n/2', value: bytes(''), lease: other.id }] });
     const watch = follow(store(), { prefix: 'n/' });
     await watch.next();
-    let done = false;
+    const stop = new AbortController();
     const renewing = (async () => {
-      while (!done) {
+      while (!stop.signal.aborted) {
         expect(await store().renewLease(lease.id)).toEqual({ ttlMs: lease.ttlMs });
         await new Promise((resolve) => setTimeout(resolve, leaseMs / 4));
       }
     })();
     // The sibling's end shows that more than a lease's life has passed.
     expect((await watch.changes(1))[0]?.events).toMatchObject([{ type: 'delete', key: 'n/2' }]);
-    done = true;
+    stop.abort();
     await renewing;
     expect(await get('n/1')).toBeDefined();
     await watch.stop();

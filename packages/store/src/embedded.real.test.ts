@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -106,6 +106,19 @@ describe('a store whose process is killed', () => {
     await clock.advance(1001);
     expect(await gone).toMatchObject([{ type: 'delete', key: 'status/nodes/n' }]);
     await store.close();
+  });
+
+  it('has a file whose size follows what is kept, not what was written', async () => {
+    const folder = await newFolder();
+    const store = await openEmbeddedStore({ folder, history: { revisions: 100, bytes: 1e6 } });
+    for (let round = 0; round < 50; round++)
+      await Promise.all(
+        Array.from({ length: 64 }, (_, index) =>
+          store.txn({ then: [{ op: 'put', key: `k/${index}`, value: Buffer.alloc(1000, round) }] }),
+        ),
+      );
+    await store.close();
+    expect((await stat(path.join(folder, 'store.lmdb'))).size).toBeLessThan(2_000_000);
   });
 
   it('refuses a format that it does not know', async () => {

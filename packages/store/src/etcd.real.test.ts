@@ -33,11 +33,11 @@ describeWith(['etcd'], 'etcd', () => {
       const store = await open();
       const watch = follow(store, { prefix: 'w/' });
       await watch.next();
-      let done = false;
+      const stop = new AbortController();
       let unknown = 0;
       const acknowledged = new Map<string, number>();
       const writer = async (name: string): Promise<void> => {
-        for (let index = 0; !done; index++) {
+        for (let index = 0; !stop.signal.aborted; index++) {
           const key = `w/${name}-${index}`;
           try {
             const { revision } = await store.txn({ then: [{ op: 'put', key, value: Buffer.from('') }] });
@@ -58,7 +58,7 @@ describeWith(['etcd'], 'etcd', () => {
       }
       const enough = acknowledged.size + 50;
       await until(() => acknowledged.size >= enough);
-      done = true;
+      stop.abort();
       await writing;
       const { kvs } = await store.range({ prefix: 'w/' });
       const seen = (await watch.changes(kvs.length)).flatMap(({ events }) => events);

@@ -1,10 +1,12 @@
 /**
  * A key-value store with revisions, transactions, watches and leases. The meaning is etcd's v3: one revision for the
  * whole store, raised by one in every transaction that writes; an identical put is still a revision and an event; keys are
- * ordered by their bytes. There are no locks: claims and fences are transactions.
+ * ordered by their bytes, 1 to 1024 of UTF-8. There are no locks: claims and fences are transactions.
  *
  * Errors (EruError): `unavailable` (no answer; a write may or may not have happened), `timeout`, `compacted` (that
- * revision is gone), `too_large` (over a limit of `limits`), `not_found` (a lease that is gone), `invalid`.
+ * revision is gone), `too_large` (over a limit of `limits`), `not_found` (a lease that is gone), `invalid`, `canceled`,
+ * `failed` (the disk is full or broken). After `unavailable` and `timeout` of a transaction only its own keys can tell
+ * whether it happened; the store never sends one twice.
  */
 export interface Store {
   /** What one transaction can hold. Found from the backend where it tells, never silently split. */
@@ -20,8 +22,8 @@ export interface Store {
 
   /**
    * Every change of the range from `fromRevision` on (default: after now), in order, batched by revision, without gap
-   * or repeat, over any number of reconnects. The first item is an empty batch that tells that the watch stands, and at which
-   * revision; later empty batches are progress marks. Throws `compacted` when the revisions wanted are gone: list again,
+   * or repeat, over any number of reconnects. A batch's revision means: everything of the range up to here has been told. The
+   * first item is an empty batch that tells that the watch stands, and from where; later empty batches are progress marks. Throws `compacted` when the revisions wanted are gone: list again,
    * then watch from the list's revision + 1. Ends when `signal` aborts or the store closes.
    */
   watch(watch: WatchOptions): AsyncIterable<WatchBatch>;
