@@ -20,7 +20,7 @@ interface HealthWait {
  * Waits until all of these workloads are healthy, and answers them. `failed` as soon as one has ended for good or is gone:
  * waiting longer would not help.
  */
-export async function waitUntilHealthy(
+async function waitUntilHealthy(
   connection: Connection,
   ids: readonly string[],
   { signal, clock, timeoutMs, onState }: HealthWait,

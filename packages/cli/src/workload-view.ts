@@ -18,7 +18,7 @@ export function workloadView(nowMs: number): View<eru.Workload> {
   };
 }
 
-export function plainWorkload(workload: eru.Workload) {
+function plainWorkload(workload: eru.Workload) {
   const { record, status } = workload;
   return {
     id: record?.id ?? '',
@@ -116,7 +116,7 @@ function pairText<T>(requested: T | undefined, effective: T | undefined, format:
   return `${text(requested)}/${text(effective)}`;
 }
 
-export function ageText(ms: number): string {
+function ageText(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 120) return `${seconds}s`;
   if (seconds < 120 * 60) return `${Math.floor(seconds / 60)}m`;
