@@ -1,1 +1,25 @@
-export {};
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+
+import { deployBench } from './deploy.ts';
+import { planBench } from './plan.ts';
+import { processBench } from './process.ts';
+import { startupBench } from './startup.ts';
+import { print, type Row } from './table.ts';
+
+const benches = [planBench, startupBench, processBench, deployBench];
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const unknown = positionals.filter((name) => !benches.some((bench) => bench.name === name));
+if (unknown.length > 0) {
+  process.stderr.write(`no bench ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}\n`);
+  process.exit(2);
+}
+const rows: Row[] = [];
+for (const bench of benches) {
+  if (positionals.length > 0 && !positionals.includes(bench.name)) continue;
+  const measured = await bench.run();
+  print(measured);
+  rows.push(...measured);
+}
+if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);

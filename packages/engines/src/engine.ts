@@ -253,11 +253,11 @@ export interface TerminalSize {
 export interface Session {
   /** Ends when the command has ended and everything is delivered. Not reading it holds the command back, nobody else. */
   output: AsyncIterable<{ stream: 'stdout' | 'stderr'; data: Uint8Array }>;
-  /** Resolves when taken; rejects with `precondition` when stdin is closed or was never open. */
+  /** Resolves when taken; rejects with `precondition` when stdin is closed or was never open. An empty write only asks that. */
   write(data: Uint8Array): Promise<void>;
   closeStdin(): Promise<void>;
   resize(size: TerminalSize): Promise<void>;
-  /** Exit code; 128 + number after a signal. */
+  /** Exit code; 128 + number after a signal. Over a wire, rejects when the connection is lost or closed before. */
   exit: Promise<number>;
   /** Ends the command (attach: only detaches). */
   close(): Promise<void>;

@@ -5,3 +5,6 @@ export type { SimulatedMachineOptions } from './simulated.ts';
 export type { FaultHook } from './simulated-call.ts';
 export type { Program, SimulatedProcess } from './simulated-process.ts';
 export { callLimitMs, waitFor } from './call-limit.ts';
+export { createEngines, type Engines } from './endpoints.ts';
+export { connectEngine } from './wire-client.ts';
+export { engineService } from './wire-service.ts';

@@ -112,7 +112,8 @@ export function sessionOf({ process, output, stdin, exit, close }: SessionOption
     exit,
     close,
     write: async (data) => {
-      if (!open || !(await process.stdin.put(data))) throw closed();
+      if (!open || process.stdin.ended) throw closed();
+      if (data.length > 0 && !(await process.stdin.put(data))) throw closed();
     },
     closeStdin: async () => {
       open = false;

@@ -1,1 +1,2 @@
-export {};
+export { createProcessEngine, type ProcessEngineOptions } from './engine.ts';
+export { serveRuntime } from './daemon.ts';

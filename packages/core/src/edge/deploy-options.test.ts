@@ -6,7 +6,13 @@ import { readDeploy, readPlacement } from './deploy-options.ts';
 type Options = MessageInitShape<typeof pb.DeployOptionsSchema>;
 type Process = MessageInitShape<typeof eru.ProcessOptionsSchema>;
 
-const good = { name: 'app', podname: 'pod', image: 'image', count: 1, entrypoint: { name: 'web', commands: ['serve'] } };
+const good = {
+  name: 'app',
+  podname: 'pod',
+  image: 'image',
+  count: 1,
+  entrypoint: { name: 'web', commands: ['serve'] },
+};
 
 function read(options: Options | undefined, process?: Process) {
   return readDeploy(options === undefined ? undefined : create(pb.DeployOptionsSchema, options), {
@@ -15,7 +21,10 @@ function read(options: Options | undefined, process?: Process) {
   });
 }
 
-const withEntry = (entrypoint: MessageInitShape<typeof pb.EntrypointOptionsSchema>): Options => ({ ...good, entrypoint: { ...good.entrypoint, ...entrypoint } });
+const withEntry = (entrypoint: MessageInitShape<typeof pb.EntrypointOptionsSchema>): Options => ({
+  ...good,
+  entrypoint: { ...good.entrypoint, ...entrypoint },
+});
 
 test.each<[string, Options | undefined]>([
   ['no deploy options', undefined],
@@ -55,15 +64,23 @@ test.each<[string, Options, Process?]>([
   ['process.ulimits.nofile: "2:1"', good, { ulimits: { nofile: { soft: 2n, hard: 1n } } }],
   ['process.pids: -1', good, { pids: -1 }],
 ])('what only we check names field and value: %s', (message, options, process) => {
-  expect(() => read(options, process)).toThrow(expect.objectContaining({ code: 'invalid', message: expect.stringContaining(message) }));
+  expect(() => read(options, process)).toThrow(
+    expect.objectContaining({ code: 'invalid', message: expect.stringContaining(message) }),
+  );
 });
 
 test('files are refused as long as they cannot be copied in', () => {
-  expect(() => read({ ...good, data: { '/etc/x': new Uint8Array([1]) } })).toThrow(expect.objectContaining({ code: 'unsupported' }));
+  expect(() => read({ ...good, data: { '/etc/x': new Uint8Array([1]) } })).toThrow(
+    expect.objectContaining({ code: 'unsupported' }),
+  );
 });
 
 test('a process needs a command, and no image', () => {
-  expect(read({ ...good, image: '' }, {}).template).toMatchObject({ image: '', command: ['serve'], root: { type: 'host', writable: false } });
+  expect(read({ ...good, image: '' }, {}).template).toMatchObject({
+    image: '',
+    command: ['serve'],
+    root: { type: 'host', writable: false },
+  });
   expect(() => read({ ...good, image: '', entrypoint: { name: 'web' } }, {})).toThrow('a process needs a command');
 });
 
@@ -75,7 +92,10 @@ test('commands win over the command line; the line is split with the extra argum
 
 test('ERU_META has the names that the agent of the original reads', () => {
   expect(JSON.parse(read(good).meta)).toEqual({ Publish: null, HealthCheck: null });
-  const checked = withEntry({ publish: ['web', '80'], healthcheck: { tcpPorts: ['80'], httpPort: 'web', url: '/ok', code: 204 } });
+  const checked = withEntry({
+    publish: ['web', '80'],
+    healthcheck: { tcpPorts: ['80'], httpPort: 'web', url: '/ok', code: 204 },
+  });
   expect(JSON.parse(read(checked).meta)).toEqual({
     Publish: ['web', '80'],
     HealthCheck: { TCPPorts: ['80'], HTTPPort: 'web', HTTPURL: '/ok', HTTPCode: 204 },
@@ -83,7 +103,10 @@ test('ERU_META has the names that the agent of the original reads', () => {
 });
 
 test('restart policies, hooks and roots', () => {
-  const request = read(withEntry({ restart: 'on-failure:3', hook: { afterStart: ['a'], beforeStop: ['b'], force: true } }), { root: '/srv/root' });
+  const request = read(
+    withEntry({ restart: 'on-failure:3', hook: { afterStart: ['a'], beforeStop: ['b'], force: true } }),
+    { root: '/srv/root' },
+  );
   expect(request.template.restart).toEqual({ type: 'on-failure', retries: 3 });
   expect(request.hook).toEqual({ afterStart: ['a'], beforeStop: ['b'], force: true });
   expect(request.template.root).toEqual({ type: 'folder', path: '/srv/root', readOnly: false });
@@ -93,7 +116,14 @@ test('restart policies, hooks and roots', () => {
 
 test('a node filter replaces the legacy lists; an unknown strategy is none', () => {
   const legacy = { ...good, nodenames: ['n1'], nodelabels: { a: 'b' } };
-  expect(readPlacement(create(pb.DeployOptionsSchema, legacy)).nodes).toEqual({ pod: 'pod', includes: ['n1'], excludes: [], labels: { a: 'b' } });
-  const filtered = readPlacement(create(pb.DeployOptionsSchema, { ...legacy, nodeFilter: { excludes: ['n2'] }, deployStrategy: 7 as never }));
+  expect(readPlacement(create(pb.DeployOptionsSchema, legacy)).nodes).toEqual({
+    pod: 'pod',
+    includes: ['n1'],
+    excludes: [],
+    labels: { a: 'b' },
+  });
+  const filtered = readPlacement(
+    create(pb.DeployOptionsSchema, { ...legacy, nodeFilter: { excludes: ['n2'] }, deployStrategy: 7 as never }),
+  );
   expect(filtered).toMatchObject({ strategy: undefined, nodes: { includes: [], excludes: ['n2'], labels: {} } });
 });

@@ -36,11 +36,22 @@ export async function startTestCore(options: Partial<CoreServicesOptions> = {}):
   const core = await startCore({ store, scheduler, engines, ...base, address: '10.0.0.1:5001', version: 'test' });
   closer.add('core', () => core.close());
   const closing = new AbortController();
-  const services = coreServices(core.context, core.membership, { identifier: core.cluster, version: 'test', engines, closing: closing.signal, ...options });
+  const services = coreServices(core.context, core.membership, {
+    identifier: core.cluster,
+    version: 'test',
+    engines,
+    closing: closing.signal,
+    ...options,
+  });
   const serving = await serve({ listen: '127.0.0.1:0', ...services });
   closer.add('port', () => serving.close());
   closer.add('streams', () => closing.abort());
-  const channel = connect(serving.address, options.credential === undefined ? {} : { credentials: { [options.credential.username]: options.credential.password } });
+  const channel = connect(
+    serving.address,
+    options.credential === undefined
+      ? {}
+      : { credentials: { [options.credential.username]: options.credential.password } },
+  );
   closer.add('channel', () => channel.close());
   return {
     core,

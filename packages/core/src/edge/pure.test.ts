@@ -34,13 +34,19 @@ describe('lines', () => {
 
 describe('interactive input', () => {
   test('is a size, the end, or bytes', () => {
-    expect(readInput(Buffer.concat([Uint8Array.of(0x80), bytes('{"Row":5,"Col":7}')]))).toEqual({ type: 'resize', size: { rows: 5, cols: 7 } });
+    expect(readInput(Buffer.concat([Uint8Array.of(0x80), bytes('{"Row":5,"Col":7}')]))).toEqual({
+      type: 'resize',
+      size: { rows: 5, cols: 7 },
+    });
     expect(readInput(Uint8Array.of(0x1d))).toEqual({ type: 'close' });
     expect(readInput(bytes('ls\n'))).toEqual({ type: 'data', data: bytes('ls\n') });
   });
 
   test('that begins like a size and is none is dropped', () => {
-    expect(readInput(Buffer.concat([Uint8Array.of(0x80), bytes('{"Row":')]))).toEqual({ type: 'data', data: new Uint8Array() });
+    expect(readInput(Buffer.concat([Uint8Array.of(0x80), bytes('{"Row":')]))).toEqual({
+      type: 'data',
+      data: new Uint8Array(),
+    });
   });
 });
 
@@ -57,7 +63,9 @@ describe('log times', () => {
   ])('%j', (text, ms) => expect(readMoment('since', text, now)).toBe(ms));
 
   test.each(['yesterday', '2026-13-41', '-5m'])('%j is refused', (text) => {
-    expect(() => readMoment('since', text, now)).toThrow(expect.objectContaining({ code: 'invalid', message: expect.stringContaining('since') }));
+    expect(() => readMoment('since', text, now)).toThrow(
+      expect.objectContaining({ code: 'invalid', message: expect.stringContaining('since') }),
+    );
   });
 
   test('tail', () => {
@@ -95,13 +103,16 @@ describe('words for workloads', () => {
   });
 
   test.each([['zz'], ['ab'], ['']])('%j is not one workload', (word) => {
-    expect(() => find(word)).toThrow(expect.objectContaining({ code: 'not_found', message: expect.stringContaining(JSON.stringify(word)) }));
+    expect(() => find(word)).toThrow(
+      expect.objectContaining({ code: 'not_found', message: expect.stringContaining(JSON.stringify(word)) }),
+    );
   });
 });
 
 describe('the credential', () => {
   const credential = { username: 'Eru', password: 'secret' };
-  const call = (entries: Record<string, string>) => authenticator(credential)({ metadata: { get: (name) => entries[name] } });
+  const call = (entries: Record<string, string>) =>
+    authenticator(credential)({ metadata: { get: (name) => entries[name] } });
 
   test('is an entry under the lower-cased name', () => {
     expect(() => call({ eru: 'secret' })).not.toThrow();
@@ -135,7 +146,10 @@ describe('resource requests', () => {
 
 test('published ports stand under each network, names by what was chosen for them', () => {
   const networks = { host: '10.0.0.5', calico: '10.1.0.7/16', none: '' };
-  expect(published(networks, ['http', '9000', 'unknown'], { http: 31_000 })).toEqual({ host: '10.0.0.5:31000,10.0.0.5:9000', calico: '10.1.0.7:31000,10.1.0.7:9000' });
+  expect(published(networks, ['http', '9000', 'unknown'], { http: 31_000 })).toEqual({
+    host: '10.0.0.5:31000,10.0.0.5:9000',
+    calico: '10.1.0.7:31000,10.1.0.7:9000',
+  });
   expect(published({}, ['80'], {})).toEqual({});
 });
 
@@ -148,8 +162,26 @@ test.each([
 ])('workloads on the host network of %s are at %s', (endpoint, address) => expect(nodeAddress(endpoint)).toBe(address));
 
 test('engine info has the original names, and resources in base64', () => {
-  const info = { type: 'process', id: 'm', cpus: 4, memoryBytes: 8, storageBytes: 16, resources: {}, offers: [], missing: [] };
-  expect(JSON.parse(engineInfoText(info))).toEqual({ Type: 'process', ID: 'm', NCPU: 4, MemTotal: 8, StorageTotal: 16, Resources: null });
-  const { Resources } = JSON.parse(engineInfoText({ ...info, resources: { gpu: { a: 1 } } })) as { Resources: { gpu: string } };
+  const info = {
+    type: 'process',
+    id: 'm',
+    cpus: 4,
+    memoryBytes: 8,
+    storageBytes: 16,
+    resources: {},
+    offers: [],
+    missing: [],
+  };
+  expect(JSON.parse(engineInfoText(info))).toEqual({
+    Type: 'process',
+    ID: 'm',
+    NCPU: 4,
+    MemTotal: 8,
+    StorageTotal: 16,
+    Resources: null,
+  });
+  const { Resources } = JSON.parse(engineInfoText({ ...info, resources: { gpu: { a: 1 } } })) as {
+    Resources: { gpu: string };
+  };
   expect(Buffer.from(Resources.gpu, 'base64').toString()).toBe('{"a":1}');
 });

@@ -1,0 +1,45 @@
+import { EruError, type Clock, type Random } from '@eru/kit';
+
+import type { Engine } from './engine.ts';
+import { SimulatedMachines } from './simulated.ts';
+import { connectEngine } from './wire-client.ts';
+
+/** Engine clients by node endpoint: one for each, made when first asked for. */
+export interface Engines {
+  /** `unsupported` names the engine that is missing; `invalid` for what is no endpoint at all. */
+  get(endpoint: string): Engine;
+  close(): Promise<void>;
+}
+
+const missing: Readonly<Record<string, string>> = {
+  'tcp:': 'the docker engine',
+  'unix:': 'the docker engine',
+  'systemd:': 'the systemd engine',
+  'virt-grpc:': 'the yavirt engine',
+  'eru+tcp:': 'a node daemon on another machine',
+};
+
+/** `eru+unix:///path` is a node daemon of ours; `mock://name` a simulated machine of this process. */
+export function createEngines(options: { clock: Clock; random: Random }): Engines {
+  const machines = new SimulatedMachines(options);
+  const engines = new Map<string, Engine>();
+  const open = (endpoint: string): Engine => {
+    const scheme = /^[a-z+-]+:/.exec(endpoint)?.[0] ?? '';
+    if (endpoint.startsWith('eru+unix:///')) return connectEngine({ address: endpoint.slice('eru+'.length) });
+    if (scheme === 'mock:') return machines.resolve(endpoint).engine();
+    const lacks = missing[scheme];
+    if (lacks !== undefined && endpoint.startsWith(`${scheme}//`))
+      throw new EruError('unsupported', `endpoint ${endpoint}: this release lacks ${lacks}`);
+    throw new EruError('invalid', `endpoint invalid ${endpoint}: invalid node endpoint`);
+  };
+  return {
+    get: (endpoint) => {
+      const engine = engines.get(endpoint) ?? open(endpoint);
+      engines.set(endpoint, engine);
+      return engine;
+    },
+    close: async () => {
+      await Promise.all([...engines.values()].map((engine) => engine.close()));
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import type { Action, Context, Registry } from '@eru/cli';
+
+/** `eru up`, `down` and the three daemons apart. Everything heavy is imported when a command runs. */
+export function addDaemonCommands({ command, run }: Registry): void {
+  const up = command('up', 'run a one-node cluster in this process: core, store, node runtime, agent')
+    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
+    .option('--store <url>', 'embedded, or etcd://HOST:PORT[,HOST:PORT…][/PREFIX]', 'embedded')
+    .option('--node <name>', "this machine's node (default: the host name)")
+    .option('--pod <name>', "pod of this machine's node", 'default')
+    .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as this user')
+    .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
+    .option('--detach', 'return when it serves');
+  run(
+    up,
+    action(async () => (await import('./up-command.ts')).upCommand),
+  );
+
+  const down = command('down', 'stop the Eru of the data folder; workloads run on').option(
+    '--all',
+    'remove all workloads first',
+  );
+  run(
+    down,
+    action(async () => (await import('./down-command.ts')).downCommand),
+  );
+
+  const core = command('core', 'run only core')
+    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
+    .option('--store <url>', 'embedded, or etcd://HOST:PORT[,HOST:PORT…][/PREFIX]', 'embedded')
+    .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as root');
+  run(
+    core,
+    action(async () => (await import('./daemon-commands.ts')).coreCommand),
+  );
+
+  const runtime = command('runtime', 'run only the node daemon, which runs processes')
+    .option('--socket <path>', 'where it listens (default: in the data folder)')
+    .option('--strict', 'refuse workloads with limits that this machine cannot enforce');
+  run(
+    runtime,
+    action(async () => (await import('./daemon-commands.ts')).runtimeCommand),
+  );
+
+  const agent = command('agent', 'run only the agent of a node')
+    .option('--socket <path>', 'socket of the node daemon (default: in the data folder)')
+    .option('--node <name>', 'the node that it speaks for (default: the host name)')
+    .option('--heartbeat <seconds>', 'between two heartbeats', '60');
+  run(
+    agent,
+    action(async () => (await import('./daemon-commands.ts')).agentCommand),
+  );
+}
+
+export const defaultListen = '127.0.0.1:5001';
+
+function action<Options>(
+  load: () => Promise<(context: Context, options: Options) => Promise<number | undefined>>,
+): Action<[], Options> {
+  return async (context, options) => (await load())(context, options);
+}

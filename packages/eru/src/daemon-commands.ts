@@ -1,0 +1,84 @@
+import type { Context } from '@eru/cli';
+import { readEndpoint, removeEndpoint, writeEndpoint } from '@eru/client';
+import { Closer, createLogger, EruError, invalid } from '@eru/kit';
+import { hostname } from 'node:os';
+
+import { openStore, runAgent, runCore, runRuntime } from './daemons.ts';
+import { credentialOf, openDataFolder } from './data-folder.ts';
+import { clientOf } from './up.ts';
+
+export async function coreCommand(
+  context: Context,
+  flags: { listen: string; store: string; auth: boolean },
+): Promise<number> {
+  const data = await openDataFolder(context.globals.data);
+  const logger = createLogger();
+  return serveUntilStopped(context, async (closer) => {
+    const store = await openStore(flags.store, data, logger);
+    closer.add('store', () => store.close());
+    const credential = flags.auth ? await credentialOf(data) : undefined;
+    const core = await runCore({ store, listen: flags.listen, credential, logger });
+    closer.add('core', () => core.close());
+    await writeEndpoint(data.root, {
+      address: core.address,
+      username: credential?.username ?? '',
+      password: credential?.password ?? '',
+    });
+    closer.add('endpoint file', () => removeEndpoint(data.root));
+  });
+}
+
+export async function runtimeCommand(context: Context, flags: { socket?: string; strict?: boolean }): Promise<number> {
+  const data = await openDataFolder(context.globals.data);
+  return serveUntilStopped(context, async (closer) => {
+    const runtime = await runRuntime({
+      folder: data.runtime,
+      socket: flags.socket ?? data.socket,
+      strict: flags.strict === true,
+      logger: createLogger(),
+    });
+    closer.add('runtime', () => runtime.close());
+  });
+}
+
+export async function agentCommand(
+  context: Context,
+  flags: { socket?: string; node?: string; heartbeat: string },
+): Promise<number> {
+  const { globals } = context;
+  const data = await openDataFolder(globals.data);
+  const heartbeatS = Number(flags.heartbeat);
+  if (!Number.isInteger(heartbeatS) || heartbeatS < 1)
+    throw invalid('--heartbeat', flags.heartbeat, 'write a number of seconds, at least 1');
+  const found =
+    globals.eru === undefined ? await readEndpoint(globals.data) : { address: globals.eru, username: '', password: '' };
+  if (found === undefined)
+    throw new EruError(
+      'unavailable',
+      `no core is known: give --eru HOST:PORT, or the data folder of a running one with --data`,
+    );
+  const username = globals.username ?? found.username;
+  const client = clientOf(
+    found.address,
+    username === '' ? undefined : { username, password: globals.password ?? found.password },
+  );
+  return serveUntilStopped(context, async (closer) => {
+    closer.add('client', () => client.close());
+    const agent = await runAgent({
+      node: flags.node ?? hostname(),
+      socket: flags.socket ?? data.socket,
+      core: client,
+      heartbeatS,
+      logger: createLogger(),
+    });
+    closer.add('agent', () => agent.close());
+  });
+}
+
+/** Runs a daemon until the user stops it; what was opened is closed even when starting fails. */
+async function serveUntilStopped({ signal }: Context, start: (closer: Closer) => Promise<void>): Promise<number> {
+  await using closer = new Closer();
+  await start(closer);
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  return 0;
+}

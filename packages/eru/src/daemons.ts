@@ -1,0 +1,121 @@
+import { startAgent } from '@eru/agent';
+import type { Core as CoreClient } from '@eru/client';
+import { serve } from '@eru/contract';
+import { coreServices, startCore } from '@eru/core';
+import { connectEngine, createEngines } from '@eru/engines';
+import { Closer, EruError, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { createProcessEngine, serveRuntime } from '@eru/runtime';
+import { builtinKinds, createScheduler } from '@eru/scheduler';
+import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
+
+import type { Credential, DataFolder } from './data-folder.ts';
+import { version } from './version.ts';
+
+/** A part that runs in this process. Closing it never touches a workload. */
+export interface Daemon {
+  close(): Promise<void>;
+}
+
+/** The node daemon: the process engine behind a unix socket. */
+export async function runRuntime(options: {
+  folder: string;
+  socket: string;
+  strict: boolean;
+  logger: Logger;
+}): Promise<Daemon & { missing: string[]; offers: string[] }> {
+  const { folder, socket, strict, logger } = options;
+  const closer = new Closer();
+  const engine = await createProcessEngine({
+    folder,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    unenforced: strict ? 'refuse' : 'allow',
+  });
+  closer.add('process engine', () => engine.close());
+  const serving = await serveRuntime({ socket, engine, logger });
+  closer.add('runtime socket', () => serving.close());
+  const { missing, offers } = await engine.info();
+  return { missing, offers, close: () => closer.close() };
+}
+
+/** `embedded` (in the data folder) or `etcd://host:port[,host:port…][/prefix]`. */
+export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {
+  if (url === 'embedded') return openEmbeddedStore({ folder: data.store, clock: systemClock, logger });
+  const match = /^etcd:\/\/([^/]+)(\/.*)?$/.exec(url);
+  if (match?.[1] === undefined)
+    throw new EruError('invalid', `--store: ${JSON.stringify(url)} is not allowed; write embedded or etcd://HOST:PORT`);
+  return openEtcdStore({
+    endpoints: match[1].split(','),
+    prefix: `${match[2] ?? '/eru'}/`.replace(/\/+$/, '/'),
+    clock: systemClock,
+    logger,
+  });
+}
+
+/** One core on a store, with its port. */
+export async function runCore(options: {
+  store: Store;
+  listen: string;
+  credential: Credential | undefined;
+  logger: Logger;
+}): Promise<Daemon & { address: string }> {
+  const { store, listen, credential, logger } = options;
+  const closer = new Closer();
+  const engines = createEngines({ clock: systemClock, random: systemRandom });
+  closer.add('engine clients', () => engines.close());
+  const scheduler = createScheduler({ kinds: builtinKinds() });
+  const core = await startCore({
+    store,
+    scheduler,
+    engines,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    address: listen,
+    version,
+  });
+  closer.add('core', () => core.close());
+  const closing = new AbortController();
+  const services = coreServices(core.context, core.membership, {
+    identifier: core.cluster,
+    version,
+    engines,
+    closing: closing.signal,
+    ...(credential !== undefined && { credential }),
+  });
+  const serving = await serve({ listen, ...services });
+  closer.add('core port', () => {
+    closing.abort();
+    return serving.close({ graceMs: 2000 });
+  });
+  logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
+  return { address: serving.address, close: () => closer.close() };
+}
+
+/** The agent of one node, between its engine's socket and core. */
+export async function runAgent(options: {
+  node: string;
+  socket: string;
+  core: CoreClient;
+  heartbeatS: number;
+  logger: Logger;
+}): Promise<Daemon> {
+  const { node, socket, core, heartbeatS, logger } = options;
+  const engine = connectEngine({ address: `unix://${socket}` });
+  const agent = startAgent({
+    node,
+    core,
+    engine,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    heartbeatIntervalS: heartbeatS,
+  });
+  return {
+    close: async () => {
+      await agent.close({ leave: false });
+      await engine.close();
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { EruError, readIfExists, writeFileAtomic } from '@eru/kit';
+
+/** Where everything of one Eru lives (`--data`). */
+export interface DataFolder {
+  root: string;
+  store: string;
+  runtime: string;
+  /** Socket of the node daemon. */
+  socket: string;
+  log: string;
+  credential: string;
+}
+
+/** Creates it, for its owner only. */
+export async function openDataFolder(root: string): Promise<DataFolder> {
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new EruError(
+      'precondition',
+      `--data: cannot create ${root}: ${(cause as Error).message}; choose a folder that you may write to`,
+      { cause },
+    );
+  }
+  const at = (name: string): string => path.join(root, name);
+  return {
+    root,
+    store: at('store'),
+    runtime: at('runtime'),
+    socket: at('runtime.sock'),
+    log: at('eru.log'),
+    credential: at('credential'),
+  };
+}
+
+export interface Credential {
+  username: string;
+  password: string;
+}
+
+/** The random credential of this Eru: made once, kept over restarts, so that running cli and agents stay welcome. */
+export async function credentialOf(data: DataFolder): Promise<Credential> {
+  const known = await readIfExists(data.credential);
+  if (known !== undefined) return JSON.parse(known) as Credential;
+  const credential = { username: 'eru', password: randomBytes(24).toString('base64url') };
+  await writeFileAtomic(data.credential, `${JSON.stringify(credential)}\n`, 0o600);
+  return credential;
+}

@@ -1,0 +1,100 @@
+import { runCli, type Context } from '@eru/cli';
+import { parseConfig } from '@eru/kit';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+
+import { openDataFolder } from './data-folder.ts';
+import { addDaemonCommands } from './commands.ts';
+import { detach, tellParent, up, type Up, type UpOptions } from './up.ts';
+
+interface UpFlags extends Omit<UpOptions, 'data'> {
+  example?: string;
+  detach?: boolean;
+}
+
+export async function upCommand(context: Context, flags: UpFlags): Promise<number> {
+  const { globals, stderr } = context;
+  const say = (text: string): void => void stderr.write(`${text}\n`);
+  if (flags.detach === true) {
+    const data = await openDataFolder(globals.data);
+    await detach(
+      process.argv.slice(1).filter((word) => word !== '--detach'),
+      data,
+    );
+    await deployExample(context, flags.example);
+    tryNext(say);
+    say(`Eru runs in the background; its log is ${data.log}. \`eru down\` stops it, the workloads run on.`);
+    return 0;
+  }
+  let running: Up;
+  try {
+    running = await up({ ...flags, data: globals.data });
+  } catch (error) {
+    tellParent(error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+  try {
+    greet(running, flags, say);
+    // A detached Eru has nobody to show anything to; its parent deploys the example.
+    if (tellParent('ready')) return await idle(context);
+    // A detached Eru has nobody to show anything to; its parent deploys the example.
+    if (process.connected === true || (!process.stdout.isTTY && process.channel !== undefined))
+      return await idle(context);
+    await deployExample(context, flags.example);
+    tryNext(say);
+    say('Showing status changes. Ctrl-C stops Eru; the workloads run on.');
+    await cli(context, ['status', '-w']);
+    await idle(context);
+    return 0;
+  } finally {
+    say('Stopping Eru. The workloads run on; `eru up` finds them again, `eru down --all` removes them.');
+    await running.close();
+  }
+}
+
+function greet({ address, node, offers, missing }: Up, flags: UpFlags, say: (text: string) => void): void {
+  say(`Eru serves on ${address}, node ${node}: ${offers.join(', ')}.`);
+  for (const sentence of missing) say(`Missing here: ${sentence}`);
+  if (!flags.auth) say('--no-auth: whoever reaches this port runs commands as this user.');
+}
+
+/** Deploys the app of a spec unless a workload of it is recorded, and waits until it is healthy. */
+async function deployExample(context: Context, file: string | undefined): Promise<void> {
+  if (file === undefined) return;
+  const { appname } = parseConfig(await readFile(file, 'utf8'), file, z.looseObject({ appname: z.string() }));
+  const { readEndpoint } = await import('@eru/client');
+  const { clientOf } = await import('./up.ts');
+  const endpoint = await readEndpoint(context.globals.data);
+  if (endpoint === undefined) return;
+  const client = clientOf(endpoint.address, endpoint.username === '' ? undefined : endpoint);
+  try {
+    for await (const _known of client.eru.listWorkloads({ app: appname })) {
+      await cli(context, ['status', '--wait', appname]);
+      return;
+    }
+  } finally {
+    await client.close();
+  }
+  await cli(context, ['deploy', file, '--wait']);
+}
+
+function tryNext(say: (text: string) => void): void {
+  say('Try next:');
+  say('  npx eru ps                    what runs, where, how healthy, with which limits');
+  say('  npx eru logs -f WORD          a name, an id or the beginning of an id');
+  say('  npx eru exec -it WORD sh      a shell inside');
+  say('  npx eru down --all            remove the workloads, then stop Eru');
+}
+
+/** One of our own commands, as a user would type it. */
+function cli(context: Context, argv: readonly string[]): Promise<number> {
+  const { data } = context.globals;
+  return runCli([...argv, '--data', data], { ...context, extend: addDaemonCommands });
+}
+
+function idle({ signal }: Context): Promise<number> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(0);
+    else signal.addEventListener('abort', () => resolve(0), { once: true });
+  });
+}

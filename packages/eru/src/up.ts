@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { hostname } from 'node:os';
+
+import { connectCore, removeEndpoint, writeEndpoint, type Core as CoreClient } from '@eru/client';
+import { childEnvironment, Closer, createLogger, EruError, isEruError, lockFolder, retry, systemClock } from '@eru/kit';
+
+import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
+import { credentialOf, openDataFolder, type Credential, type DataFolder } from './data-folder.ts';
+import { writeRunning } from './running.ts';
+
+export interface UpOptions {
+  data: string;
+  listen: string;
+  /** `embedded` or `etcd://…` */
+  store: string;
+  auth: boolean;
+  /** Name of this machine's node; the host name by default. */
+  node: string | undefined;
+  /** Pod of this machine's node; made when it is not there. */
+  pod: string;
+}
+
+export interface Up {
+  client: CoreClient;
+  address: string;
+  node: string;
+  /** What this machine cannot do, one sentence each. */
+  missing: string[];
+  offers: string[];
+  close(): Promise<void>;
+}
+
+/** Heartbeats of a node whose core is next door: its death shows within a quarter of a minute. */
+const heartbeatS = 5;
+
+/**
+ * A one-node cluster in this process: node runtime, core and agent, joined by the same RPCs as when they run apart.
+ * `busy` when another Eru has the data folder.
+ */
+export async function up(options: UpOptions): Promise<Up> {
+  const data = await openDataFolder(options.data);
+  const closer = new Closer();
+  try {
+    const lock = await lockFolder(data.root, 'up');
+    closer.add('lock', () => lock.release());
+    const logger = createLogger({ file: data.log });
+    const credential = options.auth ? await credentialOf(data) : undefined;
+    const runtime = await runRuntime({ folder: data.runtime, socket: data.socket, strict: false, logger });
+    closer.add('runtime', () => runtime.close());
+    const store = await openStore(options.store, data, logger);
+    closer.add('store', () => store.close());
+    const core = await runCore({ store, listen: options.listen, credential, logger });
+    closer.add('core', () => core.close());
+    await writeRunning(data.root);
+    await writeEndpoint(data.root, {
+      address: core.address,
+      username: credential?.username ?? '',
+      password: credential?.password ?? '',
+    });
+    closer.add('endpoint file', () => removeEndpoint(data.root));
+    const client = clientOf(core.address, credential);
+    closer.add('client', () => client.close());
+    const node = options.node ?? nodeName(hostname());
+    await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` });
+    const agent = await runAgent({ node, socket: data.socket, core: client, heartbeatS, logger });
+    closer.add('agent', () => agent.close());
+    return {
+      client,
+      address: core.address,
+      node,
+      missing: runtime.missing,
+      offers: runtime.offers,
+      close: () => closer.close(),
+    };
+  } catch (error) {
+    await closer.close();
+    throw error;
+  }
+}
+
+export function clientOf(address: string, credential: Credential | undefined): CoreClient {
+  return connectCore({ addresses: [address], ...(credential !== undefined && { credential }) });
+}
+
+/** Starts this very command again in a session of its own and resolves when it serves. */
+export async function detach(argv: readonly string[], data: DataFolder): Promise<void> {
+  const log = openSync(data.log, 'a', 0o600);
+  const child = spawn(process.execPath, argv, {
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+    env: childEnvironment(),
+  });
+  closeSync(log);
+  const failed = once(child, 'exit').then(([code]) => {
+    throw new EruError('failed', `Eru did not start (exit code ${String(code)}); its log is ${data.log}`);
+  });
+  const ready = once(child, 'message').then(([message]) => {
+    if (message !== 'ready') throw new EruError('failed', String(message));
+  });
+  await Promise.race([ready, failed]);
+  failed.catch(() => {}); // From here on its end is its own affair.
+  child.disconnect();
+  child.unref();
+}
+
+/** Tells the parent of a detached Eru how it went; false without one. */
+export function tellParent(message: string): boolean {
+  if (process.send === undefined) return false;
+  process.send(message);
+  return true;
+}
+
+/** The pod and the node of this machine; an existing node gets this endpoint. */
+async function joinNode(
+  client: CoreClient,
+  { node, pod, endpoint }: { node: string; pod: string; endpoint: string },
+): Promise<void> {
+  await retry(
+    async () => {
+      await client.core.addPod({ name: pod, desc: '' }).catch(unless('exists'));
+      const known = await client.core.getNode({ nodename: node }).catch(unless('not_found'));
+      if (known === undefined) await client.core.addNode({ nodename: node, endpoint, podname: pod });
+      else if (known.endpoint !== endpoint) await client.core.setNode({ nodename: node, endpoint });
+    },
+    { attempts: 5, clock: systemClock },
+  );
+}
+
+function unless(code: 'exists' | 'not_found'): (error: unknown) => undefined {
+  return (error) => {
+    if (isEruError(error, code)) return undefined;
+    throw error;
+  };
+}
+
+/** A host name as a node name: what the planner's keys can hold. */
+function nodeName(host: string): string {
+  return host.replaceAll(/[^A-Za-z0-9.-]/g, '-') || 'localhost';
+}

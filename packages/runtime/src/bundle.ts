@@ -1,0 +1,192 @@
+import type { WorkloadSpec } from '@eru/engines';
+
+import type { CgroupTree } from './cgroup.ts';
+import { quotaOf } from './cgroup.ts';
+import type { WantedLimits } from './limits.ts';
+import { within } from './host-view.ts';
+import type { ResolvedUser } from './user.ts';
+
+export interface OciMount {
+  destination: string;
+  type: string;
+  source: string;
+  options: string[];
+}
+
+export interface OciProcess {
+  terminal: boolean;
+  user: { uid: number; gid: number; additionalGids: number[] };
+  args: readonly string[];
+  env: string[];
+  cwd: string;
+  capabilities: Record<'bounding' | 'effective' | 'permitted', string[]>;
+  noNewPrivileges: boolean;
+  rlimits: { type: string; soft: number; hard: number }[];
+  consoleSize?: { height: number; width: number };
+}
+
+export interface BundleInput {
+  id: string;
+  spec: WorkloadSpec;
+  user: ResolvedUser;
+  env: readonly string[];
+  limits: WantedLimits;
+  cgroups: CgroupTree;
+  /** Whether swap can be bound here; asking for it where it cannot makes the runtime fail. */
+  swapLimits: boolean;
+  hostname: string;
+  /** What root of this machine may do; nothing beyond can be given on. */
+  capabilities: readonly string[];
+  rlimits: readonly { type: string; soft: number; hard: number }[];
+  /** The host's other file systems, and files from folders that are private. */
+  hostMounts: readonly OciMount[];
+  /** Generated files over those of the root: resolv.conf, hosts. */
+  fileMounts: readonly OciMount[];
+  /** Where a private layer over the host's root lives; undefined = the host's root itself, read-only. */
+  layer: { upper: string; work: string } | undefined;
+  /** Folders that no workload may see: the engine's own. */
+  hidden: readonly string[];
+}
+
+/** Docker's: enough for services that begin as root, not enough to change the host. */
+const defaultCapabilities =
+  'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE'
+    .split(' ')
+    .map((name) => `CAP_${name}`);
+const maskedPaths = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+];
+const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/** `config.json` of the OCI runtime specification. All mounts are made by the runtime inside the workload's own mount namespace: the host's table never has them. */
+export function ociConfig(input: BundleInput): Record<string, unknown> {
+  const { spec, limits, cgroups } = input;
+  const { privileged } = spec;
+  const namespaces = [
+    'pid',
+    'ipc',
+    'uts',
+    'mount',
+    ...(cgroups.version === 2 ? ['cgroup'] : []),
+    ...('none' in spec.networks ? ['network'] : []),
+  ];
+  return {
+    ociVersion: '1.0.2',
+    hostname: input.hostname,
+    process: ociProcess(input),
+    root: rootOf(input),
+    mounts: mountsOf(input),
+    linux: {
+      cgroupsPath: cgroupPath(input.id),
+      namespaces: namespaces.map((type) => ({ type })),
+      resources: ociResources(limits, input.swapLimits, privileged),
+      sysctl: spec.sysctls,
+      maskedPaths: [...(privileged ? [] : maskedPaths), ...input.hidden],
+      readonlyPaths: privileged ? [] : readonlyPaths,
+    },
+  };
+}
+
+export function cgroupPath(id: string): string {
+  return `/eru/${id}`;
+}
+
+function ociProcess({ spec, user, env, capabilities, rlimits }: BundleInput): OciProcess {
+  const given = spec.privileged ? [...capabilities] : defaultCapabilities.filter((name) => capabilities.includes(name));
+  // An ordinary user holds none by itself; setuid programs could give them back, so that door is shut too.
+  const held = user.uid === 0 ? given : [];
+  return {
+    terminal: false,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.groups },
+    args: spec.command,
+    env: [...env],
+    cwd: spec.dir === '' ? '/' : spec.dir,
+    capabilities: { bounding: given, effective: held, permitted: held },
+    noNewPrivileges: user.uid !== 0 && !spec.privileged,
+    rlimits: [...rlimits],
+  };
+}
+
+/** The root is an empty folder of the bundle when the view of the host is mounted over it, because `/` itself cannot be pivoted to. */
+function rootOf({ spec, layer }: BundleInput): { path: string; readonly: boolean } {
+  if (spec.root.type === 'folder') return { path: spec.root.path, readonly: spec.root.readOnly };
+  return { path: 'rootfs', readonly: layer === undefined || !spec.root.writable };
+}
+
+function mountsOf(input: BundleInput): OciMount[] {
+  const { spec, layer } = input;
+  const mount = (destination: string, type: string, options: string[]): OciMount => ({
+    destination,
+    type,
+    source: type,
+    options,
+  });
+  const mounts: OciMount[] = [];
+  if (spec.root.type === 'host') {
+    mounts.push(
+      layer === undefined
+        ? { destination: '/', type: 'bind', source: '/', options: ['bind', 'ro', 'rprivate'] }
+        : {
+            destination: '/',
+            type: 'overlay',
+            source: 'overlay',
+            options: ['lowerdir=/', `upperdir=${layer.upper}`, `workdir=${layer.work}`],
+          },
+      // A tmpfs for the host's temporary and run-time folders; what the command needs from them follows below.
+      mount('/tmp', 'tmpfs', ['nosuid', 'nodev', 'mode=1777']),
+      mount('/run', 'tmpfs', ['nosuid', 'nodev', 'mode=755']),
+    );
+  }
+  mounts.push(mount('/proc', 'proc', ['nosuid', 'noexec', 'nodev']));
+  if (spec.privileged) {
+    mounts.push({ destination: '/dev', type: 'bind', source: '/dev', options: ['rbind', 'rslave'] });
+    mounts.push({ destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'rslave'] });
+  } else {
+    mounts.push(
+      mount('/dev', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
+      mount('/dev/pts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+      mount('/dev/shm', 'tmpfs', ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k']),
+      mount('/dev/mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
+      mount('/sys', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']),
+      mount('/sys/fs/cgroup', 'cgroup', ['nosuid', 'noexec', 'nodev', 'ro']),
+    );
+  }
+  if (spec.root.type === 'host') mounts.push(...input.hostMounts);
+  mounts.push(...input.fileMounts);
+  for (const { source, target, readOnly } of spec.mounts)
+    mounts.push({ destination: target, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] });
+  return mounts;
+}
+
+function ociResources(limits: WantedLimits, swapLimits: boolean, privileged: boolean): Record<string, unknown> {
+  const { cpu, memoryBytes, pids, cpuset, memoryNodes, shares } = limits;
+  return {
+    devices: [{ allow: privileged, access: 'rwm' }],
+    ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...(swapLimits && { swap: memoryBytes }) } }),
+    ...(pids !== undefined && { pids: { limit: pids } }),
+    cpu: {
+      ...(cpu !== undefined && { quota: quotaOf(cpu), period: 100_000 }),
+      ...(shares !== undefined && { shares }),
+      ...(cpuset !== undefined && { cpus: cpuset.join(',') }),
+      ...(memoryNodes !== undefined && { mems: memoryNodes.join(',') }),
+    },
+  };
+}
+
+/** Whether a mount needs a folder made in the root, which only a private layer allows. */
+export function needsLayer(spec: WorkloadSpec, exists: (place: string) => boolean): boolean {
+  if (spec.root.type !== 'host') return false;
+  return (
+    spec.root.writable ||
+    spec.mounts.some(({ target }) => !within(target, '/tmp') && !within(target, '/run') && !exists(target))
+  );
+}

@@ -1,0 +1,169 @@
+import type { LogEntry, LogOptions } from '@eru/engines';
+import { EruError } from '@eru/kit';
+import { watch } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { currentLog, findTail, logFiles } from './log-files.ts';
+import { LineJoiner, parseLogLine } from './log-format.ts';
+
+const blockBytes = 64 * 1024;
+/** Notifications may be missing on some file systems; then this is how late a followed line comes. */
+const safetyMs = 1000;
+
+/**
+ * A workload's log from its files. Following goes on over restarts and rotations until `gone` aborts (the workload is
+ * removed: what is left is still given), or the caller leaves.
+ */
+export async function* readLog(folder: string, options: LogOptions, gone: AbortSignal): AsyncGenerator<LogEntry> {
+  const { follow = false, tail, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, signal } = options;
+  signal?.throwIfAborted();
+  const joiner = new LineJoiner();
+  const wanted = (entry: LogEntry): boolean => entry.atMs >= sinceMs && entry.atMs <= untilMs;
+  const cursor = new LogCursor(folder);
+  const wake = follow ? new Wake(folder, [gone, ...(signal === undefined ? [] : [signal])]) : undefined;
+  try {
+    await cursor.begin(tail, sinceMs);
+    for (;;) {
+      // Asked before reading: what is written in between wakes the next round.
+      const last = gone.aborted || !follow;
+      wake?.arm();
+      for await (const raw of cursor.lines()) {
+        signal?.throwIfAborted();
+        const line = parseLogLine(raw);
+        const entry = line === undefined ? undefined : joiner.add(line);
+        if (entry === undefined) continue;
+        if (entry.atMs > untilMs) return;
+        if (wanted(entry)) yield entry;
+      }
+      if (last) break;
+      await wake?.happened();
+      if (signal?.aborted) throw EruError.from(signal.reason);
+    }
+    if (tail !== 0) yield* joiner.rest().filter(wanted);
+  } finally {
+    wake?.close();
+    await cursor.close();
+  }
+}
+
+/** A place in a sequence of files that are renamed and deleted under it. */
+class LogCursor {
+  readonly #folder: string;
+  #handle: FileHandle | undefined;
+  #inode = 0;
+  #offset = 0;
+  #carry = Buffer.alloc(0);
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async begin(tail: number | undefined, sinceMs: number): Promise<void> {
+    if (tail !== undefined) {
+      const place = await findTail(this.#folder, tail);
+      if (place !== undefined) await this.#open(place.file, place.offset);
+      return;
+    }
+    for (const file of await logFiles(this.#folder)) {
+      const found = await stat(path.join(this.#folder, file)).catch(() => undefined);
+      if (found === undefined || (file !== currentLog && found.mtimeMs < sinceMs)) continue;
+      if (await this.#open(file, 0)) return;
+    }
+  }
+
+  /** Lines without newline up to the present end. */
+  async *lines(): AsyncGenerator<Buffer> {
+    for (;;) {
+      yield* this.#linesOfFile();
+      const next = await this.#next();
+      if (next === undefined) return;
+      // The next file exists, so nobody writes to this one any more: what came meanwhile is its end.
+      yield* this.#linesOfFile();
+      if (!(await this.#open(next, 0))) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle?.close();
+    this.#handle = undefined;
+  }
+
+  async *#linesOfFile(): AsyncGenerator<Buffer> {
+    for (;;) {
+      if (this.#handle === undefined) return;
+      const { bytesRead, buffer } = await this.#handle.read(Buffer.alloc(blockBytes), 0, blockBytes, this.#offset);
+      if (bytesRead === 0) return;
+      this.#offset += bytesRead;
+      const block = Buffer.concat([this.#carry, buffer.subarray(0, bytesRead)]);
+      let start = 0;
+      for (let end = block.indexOf(10); end >= 0; end = block.indexOf(10, start)) {
+        yield block.subarray(start, end);
+        start = end + 1;
+      }
+      this.#carry = block.subarray(start);
+    }
+  }
+
+  /** The file after this one; undefined while this is the one that is written. */
+  async #next(): Promise<string | undefined> {
+    const files = await logFiles(this.#folder);
+    if (this.#handle === undefined) return files[0];
+    for (const [index, file] of files.entries()) {
+      const found = await stat(path.join(this.#folder, file)).catch(() => undefined);
+      if (found?.ino === this.#inode) return files[index + 1];
+    }
+    // It was deleted while we read it: the oldest that is left is the next.
+    return files[0];
+  }
+
+  async #open(file: string, offset: number): Promise<boolean> {
+    const handle = await open(path.join(this.#folder, file)).catch(() => undefined);
+    if (handle === undefined) return false;
+    await this.close();
+    this.#handle = handle;
+    this.#inode = (await handle.stat()).ino;
+    this.#offset = offset;
+    this.#carry = Buffer.alloc(0);
+    return true;
+  }
+}
+
+/** Wakes when the folder changes, a signal aborts, or the safety time is over. */
+class Wake {
+  readonly #watcher: { close(): void };
+  readonly #signals: readonly AbortSignal[];
+  #resolve = (): void => {};
+  #promise: Promise<void> = Promise.resolve();
+
+  constructor(folder: string, signals: readonly AbortSignal[]) {
+    this.#signals = signals;
+    try {
+      this.#watcher = watch(folder, () => this.#resolve()).on('error', () => this.#resolve());
+    } catch {
+      this.#watcher = { close: () => {} }; // The folder has just gone, or no watches are left; the safety time does.
+    }
+  }
+
+  arm(): void {
+    this.#promise = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  async happened(): Promise<void> {
+    const timer = setTimeout(this.#resolve, safetyMs);
+    for (const signal of this.#signals) {
+      if (signal.aborted) this.#resolve();
+      signal.addEventListener('abort', this.#resolve, { once: true });
+    }
+    await this.#promise;
+    clearTimeout(timer);
+    for (const signal of this.#signals) signal.removeEventListener('abort', this.#resolve);
+  }
+
+  close(): void {
+    this.#watcher.close();
+  }
+}

@@ -1,0 +1,87 @@
+import type { ExecSpec, Session, TerminalSize } from '@eru/engines';
+import { childEnvironment, EruError, Queue, signalNumber } from '@eru/kit';
+import { spawn as spawnInTerminal } from '@lydell/node-pty';
+import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+
+type Output = { stream: 'stdout' | 'stderr'; data: Uint8Array };
+
+/** Output pieces held for a reader before the command has to wait. */
+const heldPieces = 256;
+
+/** A command with pipes. Ends when it has ended and its output is read. */
+export function pipeSession(command: readonly string[], spec: ExecSpec, env?: NodeJS.ProcessEnv): Session {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, {
+    stdio: [spec.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    env: childEnvironment(env),
+  });
+  const output = new Queue<Output>(heldPieces);
+  const pump = async (stream: 'stdout' | 'stderr', source: Readable): Promise<void> => {
+    for await (const data of source) if (!(await output.put({ stream, data: data as Buffer }))) return;
+  };
+  const exit = new Promise<number>((resolve, reject) => {
+    child.once('error', (cause) => reject(EruError.from(cause)));
+    child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : signalNumber(signal))));
+  });
+  exit.catch((error: unknown) => output.end(error));
+  // A daemon's grandchild may hold a pipe open for ever: the end of the command ends the session soon after.
+  void Promise.all([pump('stdout', child.stdout as Readable), pump('stderr', child.stderr as Readable)]).then(
+    () => output.end(),
+    (error: unknown) => output.end(error),
+  );
+  const { stdin } = child;
+  stdin?.on('error', () => {}); // It need not read its input.
+  return {
+    output,
+    exit,
+    write: (data) =>
+      new Promise((resolve, reject) => {
+        if (stdin === null || stdin === undefined || stdin.writableEnded)
+          return reject(new EruError('precondition', 'stdin is not open'));
+        stdin.write(data, () => resolve());
+      }),
+    closeStdin: () => Promise.resolve(void stdin?.end()),
+    resize: () => Promise.reject(new EruError('precondition', 'this command has no terminal')),
+    close: () => {
+      child.kill('SIGKILL');
+      return Promise.resolve();
+    },
+  };
+}
+
+/** A command on a terminal of its own; everything comes on stdout. */
+export function terminalSession(command: readonly string[], spec: ExecSpec, env?: NodeJS.ProcessEnv): Session {
+  const [program = '', ...args] = command;
+  const size: TerminalSize = spec.size ?? { rows: 24, cols: 80 };
+  const terminal = spawnInTerminal(program, args, {
+    rows: size.rows,
+    cols: size.cols,
+    cwd: '/',
+    env: childEnvironment(env) as Record<string, string>,
+    encoding: null,
+  });
+  const output = new Queue<Output>();
+  terminal.onData((data: string | Buffer) => {
+    output.push({ stream: 'stdout', data: Buffer.from(data as string) });
+    if (output.size < heldPieces) return;
+    // Its reader is slow: the command waits.
+    terminal.pause();
+    void output.drained().then(() => terminal.resume());
+  });
+  const exit = new Promise<number>((resolve) => {
+    terminal.onExit(({ exitCode, signal }) => {
+      output.end();
+      resolve(signal === undefined || signal === 0 ? exitCode : 128 + signal);
+    });
+  });
+  return {
+    output,
+    exit,
+    write: (data) => Promise.resolve(terminal.write(Buffer.from(data) as unknown as string)),
+    // What a terminal's end of input is: Ctrl-D.
+    closeStdin: () => Promise.resolve(terminal.write('\u0004')),
+    resize: ({ rows, cols }) => Promise.resolve(terminal.resize(cols, rows)),
+    close: () => Promise.resolve(terminal.kill('SIGKILL')),
+  };
+}

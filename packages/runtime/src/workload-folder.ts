@@ -1,0 +1,156 @@
+import type { EngineParams, Limits, WorkloadSpec } from '@eru/engines';
+import { EruError, isErrno, readIfExists, syncFolder, writeFileAtomic } from '@eru/kit';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { ProcessIdentity } from './process-identity.ts';
+
+/** What never changes; `spec.json`. */
+export interface WorkloadRecord {
+  version: 1;
+  id: string;
+  createdAtMs: number;
+  spec: WorkloadSpec;
+  ports: Readonly<Record<string, number>>;
+}
+
+/** What changes; `state.json`, replaced as a whole before each effect that must be known after a crash, and after each. */
+export interface WorkloadStatus {
+  /** The highest store revision that an effect has carried. */
+  revision: number;
+  engineParams: EngineParams;
+  /** What its user wants; only start and stop change it. */
+  wanted: 'running' | 'stopped';
+  phase: 'created' | 'starting' | 'running' | 'restarting' | 'exited';
+  /** The run that is starting or running, or has ended and is not cleared away yet. */
+  run: Run | null;
+  startedAtMs: number;
+  restarts: number;
+  /** Restarts since it was last started by hand, and those in a row without a steady run. */
+  attempts: number;
+  failures: number;
+  exitCode: number;
+  oomKilled: boolean;
+  finishedAtMs: number;
+  error: string;
+  /** As last read back; for when nothing runs. */
+  effective: Limits;
+}
+
+export interface Run {
+  launcher: 'runc' | 'plain';
+  supervisor: 'conmon' | 'shell';
+  /** Absent while it is starting. */
+  main?: ProcessIdentity;
+  bootId: string;
+  /** A signal whose default action we carried out, because the kernel spares the first process of a pid namespace. */
+  endedBySignal?: number;
+}
+
+export const freshStatus: Omit<WorkloadStatus, 'engineParams' | 'effective' | 'revision'> = {
+  wanted: 'stopped',
+  phase: 'created',
+  run: null,
+  startedAtMs: 0,
+  restarts: 0,
+  attempts: 0,
+  failures: 0,
+  exitCode: 0,
+  oomKilled: false,
+  finishedAtMs: 0,
+  error: '',
+};
+
+/** Where everything of one workload lies. */
+export class WorkloadFolder {
+  readonly path: string;
+  readonly bundle: string;
+  readonly log: string;
+  /** Of the present run: spooled output, pid files, sessions. */
+  readonly run: string;
+  /** The private layer over the host's root, kept over restarts. */
+  readonly layer: string;
+
+  constructor(folder: string) {
+    this.path = folder;
+    this.bundle = path.join(folder, 'bundle');
+    this.log = path.join(folder, 'log');
+    this.run = path.join(folder, 'run');
+    this.layer = path.join(folder, 'layer');
+  }
+
+  async writeStatus(status: WorkloadStatus): Promise<void> {
+    await writeFileAtomic(path.join(this.path, 'state.json'), JSON.stringify(status), 0o600);
+  }
+}
+
+/** The folders of all workloads of one engine. */
+export class WorkloadFolders {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  of(id: string): WorkloadFolder {
+    return new WorkloadFolder(path.join(this.#root, id));
+  }
+
+  /** All or nothing, also over a crash: made beside its place and renamed. */
+  async create(record: WorkloadRecord, status: WorkloadStatus): Promise<void> {
+    const temporary = new WorkloadFolder(path.join(this.#root, `.new-${record.id}`));
+    try {
+      await mkdir(temporary.path, { mode: 0o700 });
+      for (const folder of [temporary.bundle, path.join(temporary.bundle, 'rootfs'), temporary.log])
+        await mkdir(folder);
+      await writeFileAtomic(path.join(temporary.path, 'spec.json'), encodeRecord(record), 0o600);
+      await temporary.writeStatus(status);
+      await rename(temporary.path, this.of(record.id).path);
+      await syncFolder(this.#root);
+    } catch (cause) {
+      await rm(temporary.path, { recursive: true, force: true });
+      const why = isErrno(cause, 'ENOSPC') ? 'the disk is full' : (cause as Error).message;
+      throw new EruError('failed', `cannot keep the workload in ${this.#root}: ${why}`, { cause });
+    }
+  }
+
+  /** Its name goes first, so that a crash leaves nothing that looks like a workload. */
+  async remove(id: string): Promise<void> {
+    const grave = path.join(this.#root, `.gone-${id}`);
+    await rename(this.of(id).path, grave).catch((error: unknown) => {
+      if (!isErrno(error, 'ENOENT')) throw error;
+    });
+    await rm(grave, { recursive: true, force: true });
+  }
+
+  /** What is there, after what a crash left half-made or half-removed is cleared away. */
+  async load(): Promise<{ workloads: { record: WorkloadRecord; status: WorkloadStatus }[]; broken: string[] }> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    const workloads: { record: WorkloadRecord; status: WorkloadStatus }[] = [];
+    const broken: string[] = [];
+    for (const entry of await readdir(this.#root)) {
+      if (entry.startsWith('.')) {
+        await rm(path.join(this.#root, entry), { recursive: true, force: true });
+        continue;
+      }
+      const [record, status] = await Promise.all([this.#read(entry, 'spec.json'), this.#read(entry, 'state.json')]);
+      if (record === undefined || status === undefined) broken.push(entry);
+      else workloads.push({ record: decodeRecord(record), status: JSON.parse(status) as WorkloadStatus });
+    }
+    return { workloads, broken };
+  }
+
+  #read(id: string, file: string): Promise<string | undefined> {
+    return readIfExists(path.join(this.#root, id, file));
+  }
+}
+
+function encodeRecord(record: WorkloadRecord): string {
+  const rawArgs = Buffer.from(record.spec.rawArgs).toString('base64');
+  return JSON.stringify({ ...record, spec: { ...record.spec, rawArgs } });
+}
+
+function decodeRecord(text: string): WorkloadRecord {
+  const record = JSON.parse(text) as WorkloadRecord & { spec: { rawArgs: unknown } };
+  return { ...record, spec: { ...record.spec, rawArgs: Buffer.from(String(record.spec.rawArgs), 'base64') } };
+}

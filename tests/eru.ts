@@ -1,0 +1,117 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { isErrno, run, type RunResult } from '@eru/kit';
+
+const command = path.join(import.meta.dirname, '../packages/eru/bin/eru.js');
+
+/** What `eru ps -o json` says of one workload; the fields that scripts may rely on. */
+export interface Listed {
+  id: string;
+  name: string;
+  app: string;
+  entrypoint: string;
+  pod: string;
+  node: string;
+  engine: string;
+  running: boolean;
+  healthy: boolean;
+  publish: Record<string, string>;
+  limits: { requested: { cpu?: number; memory?: number }; effective: { cpu?: number; memory?: number } };
+  restarts: number;
+  exit_code: number;
+  oom_killed: boolean;
+  started_at: string;
+}
+
+/** The built command on a data folder of its own, as a user runs it. */
+export class EruUnderTest {
+  readonly data: string;
+
+  private constructor(data: string) {
+    this.data = data;
+  }
+
+  static async create(): Promise<EruUnderTest> {
+    return new EruUnderTest(await mkdtemp(path.join(tmpdir(), 'eru-whole-')));
+  }
+
+  run(args: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<RunResult> {
+    return run(process.execPath, [command, ...args, '--data', this.data], {
+      timeoutMs: 60_000,
+      env: { ...process.env, NO_COLOR: '1' },
+      ...options,
+    });
+  }
+
+  /** Words after `--` or of a remote command must stay last: the data folder goes first. */
+  exec(args: readonly string[], options: { input?: string } = {}): Promise<RunResult> {
+    return run(process.execPath, [command, '--data', this.data, 'exec', ...args], { timeoutMs: 60_000, ...options });
+  }
+
+  async up(...more: string[]): Promise<RunResult> {
+    return this.run(['up', '--detach', '--listen', '127.0.0.1:0', ...more], { timeoutMs: 120_000 });
+  }
+
+  async ps(): Promise<Listed[]> {
+    return JSON.parse((await this.run(['ps', '-o', 'json'])).stdout) as Listed[];
+  }
+
+  /** Process that serves the data folder. */
+  async pid(): Promise<number> {
+    return (JSON.parse(await readFile(path.join(this.data, 'running.json'), 'utf8')) as { pid: number }).pid;
+  }
+
+  async close(): Promise<void> {
+    await this.run(['down', '--all'], { timeoutMs: 120_000 });
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
+/** Everything that a workload could leave on this machine. */
+export interface Traces {
+  processes: string[];
+  cgroups: string[];
+  mounts: string[];
+  namespaces: string[];
+}
+
+/** What there is now, as far as it could be of an Eru: compared before and after. */
+export async function traces(): Promise<Traces> {
+  const processes: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (/eru-whole-|conmon|runc|examples\/hello/.test(words)) processes.push(words.replaceAll('\0', ' ').trim());
+  }
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes('eru'));
+  return {
+    processes: processes.toSorted(),
+    cgroups: await cgroups('/sys/fs/cgroup', 3),
+    mounts,
+    namespaces: await folder('/run/netns'),
+  };
+}
+
+async function cgroups(root: string, depth: number): Promise<string[]> {
+  if (depth === 0) return [];
+  const found: string[] = [];
+  for (const name of await folder(root)) {
+    const entry = path.join(root, name);
+    if (name === 'eru')
+      found.push(...(await folder(entry)).filter((id) => /^[0-9a-f]{64}$/.test(id)).map((id) => path.join(entry, id)));
+    else found.push(...(await cgroups(entry, depth - 1)));
+  }
+  return found.toSorted();
+}
+
+async function folder(name: string): Promise<string[]> {
+  try {
+    return (await readdir(name, { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'EACCES')) return [];
+    throw error;
+  }
+}

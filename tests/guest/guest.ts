@@ -1,0 +1,124 @@
+import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { run, runOk } from '@eru/kit';
+import { build } from 'esbuild';
+
+import type { Check } from '../limit-checks.ts';
+
+const here = import.meta.dirname;
+const cache = path.join(here, '../../.cache/kernel');
+
+/** How long a guest under emulation may take from power on to power off. */
+const guestMs = 240_000;
+
+export interface GuestResult {
+  checks: Check[];
+  console: string;
+}
+
+/**
+ * Boots Debian's cloud kernel under QEMU's emulation with an initial file system of busybox, Node, runc, conmon and the
+ * process engine, and runs the limit checks on its cgroup version 2. Nothing of it touches this machine.
+ */
+export async function runGuest(): Promise<GuestResult> {
+  const kernel = await findKernel();
+  const folder = await mkdtemp(path.join(tmpdir(), 'eru-guest-'));
+  try {
+    const root = path.join(folder, 'root');
+    await fillRoot(root, kernel.modules);
+    const image = path.join(folder, 'initramfs');
+    await runOk('sh', ['-c', 'cd "$1" && find . | busybox cpio -o -H newc > "$2" 2>/dev/null', 'sh', root, image], {
+      timeoutMs: 60_000,
+    });
+    const arguments_ = ['-accel', 'tcg', '-m', '3072', '-smp', '2', '-nographic', '-no-reboot', '-nic', 'none'];
+    const { stdout } = await run(
+      'qemu-system-x86_64',
+      [
+        ...arguments_,
+        '-kernel',
+        kernel.image,
+        '-initrd',
+        image,
+        '-append',
+        'console=ttyS0 panic=-1 quiet cgroup_no_v1=all',
+      ],
+      { timeoutMs: guestMs },
+    );
+    const checks = [...stdout.matchAll(/^CHECK (.*?)\r?$/gm)].map(([, json]) => JSON.parse(json as string) as Check);
+    return { checks, console: stdout };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Debian's package, unpacked and not installed; kept in the cache of the checkout. */
+async function findKernel(): Promise<{ image: string; modules: string }> {
+  const unpacked = path.join(cache, 'root');
+  const boot = path.join(unpacked, 'boot');
+  if ((await readdir(boot).catch(() => [])).length === 0) {
+    await mkdir(cache, { recursive: true });
+    const { stdout } = await runOk('apt-cache', ['depends', 'linux-image-cloud-amd64']);
+    const name = /Depends: (linux-image-\S+)/.exec(stdout)?.[1];
+    if (name === undefined) throw new Error('apt knows no linux-image-cloud-amd64');
+    await runOk('apt-get', ['download', name], { cwd: cache, timeoutMs: 120_000 });
+    const [file] = (await readdir(cache)).filter((entry) => entry.endsWith('.deb'));
+    await runOk('dpkg-deb', ['-x', path.join(cache, file as string), unpacked], { timeoutMs: 120_000 });
+  }
+  const image = (await readdir(boot)).find((entry) => entry.startsWith('vmlinuz')) as string;
+  const [release] = await readdir(path.join(unpacked, 'lib/modules'));
+  return { image: path.join(boot, image), modules: path.join(unpacked, 'lib/modules', release as string) };
+}
+
+async function fillRoot(root: string, modules: string): Promise<void> {
+  for (const name of ['bin', 'usr/bin', 'usr/sbin', 'etc', 'guest/node_modules'])
+    await mkdir(path.join(root, name), { recursive: true });
+  const require = createRequire(import.meta.url);
+  const at = (name: string): string => path.join(root, name);
+  await copyFile('/bin/busybox', at('bin/busybox'));
+  const programs = [
+    [process.execPath, 'usr/bin/node'],
+    [await which('runc'), 'usr/sbin/runc'],
+    [await which('conmon'), 'usr/bin/conmon'],
+  ] as const;
+  for (const [from, to] of programs) {
+    await copyFile(from, at(to));
+    for (const library of await libraries(from)) {
+      await mkdir(path.dirname(at(library)), { recursive: true });
+      await copyFile(library, at(library));
+    }
+  }
+  await writeFile(at('etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
+  await writeFile(at('etc/group'), 'root:x:0:\n');
+  await copyFile(path.join(modules, 'kernel/fs/overlayfs/overlay.ko'), at('guest/overlay.ko'));
+  await copyFile(path.join(here, 'init'), at('init'));
+  await chmod(at('init'), 0o755);
+  await build({
+    entryPoints: [path.join(here, 'checks.ts')],
+    outfile: at('guest/checks.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['@lydell/node-pty'],
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    logLevel: 'error',
+  });
+  const pty = path.dirname(require.resolve('@lydell/node-pty/package.json'));
+  for (const name of ['node-pty', 'node-pty-linux-x64']) {
+    await cp(path.join(path.dirname(pty), name), at(`guest/node_modules/@lydell/${name}`), {
+      recursive: true,
+      dereference: true,
+    });
+  }
+}
+
+async function which(program: string): Promise<string> {
+  return (await runOk('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin command -v "$1"', 'sh', program])).stdout.trim();
+}
+
+async function libraries(program: string): Promise<string[]> {
+  const { stdout } = await runOk('ldd', [program]);
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, file]) => file as string);
+}

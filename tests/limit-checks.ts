@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Engine, WorkloadSpec, WorkloadState } from '@eru/engines';
+
+/** One proof that a limit is enforced, not only written. */
+export interface Check {
+  name: string;
+  ok: boolean;
+  seen: string;
+}
+
+const mib = 2 ** 20;
+/** How long a busy loop is measured. */
+const measureMs = 10_000;
+
+/** Runs every proof against a process engine on this machine's real cgroups; the same on version 1 and 2. */
+export async function checkLimits(engine: Engine): Promise<Check[]> {
+  return [...(await hog(engine)), ...(await plainKill(engine)), ...(await busyLoop(engine))];
+}
+
+/** An allocation over the limit ends with 137 and is told apart from a plain kill. */
+async function hog(engine: Engine): Promise<Check[]> {
+  const allocate = 'const held = []; for (;;) held.push(Buffer.alloc(1 << 20, 1));';
+  const { id } = await engine.create(spec('hog', [process.execPath, '-e', allocate], { memory: 64 * mib }));
+  const { limits } = await engine.inspect(id);
+  await engine.start(id);
+  await engine.wait(id);
+  const state = await engine.inspect(id);
+  await engine.remove(id, { force: true });
+  return [
+    check('memory is limited to 64 MiB', limits.effective.memoryBytes === 64 * mib, limits.effective),
+    check('a hog ends with 137, killed for its memory', state.exitCode === 137 && state.oomKilled, exitOf(state)),
+  ];
+}
+
+async function plainKill(engine: Engine): Promise<Check[]> {
+  const { id } = await engine.create(spec('victim', ['sleep', '600'], { memory: 64 * mib }));
+  await engine.start(id);
+  await engine.kill(id, 'SIGKILL');
+  await engine.wait(id);
+  const state = await engine.inspect(id);
+  await engine.remove(id, { force: true });
+  return [
+    check('a plain kill ends with 137, not for its memory', state.exitCode === 137 && !state.oomKilled, exitOf(state)),
+  ];
+}
+
+async function busyLoop(engine: Engine): Promise<Check[]> {
+  const { id } = await engine.create({ ...spec('busy', ['sh', '-c', 'while :; do :; done'], { cpu: 0.25 }), pids: 16 });
+  await engine.start(id);
+  const before = await engine.stats(id);
+  await sleep(measureMs);
+  const after = await engine.stats(id);
+  const cores = (after.cpuSeconds - before.cpuSeconds) / ((after.atMs - before.atMs) / 1000);
+  const { limits } = await engine.inspect(id);
+  const updated = await engine.update(id, { cpumem: { cpu: 0.5, memory: 32 * mib } });
+  await engine.remove(id, { force: true });
+  return [
+    check('a busy loop under 0.25 CPU uses 0.25 +- 0.03 of a core', Math.abs(cores - 0.25) <= 0.03, cores),
+    check('processes are limited to 16', limits.effective.pids === 16, limits.effective),
+    check(
+      'a live change to 0.5 CPU and 32 MiB is read back',
+      updated.limits.effective.cpu === 0.5 && updated.limits.effective.memoryBytes === 32 * mib,
+      updated.limits.effective,
+    ),
+  ];
+}
+
+function check(name: string, ok: boolean, seen: unknown): Check {
+  return { name, ok, seen: JSON.stringify(seen) };
+}
+
+function exitOf({ exitCode, oomKilled, error }: WorkloadState): unknown {
+  return { exitCode, oomKilled, error };
+}
+
+function spec(name: string, command: string[], cpumem: Record<string, number>): WorkloadSpec {
+  return {
+    name: `limits_${name}_abcdef`,
+    labels: {},
+    image: '',
+    root: { type: 'host', writable: false },
+    command,
+    env: [],
+    dir: '',
+    user: '',
+    privileged: false,
+    mounts: [],
+    ulimits: {},
+    pids: 0,
+    restart: { type: 'no', retries: 0 },
+    stopSignal: '',
+    networks: {},
+    publish: [],
+    dns: [],
+    extraHosts: [],
+    sysctls: {},
+    log: { type: '', config: {} },
+    stdin: false,
+    engineParams: { cpumem },
+    rawArgs: new Uint8Array(),
+  };
+}
