@@ -18,7 +18,7 @@ const checks = [
 const failed = checks.filter(([name, command, args]) => {
   const file = command === 'node' ? process.execPath : path.join(root, 'node_modules/.bin', command);
   const ok = spawnSync(file, args, { cwd: root, stdio: ['ignore', 2, 2] }).status === 0;
-  process.stderr.write(`${ok ? 'ok    ' : 'FAILED'} ${name}\n`);
+  process.stderr.write((ok ? 'ok     ' : 'FAILED ') + name + '\n');
   return !ok;
 });
 process.exit(failed.length === 0 ? 0 : 1);

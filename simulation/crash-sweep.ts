@@ -12,7 +12,7 @@ export interface Scenario {
   run(world: World, core: LivingCore, ids: readonly string[]): Promise<Told>;
 }
 
-export interface Told {
+interface Told {
   exists: string[];
   gone: string[];
 }

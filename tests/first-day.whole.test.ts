@@ -109,7 +109,7 @@ describeWith([], 'the first day with Eru', () => {
   });
 
   it('a missing program fails with its name and leaves nothing', async () => {
-    const file = await spec('appname: missing\nentrypoints:\n  web:\n    commands: [/no/such/program]\n');
+    const file = await spec('appname: missing\npod: default\nentrypoints:\n  web:\n    commands: [/no/such/program]\n');
     const { code, stderr } = await eru.run(['deploy', file]);
     expect(code).toBe(1);
     expect(stderr).toContain('/no/such/program');
@@ -149,5 +149,5 @@ describeWith([], 'the first day with Eru', () => {
 });
 
 function url({ publish }: Listed): string {
-  return Object.values(publish)[0] as string;
+  return Object.values(publish)[0] ?? '';
 }

@@ -47,7 +47,7 @@ export async function runGuest(): Promise<GuestResult> {
       ],
       { timeoutMs: guestMs },
     );
-    const checks = [...stdout.matchAll(/^CHECK (.*?)\r?$/gm)].map(([, json]) => JSON.parse(json as string) as Check);
+    const checks = [...stdout.matchAll(/^CHECK (.*?)\r?$/gm)].map(([, json]) => JSON.parse(json ?? '') as Check);
     return { checks, console: stdout };
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -65,11 +65,11 @@ async function findKernel(): Promise<{ image: string; modules: string }> {
     if (name === undefined) throw new Error('apt knows no linux-image-cloud-amd64');
     await runOk('apt-get', ['download', name], { cwd: cache, timeoutMs: 120_000 });
     const [file] = (await readdir(cache)).filter((entry) => entry.endsWith('.deb'));
-    await runOk('dpkg-deb', ['-x', path.join(cache, file as string), unpacked], { timeoutMs: 120_000 });
+    await runOk('dpkg-deb', ['-x', path.join(cache, file ?? ''), unpacked], { timeoutMs: 120_000 });
   }
-  const image = (await readdir(boot)).find((entry) => entry.startsWith('vmlinuz')) as string;
+  const image = (await readdir(boot)).find((entry) => entry.startsWith('vmlinuz')) ?? '';
   const [release] = await readdir(path.join(unpacked, 'lib/modules'));
-  return { image: path.join(boot, image), modules: path.join(unpacked, 'lib/modules', release as string) };
+  return { image: path.join(boot, image), modules: path.join(unpacked, 'lib/modules', release ?? '') };
 }
 
 async function fillRoot(root: string, modules: string): Promise<void> {
@@ -85,10 +85,7 @@ async function fillRoot(root: string, modules: string): Promise<void> {
   ] as const;
   for (const [from, to] of programs) {
     await copyFile(from, at(to));
-    for (const library of await libraries(from)) {
-      await mkdir(path.dirname(at(library)), { recursive: true });
-      await copyFile(library, at(library));
-    }
+    await copyLibraries(from, root);
   }
   await writeFile(at('etc/passwd'), 'root:x:0:0:root:/:/bin/sh\n');
   await writeFile(at('etc/group'), 'root:x:0:\n');
@@ -105,12 +102,21 @@ async function fillRoot(root: string, modules: string): Promise<void> {
     banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
     logLevel: 'error',
   });
-  const pty = path.dirname(require.resolve('@lydell/node-pty/package.json'));
+  const installed = path.dirname(path.dirname(require.resolve('@lydell/node-pty/package.json')));
   for (const name of ['node-pty', 'node-pty-linux-x64']) {
-    await cp(path.join(path.dirname(pty), name), at(`guest/node_modules/@lydell/${name}`), {
+    await cp(path.join(installed, name), at(`guest/node_modules/@lydell/${name}`), {
       recursive: true,
       dereference: true,
     });
+  }
+  await copyLibraries(path.join(installed, 'node-pty-linux-x64/pty.node'), root);
+}
+
+async function copyLibraries(program: string, root: string): Promise<void> {
+  for (const library of await libraries(program)) {
+    const target = path.join(root, library);
+    await mkdir(path.dirname(target), { recursive: true });
+    await copyFile(library, target);
   }
 }
 
@@ -120,5 +126,5 @@ async function which(program: string): Promise<string> {
 
 async function libraries(program: string): Promise<string[]> {
   const { stdout } = await runOk('ldd', [program]);
-  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, file]) => file as string);
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, file]) => file ?? '');
 }

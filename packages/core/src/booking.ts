@@ -14,7 +14,7 @@ export interface Booking {
 }
 
 /** All bookings of one node in one, in node-name order. */
-export function mergeBookings(bookings: readonly Booking[]): Booking[] {
+function mergeBookings(bookings: readonly Booking[]): Booking[] {
   const byNode = new Map<string, Booking>();
   for (const { node, add, subtract } of bookings) {
     const merged = byNode.get(node) ?? { node, add: [], subtract: [] };

@@ -1,10 +1,8 @@
 import type { WorkloadState } from '@eru/engines';
 import { labelNames } from '@eru/engines';
-import { stableStringify } from '@eru/kit';
 import type { Resources, Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
-import { parseName } from './keys.ts';
 import {
   decode,
   type ClaimRecord,
@@ -107,22 +105,6 @@ export function checkAcknowledged({ kvs }: Snapshot, acknowledged: Iterable<stri
   return [...acknowledged]
     .filter((id) => !kvs.has(`workloads/${id}`))
     .map((id) => `${id} was acknowledged and has no record`);
-}
-
-/** Counts of an entrypoint by node, as the view must have them: records and slots not yet recorded. */
-export function countsByNode({ kvs }: Snapshot, app: string, entrypoint: string): string {
-  const counts: Record<string, number> = {};
-  const add = (node: string, name: string): void => {
-    const parsed = parseName(name);
-    if (parsed.app === app && parsed.entrypoint === entrypoint) counts[node] = (counts[node] ?? 0) + 1;
-  };
-  for (const { node, name } of values<WorkloadRecord>(kvs, 'workloads/')) add(node, name);
-  for (const [key, kv] of kvs) {
-    const node = slotNode(key);
-    if (node !== undefined)
-      for (const slot of decode<SlotsRecord>(kv.value).slots) if (!slot.recorded) add(node, slot.name);
-  }
-  return stableStringify(counts);
 }
 
 /** The node of a slot key, undefined for other keys. */

@@ -91,7 +91,7 @@ export interface Owner {
 }
 
 /** The part that every operation has. */
-export interface OperationBase {
+interface OperationBase {
   v: 1;
   id: string;
   owner: Owner;
@@ -138,7 +138,7 @@ export interface ControlOperation extends OperationBase {
 
 export type OperationRecord = CreateOperation | RemoveOperation | ControlOperation;
 
-export type SlotStep = 'reserved' | 'recorded' | 'hooking' | 'undoing';
+type SlotStep = 'reserved' | 'recorded' | 'hooking' | 'undoing';
 
 /** One instance of a create that is not finished. Its resources are booked; from `recorded` on the record counts them. */
 export interface Slot {

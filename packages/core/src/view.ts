@@ -241,7 +241,7 @@ export class ClusterView {
       return topLevel[top ?? ''];
     })();
     // Unknown keys belong to a newer core.
-    return table === undefined ? undefined : { table, rows: this[table] as Table<unknown> };
+    return table === undefined ? undefined : { table, rows: this[table] };
   }
 
   #put(kv: KeyValue): void {

@@ -35,7 +35,7 @@ async function removeThroughRunning(data: string, say: (text: string) => void): 
   try {
     return await removeAll(client, say);
   } finally {
-    await client.close();
+    client.close();
   }
 }
 

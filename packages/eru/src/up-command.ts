@@ -17,10 +17,8 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   const say = (text: string): void => void stderr.write(`${text}\n`);
   if (flags.detach === true) {
     const data = await openDataFolder(globals.data);
-    await detach(
-      process.argv.slice(1).filter((word) => word !== '--detach'),
-      data,
-    );
+    const argv = process.argv.slice(1).filter((word) => word !== '--detach');
+    await detach(argv, data);
     await deployExample(context, flags.example);
     tryNext(say);
     say(`Eru runs in the background; its log is ${data.log}. \`eru down\` stops it, the workloads run on.`);
@@ -37,15 +35,11 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
     greet(running, flags, say);
     // A detached Eru has nobody to show anything to; its parent deploys the example.
     if (tellParent('ready')) return await idle(context);
-    // A detached Eru has nobody to show anything to; its parent deploys the example.
-    if (process.connected === true || (!process.stdout.isTTY && process.channel !== undefined))
-      return await idle(context);
     await deployExample(context, flags.example);
     tryNext(say);
     say('Showing status changes. Ctrl-C stops Eru; the workloads run on.');
     await cli(context, ['status', '-w']);
-    await idle(context);
-    return 0;
+    return await idle(context);
   } finally {
     say('Stopping Eru. The workloads run on; `eru up` finds them again, `eru down --all` removes them.');
     await running.close();
@@ -73,7 +67,7 @@ async function deployExample(context: Context, file: string | undefined): Promis
       return;
     }
   } finally {
-    await client.close();
+    client.close();
   }
   await cli(context, ['deploy', file, '--wait']);
 }

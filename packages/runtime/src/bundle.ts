@@ -3,7 +3,6 @@ import type { WorkloadSpec } from '@eru/engines';
 import type { CgroupTree } from './cgroup.ts';
 import { quotaOf } from './cgroup.ts';
 import type { WantedLimits } from './limits.ts';
-import { within } from './host-view.ts';
 import type { ResolvedUser } from './user.ts';
 
 export interface OciMount {
@@ -13,7 +12,7 @@ export interface OciMount {
   options: string[];
 }
 
-export interface OciProcess {
+interface OciProcess {
   terminal: boolean;
   user: { uid: number; gid: number; additionalGids: number[] };
   args: readonly string[];
@@ -180,13 +179,4 @@ function ociResources(limits: WantedLimits, swapLimits: boolean, privileged: boo
       ...(memoryNodes !== undefined && { mems: memoryNodes.join(',') }),
     },
   };
-}
-
-/** Whether a mount needs a folder made in the root, which only a private layer allows. */
-export function needsLayer(spec: WorkloadSpec, exists: (place: string) => boolean): boolean {
-  if (spec.root.type !== 'host') return false;
-  return (
-    spec.root.writable ||
-    spec.mounts.some(({ target }) => !within(target, '/tmp') && !within(target, '/run') && !exists(target))
-  );
 }

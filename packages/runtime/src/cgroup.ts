@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { WantedLimits } from './limits.ts';
 import { parseList } from './limits.ts';
 
-export type Controller = 'cpu' | 'cpuacct' | 'cpuset' | 'memory' | 'pids' | 'freezer';
+type Controller = 'cpu' | 'cpuacct' | 'cpuset' | 'memory' | 'pids' | 'freezer';
 
 /** Where this machine's control groups are: on v2 one folder for all controllers, on v1 one per controller. */
 export interface CgroupTree {
@@ -48,7 +48,7 @@ export function findCgroups(mountinfo: string): CgroupTree {
 }
 
 /** The folders of one group, each hierarchy once. */
-export function groupFolders(tree: CgroupTree, group: string): string[] {
+function groupFolders(tree: CgroupTree, group: string): string[] {
   return tree.hierarchies.map((mount) => path.join(mount, group));
 }
 

@@ -103,25 +103,6 @@ function isWhole(line: Buffer): boolean {
   return line[second + 1] === 0x46;
 }
 
-/** A run's last line without a newline must not become the beginning of the next run's first. */
-export async function sealLog(folder: string, format: (stream: 'stdout' | 'stderr') => string): Promise<void> {
-  const file = path.join(folder, currentLog);
-  const size = (await stat(file).catch(() => undefined))?.size ?? 0;
-  if (size === 0) return;
-  const handle = await open(file, 'a+');
-  try {
-    const length = Math.min(size, blockBytes);
-    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-    const lines = buffer.toString('latin1').split('\n');
-    for (const stream of ['stdout', 'stderr'] as const) {
-      const last = lines.findLast((line) => line.split(' ', 2)[1] === stream);
-      if (last?.split(' ', 3)[2] === 'P') await handle.writeFile(format(stream));
-    }
-  } finally {
-    await handle.close();
-  }
-}
-
 /** Bytes already taken over, by stream; and how long the log was then. */
 export async function readNumbers(file: string): Promise<Record<string, number>> {
   try {

@@ -62,7 +62,12 @@ export class LogSpool {
   /** Takes over what there is. */
   drain(): Promise<void> {
     return this.#serial.run(async () => {
-      for (const stream of streams) await this.#drainStream(stream);
+      try {
+        for (const stream of streams) await this.#drainStream(stream);
+      } catch (error) {
+        this.#taken = undefined; // A part may have been written; it is cut off before the next try.
+        throw error;
+      }
     });
   }
 

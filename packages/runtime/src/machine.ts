@@ -25,7 +25,7 @@ export interface Machine {
 }
 
 /** Small programs of the system that the launchers use where they are present. */
-export interface Tools {
+interface Tools {
   setpriv: string | undefined;
   setsid: string | undefined;
   prlimit: string | undefined;

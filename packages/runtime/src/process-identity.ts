@@ -19,7 +19,7 @@ export interface ProcessStat {
 }
 
 /** /proc/PID/stat; the command name in parentheses may hold anything, also parentheses and blanks. */
-export function parseStat(text: string): ProcessStat {
+function parseStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const number = (index: number): number => Number(fields[index - 3]);
   return {
@@ -36,7 +36,7 @@ export function readBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-export function statProcess(pid: number): ProcessStat | undefined {
+function statProcess(pid: number): ProcessStat | undefined {
   const text = readProc(pid, 'stat');
   return text === undefined || text === '' ? undefined : parseStat(text);
 }

@@ -37,7 +37,7 @@ export interface WorkloadStatus {
   effective: Limits;
 }
 
-export interface Run {
+interface Run {
   launcher: 'runc' | 'plain';
   supervisor: 'conmon' | 'shell';
   /** Absent while it is starting. */

@@ -1,7 +1,7 @@
 import { EruError, invalid, toSafeNumber } from '@eru/kit';
 import { type eru, pb } from '@eru/contract';
 import { labelNames, type WorkloadSpec } from '@eru/engines';
-import type { Resources, Strategy } from '@eru/scheduler';
+import type { Strategy } from '@eru/scheduler';
 
 import type { CreateRequest } from '../create.ts';
 import { splitCommand } from '../hooks.ts';
@@ -218,5 +218,3 @@ const strategies: Readonly<Record<number, Strategy>> = {
   [pb.DeployOptions_Strategy.DRAINED]: 'DRAINED',
   [pb.DeployOptions_Strategy.DUMMY]: 'DUMMY',
 };
-
-export type ReadyRequest = Omit<DeployRequest, 'strategy'> & { strategy: Strategy; resources: Resources };
