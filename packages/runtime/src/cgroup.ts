@@ -205,6 +205,11 @@ export async function removeGroup(tree: CgroupTree, group: string): Promise<void
   for (const folder of groupFolders(tree, group)) await removeTree(folder);
 }
 
+/** Removes a group that holds no other; one that does is left as it is. */
+export async function removeEmptyGroup(tree: CgroupTree, group: string): Promise<void> {
+  for (const folder of groupFolders(tree, group)) await rmdir(folder).catch(() => {}); // Not empty, not there, not ours: all fine.
+}
+
 async function removeTree(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   for (const entry of entries) if (entry.isDirectory()) await removeTree(path.join(folder, entry.name));

@@ -21,7 +21,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 import { cgroupPath } from './bundle.ts';
-import { limitWrites, makeGroup, readLimits, readUsage, removeGroup, writeLimits } from './cgroup.ts';
+import { limitWrites, makeGroup, readLimits, readUsage, removeEmptyGroup, removeGroup, writeLimits } from './cgroup.ts';
 import { EventRing } from './events.ts';
 import { findProgram } from './host-view.ts';
 import { asUser, defaultPath, environmentOf, rlimitsOf, rootOf } from './launch.ts';
@@ -281,6 +281,7 @@ class ProcessEngine implements Engine {
   async close(): Promise<void> {
     this.#events.close();
     await Promise.all([...this.#workloads.values()].map((workload) => workload.close()));
+    if (this.#workloads.size === 0) await removeEmptyGroup(this.#machine.cgroups, path.dirname(cgroupPath('none')));
     await this.#release();
   }
 

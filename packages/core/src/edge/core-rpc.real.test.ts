@@ -274,7 +274,7 @@ describe('deploys', () => {
         env: ['A=1'],
         networks: { host: '' },
         resources,
-        entrypoint: { name: 'web', commands: ['serve'], publish: ['80'] },
+        entrypoint: { name: 'web', commands: ['serve'], publish: ['http'] },
       }),
     );
     expect(messages).toHaveLength(2);
@@ -284,7 +284,7 @@ describe('deploys', () => {
       nodename: 'n1',
       error: '',
       success: true,
-      publish: { host: '127.0.0.1:80' },
+      publish: { host: expect.stringMatching(/^127\.0\.0\.1:\d+$/) },
     });
     const workload = await rpc.getWorkload({ id: first?.id ?? '' });
     expect(workload).toMatchObject({
@@ -299,7 +299,7 @@ describe('deploys', () => {
       ERU: '1',
       'eru.nodename': 'n1',
       'eru.coreid': core.core.cluster,
-      ERU_META: '{"Publish":["80"],"HealthCheck":null}',
+      ERU_META: '{"Publish":["http"],"HealthCheck":null}',
     });
     expect(JSON.parse(workload.resources)).toMatchObject({ cpumem: { cpu_request: 0.5, memory_request: 1024 } });
     expect(JSON.parse(first?.resources ?? '')).toEqual(JSON.parse(workload.resources));

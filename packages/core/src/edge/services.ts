@@ -26,9 +26,6 @@ export interface CoreServicesOptions {
   registry?: Registry;
 }
 
-/** A core that has not heard of its store for this long cannot be relied on. */
-const silentMs = 30_000;
-
 /** Everything that `serve` needs, but for where to listen. */
 export function coreServices(
   context: Context,
@@ -54,15 +51,15 @@ export function coreServices(
     toStatus,
     http: httpPaths({
       metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
-      notReady: () => notReady(context, membership, closing),
+      notReady: () => notReady(membership, closing),
       credential,
     }),
     ...(credential !== undefined && { authenticate: authenticator(credential) }),
   };
 }
 
-function notReady({ view }: Context, membership: Membership, closing: AbortSignal): string | undefined {
+function notReady(membership: Membership, closing: AbortSignal): string | undefined {
   if (closing.aborted) return 'this core is stopping';
   if (!membership.isHeld()) return 'the store does not answer this core in time';
-  return view.ageMs > silentMs ? `the store has been silent for ${Math.round(view.ageMs / 1000)} s` : undefined;
+  return undefined;
 }
