@@ -15,16 +15,14 @@ type Deploy = MessageInitShape<typeof eru.DeployRequestSchema>;
 type Options = Exclude<MessageInitShape<typeof pb.DeployOptionsSchema>, pb.DeployOptions>;
 
 function request(options: Options = {}, rest: Deploy = {}): Deploy {
-  return {
-    options: {
-      name: 'app',
-      podname: 'pod',
-      count: 1,
-      entrypoint: { name: 'web', commands: ['serve'], publish: ['http'] },
-      ...options,
-    },
-    ...rest,
+  const merged: Options = {
+    name: 'app',
+    podname: 'pod',
+    count: 1,
+    entrypoint: { name: 'web', commands: ['serve'], publish: ['http'] },
+    ...options,
   };
+  return { ...rest, options: merged } as Deploy;
 }
 
 const memory = (bytes: number): Options => ({
