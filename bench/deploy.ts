@@ -51,11 +51,11 @@ async function measure(backend: string, inner: Store): Promise<Row[]> {
       then: [{ op: 'put', key, value: new TextEncoder().encode(JSON.stringify({ v: 1, ...value })) }],
     });
   };
-  for (const name of names) {
+  for (const [index, name] of names.entries()) {
     const machine = new SimulatedMachine({
       name,
       clock: systemClock,
-      random: seededRandom(1),
+      random: seededRandom(index),
       cpus: 64,
       memoryBytes: 2 ** 40,
       latency: { minMs: 0, maxMs: 0 },

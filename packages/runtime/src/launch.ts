@@ -154,6 +154,8 @@ async function plainCommand({ machine, folder, record, limits }: LaunchPlan): Pr
 /** Changes the user, and the working folder, of a command on the host. */
 export function asUser(machine: Machine, spec: WorkloadSpec, dir = spec.dir): string[] {
   const cd = dir === '' ? [] : ['/bin/sh', '-c', 'cd "$1" && shift && exec "$@"', 'eru-cd', dir];
+  // Nobody named: the daemon's own user, whoever that is.
+  if (spec.user === '') return cd;
   const user = resolveUser(spec.user, '/');
   if (user.uid === machine.uid) return cd;
   if (machine.uid !== 0 || machine.tools.setpriv === undefined) {
