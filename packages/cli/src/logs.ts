@@ -47,7 +47,6 @@ interface LogRequest {
   follow: boolean;
 }
 
-/** Answers when the last line came, on our clock; 0 = none came. */
 async function copyLogs(context: Context, { core }: Connection, request: LogRequest): Promise<void> {
   for await (const { data, error, stdStreamType } of core.logStream(request, { signal: context.signal })) {
     if (error !== '') throw new EruError('failed', `logs: ${error}`);
@@ -93,6 +92,6 @@ function tailCount(value: unknown): string {
 function moment(value: unknown): string {
   const written = values.text(value);
   if (/^\d{4}-\d\d-\d\d/.test(written) && !Number.isNaN(Date.parse(written))) return written;
-  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(written)) return written;
+  if (/^(\d+(\.\d+)?|(\d+(\.\d+)?(ms|s|m|h))+)$/.test(written)) return written; // seconds since 1970, or how long ago
   throw refuse(value, 'write a time such as 2026-01-02T13:23:37, or how long ago, such as 42m');
 }
