@@ -1,7 +1,7 @@
 import type { JsonObject } from '@eru/kit';
 import { book } from './bookkeeping.ts';
 import type { Allotment, ResourceKind } from './kind.ts';
-import type { NodeResources, PlannedNode, ReallocResult, Resources } from './model.ts';
+import type { Asked, NodeResources, PlannedNode, ReallocResult, Resources } from './model.ts';
 import { partOf } from './parts.ts';
 import { combine } from './plan.ts';
 
@@ -14,12 +14,13 @@ export function realloc(
   node: PlannedNode,
   current: Resources,
   request: Resources,
+  asked?: Asked,
 ): ReallocResult {
   const without = { ...node, resources: book(kinds, node.resources, [], [current]) };
   const allotments: Allotment[] = [];
   for (const kind of kinds) {
     const { name } = kind;
-    const answer = kind.realloc(kind.state(without), current[name] ?? {}, request[name] ?? {});
+    const answer = kind.realloc(kind.state(without), current[name] ?? {}, request[name] ?? {}, asked?.[name]);
     if ('reason' in answer) {
       const refusal = { node: node.name, kind: name, ...answer };
       return { ok: false, message: 'cannot alloc a plan, not enough resource', refusal };
@@ -37,11 +38,12 @@ export function remap(
   kinds: readonly ResourceKind[],
   node: NodeResources,
   workloads: ReadonlyMap<string, Resources>,
+  asked?: Asked,
 ): Map<string, Resources> {
   const changed = new Map<string, Record<string, JsonObject>>();
   for (const kind of kinds) {
     const parts = new Map([...workloads].map(([id, resources]) => [id, resources[kind.name] ?? {}]));
-    for (const [id, params] of kind.remap(partOf(node, kind.name), parts)) {
+    for (const [id, params] of kind.remap(partOf(node, kind.name), parts, asked?.[kind.name])) {
       changed.set(id, { ...changed.get(id), [kind.name]: params });
     }
   }

@@ -14,9 +14,9 @@ export interface Demand {
 /** Every kind reads its part, also one that the request does not mention; parts that no kind knows are ignored. */
 export function parseDemand(
   kinds: readonly ResourceKind[],
-  { resources, asked }: Pick<CapacityRequest, 'resources' | 'asked'>,
+  { resources, asked, labels }: Pick<CapacityRequest, 'resources' | 'asked' | 'labels'>,
 ): Demand {
-  const requests = kinds.map((kind) => kind.parse(resources[kind.name] ?? {}, asked?.[kind.name]));
+  const requests = kinds.map((kind) => kind.parse(resources[kind.name] ?? {}, asked?.[kind.name], labels));
   const normal: Record<string, JsonObject> = {};
   for (const [index, kind] of kinds.entries()) normal[kind.name] = kind.normal(requests[index]);
   return { requests, normal, ...(asked === undefined ? { key: stableStringify(normal) } : {}) };

@@ -4,8 +4,8 @@ import { unlimited } from './model.ts';
 /** What a field reads of its fleet. Slots are small integers that a node keeps while it is in the fleet. */
 export interface Surveyed {
   readonly kinds: readonly ResourceKind[];
-  /** By kind, then by slot. */
-  readonly states: readonly (readonly unknown[])[];
+  /** By kind. */
+  readonly classes: readonly { stateOf(slot: number): unknown }[];
   /** By slot: grows with every change of the node, never 0. */
   readonly versions: Float64Array;
 }
@@ -96,7 +96,8 @@ export class Field {
 
   /** The sum of what the kinds prefer; 0 without such kinds. */
   preference(position: number): number {
-    return this.#followers.reduce((sum, follower) => sum + (follower.preference?.(position) ?? 0), 0);
+    const slot = this.slots[position] as number;
+    return this.#followers.reduce((sum, follower) => sum + follower.preference(follower.group(slot)), 0);
   }
 
   /** Puts `count` instances on a node. */
@@ -109,17 +110,15 @@ export class Field {
 
   #tell(taken: number, count: number): void {
     this.#placed[taken] = (this.#placed[taken] as number) + count;
-    const changes = this.#followers.map((follower) => follower.place(taken, count));
-    this.#follow(taken);
-    for (const changed of changes) {
-      if (changed === 'all') for (let position = 0; position < this.size; position += 1) this.#follow(position);
-      else for (const position of changed) this.#follow(position);
-    }
+    for (const follower of this.#followers) follower.place(this.slots[taken] as number, count);
+    for (let position = 0; position < this.size; position += 1) this.#follow(position);
   }
 
   #follow(position: number): void {
     let room = (this.#fitting[position] as number) - (this.#placed[position] as number);
-    for (const follower of this.#followers) room = Math.min(room, follower.room(position));
+    const slot = this.slots[position] as number;
+    for (const follower of this.#followers)
+      room = Math.min(room, follower.room(slot), follower.groupRoom(follower.group(slot)));
     this.capacity[position] = room;
   }
 
@@ -154,7 +153,7 @@ export class Field {
     let rate = 0;
     let weight = 0;
     for (let kind = 0; kind < this.#requests.length; kind += 1) {
-      this.#fleet.kinds[kind]?.measure(this.#fleet.states[kind]?.[slot], this.#requests[kind], measure);
+      this.#fleet.kinds[kind]?.measure(this.#fleet.classes[kind]?.stateOf(slot), this.#requests[kind], measure);
       count = Math.min(count, measure.count);
       usage += measure.weight * measure.usage;
       rate += measure.weight * measure.rate;

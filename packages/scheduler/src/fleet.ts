@@ -1,7 +1,8 @@
 import { EruError } from '@eru/kit';
+import { Classes } from './classes.ts';
 import type { Demand } from './demand.ts';
 import { Field } from './field.ts';
-import type { ResourceKind } from './kind.ts';
+import type { Census, ResourceKind } from './kind.ts';
 import type { PlannedNode } from './model.ts';
 
 /** Fields that are remembered, the least recently used go first: at 50,000 candidates each is 2.8 MB. */
@@ -24,8 +25,10 @@ export class Fleet {
   readonly kinds: readonly ResourceKind[];
   /** By slot; a slot is reused after its node is gone. */
   readonly nodes: (PlannedNode | undefined)[] = [];
-  /** By kind, then by slot. */
-  readonly states: unknown[][];
+  /** By kind. */
+  readonly classes: readonly Classes[];
+  /** By kind; only of those that look at other nodes. */
+  readonly censuses: readonly (Census<unknown> | undefined)[];
   /** By slot; see `Surveyed`. */
   versions = new Float64Array(64);
   readonly #slots = new Map<string, number>();
@@ -41,7 +44,8 @@ export class Fleet {
 
   constructor(scheduler: { readonly kinds: readonly ResourceKind[] }) {
     this.kinds = scheduler.kinds;
-    this.states = this.kinds.map(() => []);
+    this.classes = this.kinds.map((kind) => new Classes(kind));
+    this.censuses = this.kinds.map((kind) => kind.census?.());
   }
 
   get size(): number {
@@ -59,10 +63,8 @@ export class Fleet {
     this.#version += 1;
     this.nodes[slot] = node;
     this.versions[slot] = this.#version;
-    for (const [index, kind] of this.kinds.entries()) {
-      const states = this.states[index] as unknown[];
-      states[slot] = kind.state(node);
-    }
+    for (const classes of this.classes) classes.set(slot, node);
+    for (const census of this.censuses) census?.set(slot, node);
   }
 
   delete(name: string): void {
@@ -72,7 +74,8 @@ export class Fleet {
     this.#slots.delete(name);
     this.#free.push(slot);
     this.nodes[slot] = undefined;
-    for (const states of this.states) states[slot] = undefined;
+    for (const classes of this.classes) classes.delete(slot);
+    for (const census of this.censuses) census?.set(slot, undefined);
     this.#forget();
   }
 

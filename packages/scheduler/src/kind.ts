@@ -2,9 +2,8 @@ import type { JsonObject } from '@eru/kit';
 import type { Labels, MachineInfo, PlannedNode, Unit } from './model.ts';
 
 /**
- * One dimension of scheduling: cpumem today; storage, gpu, affinity and external kinds use the same interface. A kind
- * is pure and knows only itself: everything about several kinds at once (minimum, mean, all or nothing) is the
- * scheduler's.
+ * One dimension of scheduling: cores and memory, disks, devices, affinity, or whatever an external kind counts. A kind is
+ * pure and knows only itself: everything about several kinds at once (minimum, mean, all or nothing) is the scheduler's.
  *
  * `Request` and `State` are the kind's own compiled forms: the request is parsed once per plan, the state once per change
  * of a node, so that `measure` runs over a fleet without reading JSON. Everything else works on the stored JSON.
@@ -13,37 +12,44 @@ export interface ResourceKind<Request = unknown, State = unknown> {
   /** The key of this kind in every `Resources`. */
   readonly name: string;
   /** Keys that a workload request may have; the wire ignores others, a strict caller refuses them. */
-  readonly requestKeys: readonly string[];
+  readonly requestKeys: readonly string[] | 'any';
 
   // Planning.
 
   /**
-   * Reads, completes and checks a workload request; `{}` is "nothing asked". `asked` is what an external kind answered.
+   * Reads, completes and checks a workload request; `{}` is "nothing asked". `asked` is what an external kind answered,
+   * `labels` are those of the workload.
    * @throws EruError `invalid`, `unsupported`
    */
-  parse(raw: JsonObject, asked?: unknown): Request;
-  /** The request in its normal form: equal requests have equal texts, and share one survey of the fleet. */
+  parse(raw: JsonObject, asked?: unknown, labels?: Labels): Request;
+  /**
+   * The request in its normal form. Requests of equal text get the same answers from `measure`, `refuse` and the census, and
+   * share what is remembered of them; only `allocate` may tell them apart.
+   */
   normal(request: Request): JsonObject;
   /** What planning needs to know of a node, compact. Also of a node that has no record of this kind. */
   state(node: PlannedNode): State;
+  /**
+   * States of equal text give equal answers to `measure`, `refuse` and `allocate`, whatever is asked. A fleet keeps one
+   * state for all nodes of equal text and asks once for all of them; without this every node is asked on its own. Short:
+   * it is made at every change of a node and kept.
+   */
+  fingerprint?(state: State): string;
   /** How many more of these fit, and the loads for strategies that level them. Writes every field of `measure`. */
   measure(state: State, request: Request, measure: Measure): void;
   /** Why not even one fits; asked only when `measure` said 0. */
   refuse(state: State, request: Request): Lack;
   /** What each of `count` instances gets, in order; `measure` has promised that they fit. */
   allocate(state: State, request: Request, count: number): readonly Allotment[];
-  /**
-   * For a kind whose answer changes with every instance placed, anywhere (affinity): called at the start of a plan, sees
-   * each placement. `undefined` when this request does not need it, which keeps planning on the fast path.
-   */
-  follow?(request: Request, labels: Labels, nodes: readonly FollowedNode<State>[]): Follower | undefined;
+  /** For a kind whose answer for one node depends on other nodes and on the plan so far (affinity); one for each fleet. */
+  census?(): Census<Request>;
 
   // Workloads in place.
 
-  /** New amounts = current + delta, on a node to which the current ones have been given back. */
-  realloc(state: State, current: JsonObject, delta: JsonObject): Allotment | Lack;
+  /** New amounts = current + delta, on a node to which the current ones have been given back. `asked` as in `parse`. */
+  realloc(state: State, current: JsonObject, delta: JsonObject, asked?: unknown): Allotment | Lack;
   /** New engine parameters of workloads (by id) whose share of the node follows what others hold; only the changed kind of workloads. */
-  remap(node: KindNode, workloads: ReadonlyMap<string, JsonObject>): ReadonlyMap<string, JsonObject>;
+  remap(node: KindNode, workloads: ReadonlyMap<string, JsonObject>, asked?: unknown): ReadonlyMap<string, JsonObject>;
 
   // Bookings: exact, stored form in, stored form out.
 
@@ -111,21 +117,47 @@ export interface Allotment {
   readonly engineParams: JsonObject;
 }
 
-export interface FollowedNode<State> {
-  readonly name: string;
-  readonly state: State;
+/**
+ * What a kind knows of the whole fleet, kept up to date node by node, so that a plan looks only at what concerns it. Nodes
+ * are meant by their slots: small integers that a node keeps while it is in the fleet.
+ */
+export interface Census<Request> {
+  /** A node came or changed; `undefined`: it went. */
+  set(slot: number, node: PlannedNode | undefined): void;
+  /** At the start of a plan. `undefined`: nothing stands in the way of this request, which keeps planning on the fast path. */
+  follow(request: Request, candidates: Candidates): Follower | undefined;
 }
 
-/** The plan so far, as one kind sees it. Nodes are meant by their position in the list that `follow` got. */
+/** The nodes that a plan may use. */
+export interface Candidates {
+  readonly slots: Int32Array;
+  has(slot: number): boolean;
+}
+
+/**
+ * The plan so far, as one kind sees it. What many nodes have in common (the room that is left in their zone) is said once
+ * for all of them, by group; groups are small integers from 0.
+ */
 export interface Follower {
-  /** How many more may be put on this node, one after the other, as the plan stands now. */
-  room(node: number): number;
-  /** Why `room` is 0. */
-  refuse(node: number): Lack;
-  /** Higher is taken first, before whatever the strategy looks at (preferred affinity). */
-  preference?(node: number): number;
-  /** `count` instances are placed; returns the nodes whose room or preference may have changed. */
-  place(node: number, count: number): Iterable<number> | 'all';
+  /** The group of a candidate, as the plan stands. */
+  group(slot: number): number;
+  /** How many more may be put anywhere in the group, one after the other. */
+  groupRoom(group: number): number;
+  /** Of the group's nodes. Higher is taken first, before whatever the strategy looks at. */
+  preference(group: number): number;
+  /** How many more may be put on this node, as far as it is not a matter of the group. */
+  room(slot: number): number;
+  /** Why the node or its group has no room. */
+  refuse(slot: number): Lack;
+  /** `count` instances are placed on a node, about which all is asked again. What else may have changed: */
+  place(slot: number, count: number): FollowedChange;
+}
+
+export interface FollowedChange {
+  /** Groups whose room or preference is another now. */
+  readonly groups: Iterable<number>;
+  /** Other nodes whose room or group is another now. */
+  readonly slots: Iterable<number>;
 }
 
 export interface MetricDescription {

@@ -16,8 +16,6 @@ export interface PlannedNode {
   readonly name: string;
   readonly labels: Labels;
   readonly resources: NodeResources;
-  /** Labels of each workload on the node, for kinds that look at them (affinity). */
-  readonly workloads?: readonly Labels[];
 }
 
 /** What an engine tells of its machine; the defaults of a node that is added without figures (bytes). */
@@ -28,6 +26,9 @@ export interface MachineInfo {
   /** Kind name -> what the engine knows of it. */
   readonly resources: Resources;
 }
+
+/** Kind name -> what a kind that lives elsewhere answered ahead; the kind itself knows the shape (see `ExternalAnswer`). */
+export type Asked = Readonly<Record<string, unknown>>;
 
 export type Strategy = 'AUTO' | 'FILL' | 'EACH' | 'GLOBAL' | 'DRAINED' | 'DUMMY';
 
@@ -42,8 +43,7 @@ export interface CapacityRequest {
   readonly candidates: readonly string[];
   /** Labels of the workload to be placed (affinity). */
   readonly labels?: Labels;
-  /** Kind name -> what a kind that lives elsewhere answered ahead of planning; its own `parse` knows the shape. */
-  readonly asked?: Readonly<Record<string, unknown>>;
+  readonly asked?: Asked;
 }
 
 export interface PlanRequest extends CapacityRequest {

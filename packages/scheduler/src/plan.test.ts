@@ -1,9 +1,11 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { builtinKinds } from './builtin.ts';
+import { withAllotments } from './external/allotments.ts';
+import { externalKind, type ExternalAnswer } from './external/kind.ts';
 import { Fleet } from './fleet.ts';
-import type { Follower, KindDefinition, ResourceKind } from './kind.ts';
-import type { PlannedNode, PlanRequest, PlanResult } from './model.ts';
+import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
+import type { Asked, Labels, PlannedNode, PlanRequest, PlanResult } from './model.ts';
 import { createScheduler } from './scheduler.ts';
 
 const scheduler = createScheduler({ kinds: builtinKinds() });
@@ -227,62 +229,56 @@ const inert: Omit<ResourceKind, 'name'> = {
   metrics: () => [],
 };
 
-interface Licences {
-  readonly free: ReadonlyMap<string, number>;
-}
-
 /** An external kind: its process has answered before planning, and the answers come as data. */
-const licences: KindDefinition = () =>
-  ({
-    ...inert,
-    name: 'licences',
-    parse: (_raw, asked) => asked as Licences,
-    state: ({ name }) => name,
-    measure: (node, { free }, measure) =>
-      Object.assign(measure, { count: free.get(node) ?? 0, usage: 0.5, rate: 0.1, weight: 3 }),
-    refuse: () => ({ reason: 'licences', needed: 1, free: 0, unit: 'number' }),
-    allocate: (node, _request, count) =>
-      Array.from({ length: count }, (_, index) => ({ resources: { key: `${node}/${index}` }, engineParams: {} })),
-  }) satisfies ResourceKind<Licences, string>;
+const licences = externalKind('licences');
+
+function licenceAnswer(free: Readonly<Record<string, number>>): Asked {
+  const capacities = new Map(
+    Object.entries(free).map(([node, count]) => [node, { count, usage: 0.5, rate: 0.1, weight: 3 }]),
+  );
+  return { licences: { capacities } satisfies ExternalAnswer };
+}
 
 /** Affinity in small: zones may differ by one instance, and a label prefers its nodes. */
 const zones: KindDefinition = () =>
   ({
     ...inert,
     name: 'zones',
-    state: ({ labels }) => labels,
-    follow(_request, labels, nodes): Follower | undefined {
-      if (labels['spread'] === undefined) return undefined;
-      const placed = new Map(nodes.map(({ state }) => [state['zone'], 0]));
+    parse: (_raw, _asked, labels = {}) => labels,
+    normal: (labels) => labels,
+    census(): Census<Labels> {
+      const zoneOf = new Map<number, Labels>();
       return {
-        room(node) {
-          const zone = placed.get(nodes[node]?.state['zone']) ?? 0;
-          return Math.min(...placed.values()) + 1 - zone;
-        },
-        refuse: () => ({ reason: 'skew', needed: 1, free: 0, unit: 'number' }),
-        preference: (node) => (nodes[node]?.state['disk'] === labels['likes'] ? 1 : 0),
-        place(node, count) {
-          const zone = nodes[node]?.state['zone'];
-          placed.set(zone, (placed.get(zone) ?? 0) + count);
-          return 'all';
+        set: (slot, node) => (node === undefined ? zoneOf.delete(slot) : zoneOf.set(slot, node.labels)),
+        follow(labels, { slots }): Follower | undefined {
+          if (labels['spread'] === undefined) return undefined;
+          // East and west, without and with the disk.
+          const placed = [0, 0];
+          const group = (slot: number): number =>
+            (zoneOf.get(slot)?.['zone'] === 'east' ? 0 : 1) + (zoneOf.get(slot)?.['disk'] === labels['likes'] ? 2 : 0);
+          expect([...slots].every((slot) => zoneOf.has(slot))).toBe(true);
+          return {
+            group,
+            groupRoom: (group) => Math.min(...placed) + 1 - (placed[group % 2] ?? 0),
+            preference: (group) => (group >= 2 ? 1 : 0),
+            room: () => Infinity,
+            refuse: () => ({ reason: 'skew', needed: 1, free: 0, unit: 'number' }),
+            place(slot, count) {
+              placed[group(slot) % 2] = (placed[group(slot) % 2] ?? 0) + count;
+              return { groups: [0, 1, 2, 3], slots: [] };
+            },
+          };
         },
       };
     },
-  }) satisfies ResourceKind<unknown, PlannedNode['labels']>;
+  }) satisfies ResourceKind<Labels>;
 
 test('several kinds: capacity is the minimum, the first that refuses is named, each allots its part', () => {
   const both = createScheduler({ kinds: [...builtinKinds(), licences] });
   const nodes = [node('a', 950), node('b'), node('c'), node('d')];
   const ask = request(nodes, {
     count: 3,
-    asked: {
-      licences: {
-        free: new Map([
-          ['b', 2],
-          ['c', 20],
-        ]),
-      },
-    },
+    asked: licenceAnswer({ b: 2, c: 20 }),
   });
   const { capacity, refused } = both.capacity(fleetOf(nodes, both), ask);
   expect(capacity).toEqual({
@@ -294,20 +290,33 @@ test('several kinds: capacity is the minimum, the first that refuses is named, e
   });
   expect(refused.map(({ node, reason }) => [node, reason])).toEqual([
     ['a', 'free memory'],
-    ['d', 'licences'],
+    ['d', 'licences capacity'],
   ]);
   const plan = both.plan(fleetOf(nodes, both), ask);
-  expect(plan.ok && plan.instances.map(({ resources }) => resources['licences'])).toEqual([
-    { key: 'b/0' },
-    { key: 'c/0' },
-    { key: 'c/1' },
+  if (!plan.ok) throw new Error(plan.message);
+  // What the chosen nodes give is asked afterwards, and put in.
+  const keysOf = (node: string, count: number): Allotment[] =>
+    Array.from({ length: count }, (_, index) => ({ resources: { key: `${node}/${index}` }, engineParams: { index } }));
+  const given = new Map([
+    ['b', keysOf('b', 1)],
+    ['c', keysOf('c', 2)],
   ]);
+  const filled = withAllotments(plan.instances, 'licences', given);
+  expect(
+    filled.map(({ node, resources, engineParams }) => [node, resources['licences'], engineParams['licences']]),
+  ).toEqual([
+    ['b', { key: 'b/0' }, { index: 0 }],
+    ['c', { key: 'c/0' }, { index: 0 }],
+    ['c', { key: 'c/1' }, { index: 1 }],
+  ]);
+  expect(() => withAllotments(plan.instances, 'licences', new Map(given).set('c', keysOf('c', 3)))).toThrow('licences');
+  expect(() => withAllotments(plan.instances, 'licences', new Map(given).set('c', keysOf('c', 1)))).toThrow('licences');
 });
 
 test('usage and rate are the mean over kinds, each by its weight', () => {
   const both = createScheduler({ kinds: [...builtinKinds(), licences] });
   const fleet = fleetOf([node('a', 250)], both);
-  const ask = request([], { candidates: ['a'], asked: { licences: { free: new Map([['a', 9]]) } } });
+  const ask = request([], { candidates: ['a'], asked: licenceAnswer({ a: 9 }) });
   const selection = fleet.select(ask.candidates);
   const requests = both.kinds.map((kind) => kind.parse(ask.resources[kind.name] ?? {}, ask.asked?.[kind.name]));
   const field = fleet.field(selection, { requests, normal: {} }, new Map());

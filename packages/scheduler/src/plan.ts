@@ -1,14 +1,13 @@
 import { assert, type JsonObject } from '@eru/kit';
 import { parseDemand, type Demand } from './demand.ts';
 import type { Field } from './field.ts';
-import type { Fleet } from './fleet.ts';
-import type { Allotment, Follower, Lack, Measure, ResourceKind } from './kind.ts';
+import type { Fleet, Selection } from './fleet.ts';
+import type { Allotment, Candidates, Follower, Lack, Measure, ResourceKind } from './kind.ts';
 import type {
   Allocation,
   CapacityRequest,
   CapacityResult,
   FailureIdentity,
-  Labels,
   NodeCapacity,
   PlannedInstance,
   PlannedNode,
@@ -73,20 +72,16 @@ interface NamedFollower {
 function setStage(fleet: Fleet, demand: Demand, request: CapacityRequest, counts: ReadonlyMap<string, number>): Stage {
   const selection = fleet.select(request.candidates);
   const field = fleet.field(selection, demand, counts);
-  const followers = follow(fleet, demand, selection.slots, request.labels ?? {});
+  const followers = follow(fleet, demand, selection);
   field.follow(followers.map(({ follower }) => follower));
   return { fleet, demand, slots: selection.slots, field, followers };
 }
 
-function follow({ kinds, nodes, states }: Fleet, demand: Demand, slots: Int32Array, labels: Labels): NamedFollower[] {
-  return kinds.flatMap((kind, index) => {
-    if (kind.follow === undefined) return [];
-    const followed = Array.from(slots, (slot) => ({
-      name: (nodes[slot] as PlannedNode).name,
-      state: states[index]?.[slot],
-    }));
-    const follower = kind.follow(demand.requests[index], labels, followed);
-    return follower === undefined ? [] : [{ kind: kind.name, follower }];
+function follow({ kinds, censuses }: Fleet, demand: Demand, { slots, positions }: Selection): NamedFollower[] {
+  const candidates: Candidates = { slots, has: (slot) => (positions[slot] ?? -1) >= 0 };
+  return kinds.flatMap(({ name }, index) => {
+    const follower = censuses[index]?.follow(demand.requests[index], candidates);
+    return follower === undefined ? [] : [{ kind: name, follower }];
   });
 }
 
@@ -101,13 +96,15 @@ function refusal(stage: Stage, position: number): Refusal {
   const slot = slots[position] as number;
   for (let index = 0; index < fleet.kinds.length; index += 1) {
     const kind = fleet.kinds[index] as ResourceKind;
-    const state = fleet.states[index]?.[slot];
+    const state = fleet.classes[index]?.stateOf(slot);
     kind.measure(state, demand.requests[index], measure);
     if (measure.count < 1) return refusalOf(stage, position, kind.name, kind.refuse(state, demand.requests[index]));
   }
-  const refusing = followers.find(({ follower }) => follower.room(position) < 1);
+  const refusing = followers.find(
+    ({ follower }) => Math.min(follower.room(slot), follower.groupRoom(follower.group(slot))) < 1,
+  );
   assert(refusing !== undefined, 'a node without room is refused by some kind');
-  return refusalOf(stage, position, refusing.kind, refusing.follower.refuse(position));
+  return refusalOf(stage, position, refusing.kind, refusing.follower.refuse(slot));
 }
 
 function refusalOf(stage: Stage, position: number, kind: string, { reason, needed, free, unit }: Lack): Refusal {
@@ -116,14 +113,14 @@ function refusalOf(stage: Stage, position: number, kind: string, { reason, neede
 
 /** In name order; the only step that builds anything per instance, and only for the chosen nodes. */
 function allocate(stage: Stage, shares: ReadonlyMap<number, number>): PlannedInstance[] {
-  const { kinds, states } = stage.fleet;
+  const { kinds, classes } = stage.fleet;
   const { requests } = stage.demand;
   const instances: PlannedInstance[] = [];
   for (const [position, count] of [...shares].sort(([a], [b]) => a - b)) {
     const slot = stage.slots[position] as number;
     const node = nodeAt(stage, position).name;
     const allotments = kinds.map((kind, index) => {
-      const allotted = kind.allocate(states[index]?.[slot], requests[index], count);
+      const allotted = kind.allocate(classes[index]?.stateOf(slot), requests[index], count);
       assert(allotted.length === count, `${kind.name} promised ${count} on ${node} and allotted ${allotted.length}`);
       return allotted;
     });

@@ -6,6 +6,7 @@ import { realloc, remap } from './change.ts';
 import type { Fleet } from './fleet.ts';
 import type { KindDefinition, Metric, MetricDescription, ResourceKind, Settings } from './kind.ts';
 import type {
+  Asked,
   CapacityRequest,
   CapacityResult,
   MachineInfo,
@@ -32,8 +33,8 @@ export interface Scheduler {
   validate(resources: Resources): Resources;
   /** `kind.key` of everything in a request that no kind reads: the wire ignores it, people should be told. */
   unknownKeys(resources: Resources): string[];
-  realloc(node: PlannedNode, current: Resources, request: Resources): ReallocResult;
-  remap(node: NodeResources, workloads: ReadonlyMap<string, Resources>): Map<string, Resources>;
+  realloc(node: PlannedNode, current: Resources, request: Resources, asked?: Asked): ReallocResult;
+  remap(node: NodeResources, workloads: ReadonlyMap<string, Resources>, asked?: Asked): Map<string, Resources>;
 
   book(node: NodeResources, add: readonly Resources[], subtract: readonly Resources[]): NodeResources;
   sum(workloads: readonly Resources[]): Resources;
@@ -62,8 +63,8 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
 
     validate: (resources) => parseDemand(kinds, { resources }).normal,
     unknownKeys: (resources) => unknownKeys(kinds, resources),
-    realloc: (node, current, request) => realloc(kinds, node, current, request),
-    remap: (node, workloads) => remap(kinds, node, workloads),
+    realloc: (node, current, request, asked) => realloc(kinds, node, current, request, asked),
+    remap: (node, workloads, asked) => remap(kinds, node, workloads, asked),
 
     book: (node, add, subtract) => book(kinds, node, add, subtract),
     sum: (workloads) => sum(kinds, workloads),
@@ -82,7 +83,7 @@ function unknownKeys(kinds: readonly ResourceKind[], resources: Resources): stri
     const kind = kinds.find((candidate) => candidate.name === name);
     if (kind === undefined) return [name];
     return Object.keys(request)
-      .filter((key) => !kind.requestKeys.includes(key))
+      .filter((key) => kind.requestKeys !== 'any' && !kind.requestKeys.includes(key))
       .map((key) => `${name}.${key}`);
   });
 }

@@ -34,6 +34,7 @@ export function cpumem(settings: Settings): ResourceKind<Compiled, Pool> {
         memoryUsed: readInteger(resources.usage['cpumem'] ?? {}, 'memory'),
       };
     },
+    fingerprint: ({ cores, memory, memoryUsed }) => `${cores} ${memory} ${memoryUsed}`,
     measure: measureUnbound,
     refuse: refuseUnbound,
     allocate: (_pool, { allotment }, count) => Array.from<Allotment>({ length: count }).fill(allotment),

@@ -27,7 +27,7 @@ function fieldOf(nodes: Readonly<Record<string, Figures>>): Field {
   const field = new Field(
     {
       kinds: [figures as ResourceKind],
-      states: [Object.values(nodes)],
+      classes: [{ stateOf: (slot) => Object.values(nodes)[slot] }],
       versions: new Float64Array(names.length).fill(1),
     },
     Int32Array.from(names.keys()),
