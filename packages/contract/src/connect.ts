@@ -6,7 +6,7 @@ import type {
   DescMethodUnary,
 } from '@bufbuild/protobuf';
 import { EruError } from '@eru/kit';
-import type { ServiceError } from '@grpc/grpc-js';
+import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
 import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
 import type { Readable, Writable } from 'node:stream';
 
@@ -23,11 +23,24 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** How often a silent connection with open calls is tested; default 30 s. A Go server allows no less than 5 min. */
   keepaliveMs?: number;
+  /** Absent = clear text. */
+  tls?: ClientTls;
+}
+
+/** PEM texts. Without `ca` the machine's own authorities are trusted; `cert` and `key` go together (mTLS). */
+export interface ClientTls {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  /** The name that the server's certificate must have, where it is not the one in the address. */
+  serverName?: string;
 }
 
 /** One connection, shared by all clients made from it. It connects at the first call and again after a loss. */
 export interface Channel {
   readonly address: string;
+  /** Sets one item of the metadata of every later call, or takes it away; running streams keep what they began with. */
+  setCredential(key: string, value: string | undefined): void;
   close(): void;
 }
 
@@ -66,7 +79,7 @@ class GrpcChannel implements Channel {
     this.timeoutMs = options.timeoutMs ?? 30_000;
     for (const [key, value] of Object.entries(options.credentials ?? {})) setCredential(this.metadata, key, value);
     const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
-    this.grpc = new GrpcClient(target, credentials.createInsecure(), {
+    this.grpc = new GrpcClient(target, transport(options.tls), {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': options.keepaliveMs ?? 30_000,
@@ -76,12 +89,36 @@ class GrpcChannel implements Channel {
       'grpc.max_reconnect_backoff_ms': 2_000,
       'grpc.use_local_subchannel_pool': 1, // so that close() closes this connection and no other one
       'grpc.enable_http_proxy': 0, // the fleet's own addresses; a proxy of the environment is for the world
+      ...(options.tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': options.tls.serverName }),
     });
+  }
+
+  setCredential(key: string, value: string | undefined): void {
+    if (value === undefined) this.metadata.remove(key);
+    else setCredential(this.metadata, key, value);
   }
 
   close(): void {
     this.grpc.close();
   }
+}
+
+function transport(tls: ClientTls | undefined): ChannelCredentials {
+  if (tls === undefined) return credentials.createInsecure();
+  const { ca, cert, key } = tls;
+  if ((cert === undefined) !== (key === undefined))
+    throw new EruError('invalid', 'tls: a certificate and its key go together; give both, or neither');
+  try {
+    return credentials.createSsl(pem(ca), pem(key), pem(cert));
+  } catch (cause) {
+    throw new EruError('invalid', `tls: the certificate or key cannot be used: ${EruError.from(cause).message}`, {
+      cause,
+    });
+  }
+}
+
+function pem(text: string | undefined): Buffer | null {
+  return text === undefined ? null : Buffer.from(text);
 }
 
 function setCredential(metadata: Metadata, key: string, value: string): void {

@@ -1,5 +1,6 @@
 export type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 export { create, fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
+export * from './certificates.ts';
 export * from './connect.ts';
 export * as engine from './gen/engine_pb.ts';
 export * as eru from './gen/eru_pb.ts';

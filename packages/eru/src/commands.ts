@@ -4,7 +4,11 @@ import type { Action, Context, Registry } from '@eru/cli';
 export function addDaemonCommands({ command, run }: Registry): void {
   const up = command('up', 'run a one-node cluster in this process: core, store, node runtime, agent')
     .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
-    .option('--store <url>', 'embedded, or etcd://HOST:PORT[,HOST:PORT…][/PREFIX]', 'embedded')
+    .option(
+      '--store <url>',
+      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
+      'embedded',
+    )
     .option('--node <name>', "this machine's node (default: the host name)")
     .option('--pod <name>', "pod of this machine's node", 'default')
     .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as this user')
@@ -26,7 +30,11 @@ export function addDaemonCommands({ command, run }: Registry): void {
 
   const core = command('core', 'run only core')
     .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
-    .option('--store <url>', 'embedded, or etcd://HOST:PORT[,HOST:PORT…][/PREFIX]', 'embedded')
+    .option(
+      '--store <url>',
+      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
+      'embedded',
+    )
     .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as root');
   run(
     core,

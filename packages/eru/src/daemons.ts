@@ -3,12 +3,13 @@ import type { Core as CoreClient } from '@eru/client';
 import { serve } from '@eru/contract';
 import { coreServices, startCore } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
-import { Closer, EruError, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { Closer, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
 
 import type { Credential, DataFolder } from './data-folder.ts';
+import { parseEtcdUrl } from './store-url.ts';
 import { version } from './version.ts';
 
 /** A part that runs in this process. Closing it never touches a workload. */
@@ -39,18 +40,10 @@ export async function runRuntime(options: {
   return { missing, offers, close: () => closer.close() };
 }
 
-/** `embedded` (in the data folder) or `etcd://host:port[,host:port…][/prefix]`. */
+/** `embedded` (in the data folder), or an etcd as `parseEtcdUrl` reads it. */
 export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {
   if (url === 'embedded') return openEmbeddedStore({ folder: data.store, clock: systemClock, logger });
-  const match = /^etcd:\/\/([^/]+)(\/.*)?$/.exec(url);
-  if (match?.[1] === undefined)
-    throw new EruError('invalid', `--store: ${JSON.stringify(url)} is not allowed; write embedded or etcd://HOST:PORT`);
-  return openEtcdStore({
-    endpoints: match[1].split(','),
-    prefix: `${match[2] ?? '/eru'}/`.replace(/\/+$/, '/'),
-    clock: systemClock,
-    logger,
-  });
+  return openEtcdStore({ ...(await parseEtcdUrl(url, process.env)), clock: systemClock, logger });
 }
 
 /** One core on a store, with its port. */

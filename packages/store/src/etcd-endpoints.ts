@@ -1,10 +1,11 @@
-import type { Channel, Client } from '@eru/contract';
+import type { Channel, Client, ClientTls } from '@eru/contract';
 import { client, connect } from '@eru/contract';
 import type { EruError, Logger } from '@eru/kit';
 import { invalid } from '@eru/kit';
 
+import { Token, wantsToken, type EtcdCredential } from './etcd-auth.ts';
 import { fromEtcd } from './etcd-wire.ts';
-import { KV, Lease, Watch } from './gen/etcd_pb.ts';
+import { Auth, KV, Lease, Watch } from './gen/etcd_pb.ts';
 
 /** Every unary call ends within this; a frozen server must not hold its caller. */
 export const callTimeoutMs = 5_000;
@@ -15,17 +16,28 @@ export interface Endpoint {
   kv: Client<typeof KV>;
   lease: Client<typeof Lease>;
   watch: Client<typeof Watch>;
+  auth: Client<typeof Auth>;
+}
+
+export interface EndpointsOptions {
+  /** `HOST:PORT` of the members. */
+  addresses: readonly string[];
+  credential?: EtcdCredential;
+  tls?: ClientTls;
+  logger: Logger;
 }
 
 /** The members of one etcd cluster. All calls go to one of them until it fails, then to the next. */
 export class Endpoints {
   readonly #all: Endpoint[];
   readonly #logger: Logger;
+  readonly #token: Token | undefined;
   #current = 0;
 
-  constructor(addresses: readonly string[], logger: Logger) {
+  constructor({ addresses, credential, tls, logger }: EndpointsOptions) {
     if (addresses.length === 0) throw invalid('endpoints', '', 'give at least one HOST:PORT');
     this.#logger = logger;
+    this.#token = credential && new Token(credential, logger);
     this.#all = addresses.map((address) => {
       const channel = connect(address, {
         timeoutMs: callTimeoutMs,
@@ -33,6 +45,7 @@ export class Endpoints {
         keepaliveMs: 10_000,
         // A member that is cut off from the others refuses, where it would otherwise keep a watch that hears nothing.
         credentials: { hasleader: 'true' },
+        ...(tls !== undefined && { tls }),
       });
       return {
         address,
@@ -40,6 +53,7 @@ export class Endpoints {
         kv: client(KV, channel),
         lease: client(Lease, channel),
         watch: client(Watch, channel),
+        auth: client(Auth, channel),
       };
     });
   }
@@ -50,20 +64,32 @@ export class Endpoints {
 
   /**
    * Calls the present member. A read that finds it silent asks each of the others once; a write is never sent twice: it
-   * may have happened, and only the caller can find out.
+   * may have happened, and only the caller can find out. What was refused for its token has not happened.
    */
   async call<T>(kind: 'read' | 'write', send: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-    for (let tried = 1; ; tried++) {
+    let renewed = false;
+    for (let silent = 0; ;) {
       const endpoint = this.current;
       try {
         return await send(endpoint);
       } catch (error) {
         const known = fromEtcd(error);
+        if (!renewed && wantsToken(known) && (await this.renewToken(endpoint))) {
+          renewed = true;
+          continue;
+        }
         if (!isSilence(known)) throw known;
         this.leave(endpoint);
-        if (kind === 'write' || tried >= this.#all.length) throw known;
+        silent += 1;
+        if (kind === 'write' || silent >= this.#all.length) throw known;
       }
     }
+  }
+
+  /** Fetches a new token for later calls; false without a user. Throws when etcd refuses the user. */
+  async renewToken(endpoint: Endpoint): Promise<boolean> {
+    await this.#token?.renew(endpoint, this.#all);
+    return this.#token !== undefined;
   }
 
   /** Turns to the next member, unless somebody has done so already. */

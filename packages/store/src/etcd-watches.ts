@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@eru/contract';
 import type { Clock, Logger } from '@eru/kit';
 import { EruError, Queue, backoff } from '@eru/kit';
 
+import { refusesWatch } from './etcd-auth.ts';
 import type { Endpoint, Endpoints } from './etcd-endpoints.ts';
 import type { EtcdWire } from './etcd-wire.ts';
 import { fromEtcd, revisionOf } from './etcd-wire.ts';
@@ -116,18 +117,28 @@ export class WatchStream {
         await this.#follow(endpoint, () => {
           failures = 0;
         });
+        this.#endpoints.leave(endpoint);
       } catch (error) {
-        if (!signal.aborted)
-          this.#logger.warn({ err: fromEtcd(error), endpoint: endpoint.address }, 'lost the watch stream of etcd');
+        if (!signal.aborted) await this.#lost(endpoint, fromEtcd(error));
       }
       if (signal.aborted) return;
-      this.#endpoints.leave(endpoint);
       failures += 1;
       try {
         await this.#clock.sleep(backoff(failures, { baseMs: 50, maxMs: 2_000 }), signal);
       } catch {
         return; // closed while waiting
       }
+    }
+  }
+
+  /** A member that is gone is left; one that refused a watch is asked for a new token. */
+  async #lost(endpoint: Endpoint, error: EruError): Promise<void> {
+    this.#logger.warn({ err: error, endpoint: endpoint.address }, 'lost the watch stream of etcd');
+    if (error.code !== 'unauthenticated') return this.#endpoints.leave(endpoint);
+    try {
+      await this.#endpoints.renewToken(endpoint);
+    } catch (cause) {
+      this.#logger.warn({ err: cause, endpoint: endpoint.address }, 'no watch without a token');
     }
   }
 
@@ -139,6 +150,9 @@ export class WatchStream {
       // A slow consumer's watcher stays off the new stream, too, until its queue is empty.
       for (const watcher of this.#watchers) if (watcher.queue.size === 0) this.#begin(watcher);
       for await (const response of responses) {
+        // Some versions do not say which watch they refuse so: all begin anew.
+        if (response.canceled && refusesWatch(response.cancelReason))
+          throw new EruError('unauthenticated', `etcd refused a watch: ${response.cancelReason}`);
         onAnswer();
         const id = Number(response.watchId);
         for (const watcher of this.#watchers) if (watcher.id === id) this.#receive(watcher, response);

@@ -175,6 +175,9 @@ const meanings: readonly (readonly [string, EruError['code']])[] = [
   ['database space exceeded', 'failed'],
   ['too many requests', 'unavailable'],
   ['request timed out', 'unavailable'],
+  ['authentication failed', 'unauthenticated'],
+  ['user name is empty', 'unauthenticated'],
+  ['revision of auth store is old', 'unauthenticated'],
 ];
 
 function bytes(key: string): Uint8Array {

@@ -1,8 +1,11 @@
+import type { ClientTls } from '@eru/contract';
 import type { Clock, Logger } from '@eru/kit';
 import { EruError, invalid, isEruError, silentLogger, systemClock, toSafeNumber } from '@eru/kit';
 
+import type { EtcdCredential } from './etcd-auth.ts';
 import { Endpoints } from './etcd-endpoints.ts';
 import { LeaseStream } from './etcd-leases.ts';
+import { findLimits } from './etcd-limits.ts';
 import { WatchStream } from './etcd-watches.ts';
 import { EtcdWire, leaseName, leaseNumber, revisionOf } from './etcd-wire.ts';
 import { checkLimit, checkRange, checkTxn, etcdLimits } from './request.ts';
@@ -25,15 +28,23 @@ export interface EtcdStoreOptions {
   endpoints: readonly string[];
   /** In front of every key, invisible to callers; default `/eru/`. */
   prefix?: string;
+  /** Where etcd wants a user (`auth enable`). */
+  credential?: EtcdCredential;
+  /** Absent = clear text. */
+  tls?: ClientTls;
   clock?: Clock;
   logger?: Logger;
 }
 
-/** A store on an etcd cluster (v3.4 or later). Throws `unavailable` or `timeout` when no member answers. */
+/**
+ * A store on an etcd cluster (v3.4 or later). Throws `unavailable` or `timeout` when no member answers, `unauthenticated`
+ * when etcd refuses the user, or wants one.
+ */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const store = new EtcdStore(options);
   try {
     await store.get('cluster');
+    await store.findLimits();
     return store;
   } catch (error) {
     await store.close();
@@ -43,20 +54,29 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
 }
 
 class EtcdStore implements Store {
-  /** etcd does not tell its limits; these are its defaults, and where its own are lower it answers `too_large` itself. */
-  readonly limits = etcdLimits;
+  limits = etcdLimits;
   readonly #wire: EtcdWire;
   readonly #endpoints: Endpoints;
   readonly #leases: LeaseStream;
   readonly #watches: WatchStream;
   #closed = false;
 
-  constructor({ endpoints, prefix = '/eru/', clock = systemClock, logger = silentLogger }: EtcdStoreOptions) {
+  constructor(options: EtcdStoreOptions) {
+    const { endpoints, prefix = '/eru/', credential, tls, clock = systemClock, logger = silentLogger } = options;
     if (prefix === '') throw invalid('prefix', prefix, 'give the keys of this cluster a prefix, such as /eru/');
     this.#wire = new EtcdWire(prefix);
-    this.#endpoints = new Endpoints(endpoints, logger);
+    this.#endpoints = new Endpoints({
+      addresses: endpoints,
+      logger,
+      ...(credential !== undefined && { credential }),
+      ...(tls !== undefined && { tls }),
+    });
     this.#leases = new LeaseStream(this.#endpoints, clock);
     this.#watches = new WatchStream(this.#endpoints, this.#wire, clock, logger);
+  }
+
+  async findLimits(): Promise<void> {
+    this.limits = await findLimits(this.#endpoints, this.#wire);
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<KeyValue | undefined> {
