@@ -2,9 +2,10 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { isErrno, run, type RunResult } from '@eru/kit';
+import { isErrno, run, runOk, type RunOptions, type RunResult } from '@eru/kit';
 
-const command = path.join(import.meta.dirname, '../packages/eru/bin/eru.js');
+/** The built command. */
+export const command = path.join(import.meta.dirname, '../packages/eru/bin/eru.js');
 
 /** What `eru ps -o json` says of one workload; the fields that scripts may rely on. */
 export interface Listed {
@@ -25,6 +26,8 @@ export interface Listed {
   started_at: string;
 }
 
+const defaults: RunOptions = { timeoutMs: 60_000, env: { ...process.env, NO_COLOR: '1' } };
+
 /** The built command on a data folder of its own, as a user runs it. */
 export class EruUnderTest {
   readonly data: string;
@@ -37,12 +40,13 @@ export class EruUnderTest {
     return new EruUnderTest(await mkdtemp(path.join(tmpdir(), 'eru-whole-')));
   }
 
-  run(args: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<RunResult> {
-    return run(process.execPath, [command, ...args, '--data', this.data], {
-      timeoutMs: 60_000,
-      env: { ...process.env, NO_COLOR: '1' },
-      ...options,
-    });
+  run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return run(process.execPath, [command, ...args, '--data', this.data], { ...defaults, ...options });
+  }
+
+  /** The same; an exit code other than 0 is an error with what was said. */
+  ok(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return runOk(process.execPath, [command, ...args, '--data', this.data], { ...defaults, ...options });
   }
 
   /** Words after `--` or of a remote command must stay last: the data folder goes first. */

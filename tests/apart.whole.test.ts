@@ -1,0 +1,83 @@
+import path from 'node:path';
+
+import { retry, seededRandom } from '@eru/kit';
+import { openEmbeddedStore } from '@eru/store';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { EruApart, patience, type Part } from './apart.ts';
+import { churn } from './churn.ts';
+import { traces, type Listed, type Traces } from './eru.ts';
+import { describeAsRoot } from './parts.ts';
+
+const hello = path.join(import.meta.dirname, '../examples/hello/app.yaml');
+const kills = Number(process.env['ERU_KILLS'] ?? 40);
+const seed = Number(process.env['ERU_SEED'] ?? Date.now() % 1_000_000);
+
+describeAsRoot(['runc'], 'core, runtime and agent apart', () => {
+  let apart: EruApart;
+  let before: Traces;
+  let first: Listed[];
+
+  beforeAll(async () => {
+    before = await traces();
+    apart = await EruApart.start();
+  });
+  afterAll(() => apart.close());
+
+  const identity = (workloads: Listed[]): unknown =>
+    workloads
+      .map(({ id, started_at, healthy }) => ({ id, started_at, healthy }))
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const answers = async (): Promise<number[]> =>
+    Promise.all(first.map(async ({ publish }) => (await fetch(`http://${Object.values(publish)[0]}/`)).status));
+
+  it('three services become healthy', async () => {
+    await apart.eru.ok(['deploy', hello, '--wait']);
+    first = await apart.eru.ps();
+    expect(first).toHaveLength(3);
+  });
+
+  it.each<Part>(['core', 'runtime', 'agent'])(
+    'kill -9 of the %s alone: the services answer on, with the same ids and start times',
+    async (part) => {
+      await apart.kill(part);
+      expect(await answers()).toEqual([200, 200, 200]);
+      apart.spawn(part);
+      await retry(async () => expect(identity(await apart.eru.ps())).toEqual(identity(first)), patience);
+      expect(await answers()).toEqual([200, 200, 200]);
+    },
+  );
+
+  it('all three are really back: a restart is done, and seen to be healthy', async () => {
+    const [{ id }] = first as [Listed];
+    await apart.eru.ok(['restart', id]);
+    const restarted = async (): Promise<Listed | undefined> => (await apart.eru.ps()).find((one) => one.id === id);
+    await retry(async () => expect(await restarted()).toMatchObject({ running: true, healthy: true }), patience);
+    expect((await restarted())?.started_at).not.toBe(first[0]?.started_at);
+  });
+
+  it(
+    `${kills} times kill -9 of core under load: nothing is lost, nothing leaks (ERU_KILLS, ERU_SEED=${seed})`,
+    { timeout: 60_000 + kills * 5_000 },
+    async () => {
+      const { result, broken } = await churn(apart, {
+        kills,
+        random: seededRandom(seed),
+        openStore: () => openEmbeddedStore({ folder: path.join(apart.eru.data, 'store') }),
+      });
+      console.log(`seed ${seed}: ${JSON.stringify(result)}`);
+      expect(broken).toEqual([]);
+      expect(result.created).toBeGreaterThan(0);
+      expect(result.removed).toBeGreaterThan(0);
+      expect(result.controlled).toBeGreaterThan(0);
+    },
+  );
+
+  it('all removed: no process, cgroup, mount or namespace is left', async () => {
+    const core = await apart.core();
+    core.close();
+    await apart.eru.ok(['rm', '--force', ...(await apart.eru.ps()).map(({ id }) => id)]);
+    await apart.close();
+    expect(await traces()).toEqual(before);
+  });
+});
