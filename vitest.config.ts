@@ -18,7 +18,7 @@ export default defineConfig({
         resolve,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'simulation/**/*.test.ts', 'tests/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'simulation/**/*.test.ts', 'bench/**/*.test.ts', 'tests/*.test.ts'],
           exclude: ['**/*.real.test.ts', '**/*.whole.test.ts', '**/dist/**'],
           pool: 'threads',
           isolate: false,
