@@ -4,9 +4,10 @@ import type { UntypedHandleCall, UntypedServiceImplementation } from '@grpc/grpc
 import { Metadata, Server } from '@grpc/grpc-js';
 import type { EventEmitter } from 'node:events';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { PeerCertificate } from 'node:tls';
 
 import { grpcMethod } from './definition.ts';
-import type { AnyHandler, CallContext, MountedService } from './handlers.ts';
+import type { AnyHandler, CallContext, ClientCertificate, MountedService } from './handlers.ts';
 import type { Status } from './status.ts';
 import { encodeError, errorKey, wireMessage } from './status.ts';
 import { Incoming, pump } from './stream.ts';
@@ -47,6 +48,7 @@ interface AnyCall extends EventEmitter {
   cancelled: boolean;
   request: never;
   getPeer(): string;
+  getAuthContext(): { sslPeerCertificate?: PeerCertificate };
   getDeadline(): Date | number;
 }
 type Answer = (error: object | null, value?: unknown) => void;
@@ -103,6 +105,11 @@ function failureOf(thrown: unknown, method: DescMethod, edge: Edge): object {
   });
 }
 
+export function clientCertificate(shown: PeerCertificate | undefined): ClientCertificate | undefined {
+  if (shown?.fingerprint256 === undefined) return undefined;
+  return { name: String(shown.subject.CN), fingerprint: shown.fingerprint256 };
+}
+
 export function notImplemented(method: DescMethod): EruError {
   return new EruError('unsupported', `${method.parent.typeName}/${method.name} is not implemented by this server`);
 }
@@ -137,6 +144,10 @@ class GrpcContext implements CallContext {
 
   get metadata(): { get(name: string): string | undefined } {
     return { get: (name) => this.#call.metadata.get(name)[0]?.toString() };
+  }
+
+  get certificate(): ClientCertificate | undefined {
+    return clientCertificate(this.#call.getAuthContext().sslPeerCertificate);
   }
 
   get peer(): string {

@@ -19,7 +19,16 @@ export interface CallContext {
   readonly metadata: { get(name: string): string | undefined };
   /** `ip:port`, or `unix` for a local socket. For logs only. */
   readonly peer: string;
+  /** What the client has shown under TLS; only one that its authority has signed and that is valid now gets here. */
+  readonly certificate: ClientCertificate | undefined;
   readonly method: DescMethod;
+}
+
+export interface ClientCertificate {
+  /** Common name of the subject. */
+  readonly name: string;
+  /** SHA-256 of the certificate, `AB:CD:…`. */
+  readonly fingerprint: string;
 }
 
 /** Answers may be plain init objects; a made message is sent as it is, without a copy. */

@@ -2,12 +2,14 @@ import type { DescMethod, JsonObject } from '@bufbuild/protobuf';
 import { fromJson } from '@bufbuild/protobuf';
 import { StructSchema } from '@bufbuild/protobuf/wkt';
 import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
-import { ConnectError } from '@connectrpc/connect';
+import { ConnectError, createContextKey, createContextValues } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { EruError } from '@eru/kit';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
-import { notImplemented } from './grpc-face.ts';
+import { clientCertificate, notImplemented } from './grpc-face.ts';
 import type { Edge } from './grpc-face.ts';
 import type { AnyHandler, CallContext, MountedService } from './handlers.ts';
 import { statusOf, wireMessage } from './status.ts';
@@ -29,6 +31,7 @@ export function httpHandler(
       }
     },
     grpc: false, // gRPC has its own way in, by the first bytes of the connection
+    contextValues: ({ socket }) => createContextValues().set(connectionKey, socket as Socket),
     readMaxBytes: edge.maxReceiveBytes,
     jsonOptions: { ignoreUnknownFields: false }, // a misspelt field is an error, not a default
   });
@@ -59,14 +62,20 @@ function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edg
   };
 }
 
+/** The connection that a request came on. */
+const connectionKey = createContextKey<Socket | undefined>(undefined);
+
 function contextOf(method: DescMethod, connect: HandlerContext): CallContext {
   const timeoutMs = connect.timeoutMs();
+  const socket = connect.values.get(connectionKey);
   return {
     method,
     signal: connect.signal,
     ...(timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }),
     metadata: { get: (name) => connect.requestHeader.get(name) ?? undefined },
-    peer: 'http',
+    peer: socket?.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`,
+    certificate:
+      socket instanceof TLSSocket && socket.authorized ? clientCertificate(socket.getPeerCertificate()) : undefined,
   };
 }
 

@@ -1,8 +1,10 @@
 import type { DescMethod } from '@bufbuild/protobuf';
+import { EruError } from '@eru/kit';
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import http from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import tls from 'node:tls';
 
 import type { Edge } from './grpc-face.ts';
 import { grpcServer } from './grpc-face.ts';
@@ -10,6 +12,7 @@ import type { CallContext, MountedService } from './handlers.ts';
 import { healthService } from './health.ts';
 import { httpHandler } from './http-face.ts';
 import { listen, parseEndpoint } from './listen.ts';
+import { foreignRequest } from './origin.ts';
 import { reflectionServices } from './reflection.ts';
 import type { Status } from './status.ts';
 import { statusOf } from './status.ts';
@@ -28,11 +31,28 @@ export interface ServeOptions {
   maxReceiveBytes?: number;
   /** Concurrent calls of one connection; default 100, as the original. */
   maxStreams?: number;
+  /** Absent = clear text. */
+  tls?: ServerTls;
+  /** Names under which browsers and curl may call this server, besides `localhost` and addresses in figures. */
+  hostNames?: readonly string[];
+}
+
+/** PEM texts. */
+export interface ServerTls {
+  cert: string;
+  key: string;
+  /**
+   * Clients may show a certificate of this authority; handlers find it in their context. Without one they get in, too, so
+   * that `authenticate` can take another credential; with one that is not good they do not.
+   */
+  clientCa?: string;
 }
 
 export interface Serving {
   /** As clients write it: `host:port` with the real port, or `unix:///path`. */
   readonly address: string;
+  /** For new connections, in place of what `serve` was given: certificates are renewed. */
+  setTls(tls: ServerTls): void;
   /** Refuses new calls at once, gives running ones `graceMs` (default 0), then ends them. Idempotent. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
@@ -42,7 +62,10 @@ const firstBytesMs = 10_000;
 /** How every cleartext HTTP/2 connection begins (RFC 9113, 3.4); no HTTP/1.1 request does. */
 const http2Preface = Buffer.from('PRI * HTTP/2');
 
-/** One port for gRPC, Connect JSON and plain HTTP. Throws `busy`, `invalid` or `precondition` when it cannot listen. */
+/**
+ * One port for gRPC, Connect JSON and plain HTTP, in clear text or under TLS. Throws `busy`, `invalid` or `precondition`
+ * when it cannot listen, `invalid` for certificates that cannot be used.
+ */
 export async function serve(options: ServeOptions): Promise<Serving> {
   const endpoint = parseEndpoint(options.listen);
   const edge: Edge = {
@@ -59,15 +82,20 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const rpc = httpHandler(services, edge);
   const server = http.createServer((request, response) => {
-    if (options.http?.(request, response) !== true) rpc(request, response);
+    const foreign = foreignRequest(request, options.hostNames ?? []);
+    if (foreign !== undefined)
+      response.writeHead(403, { 'content-type': 'text/plain; charset=utf-8' }).end(`${foreign}\n`);
+    else if (options.http?.(request, response) !== true) rpc(request, response);
   });
-  const sockets = splitByFirstBytes(server, (socket) => injector.injectConnection(socket));
-  const address = await listen(server, endpoint);
+  const secure = options.tls && tlsServer(options.tls);
+  const sockets = splitByFirstBytes(server, secure, (socket) => injector.injectConnection(socket));
+  const door: Server = secure ?? server;
+  const address = await listen(door, endpoint);
 
   let closing: Promise<void> | undefined;
   const close = async (graceMs: number): Promise<void> => {
     health.stop();
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const closed = new Promise<void>((resolve) => door.close(() => resolve()));
     const drained = new Promise<void>((resolve) => grpc.tryShutdown(() => resolve()));
     const force = setTimeout(() => {
       grpc.forceShutdown();
@@ -76,18 +104,61 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     await Promise.all([closed, drained]);
     clearTimeout(force);
   };
-  return { address, close: ({ graceMs = 0 } = {}) => (closing ??= close(graceMs)) };
+  return {
+    address,
+    setTls: (next) => secure?.setSecureContext(contextOptions(next)),
+    close: ({ graceMs = 0 } = {}) => (closing ??= close(graceMs)),
+  };
 }
 
 /**
- * Hands each connection to gRPC or to `server` itself, by its first bytes. TLS would put a decrypting socket in front
- * and decide by ALPN; both ends of this function stay as they are. Answers the live set of connections.
+ * Decrypts, and agrees with each client on what it will speak. Browsers and curl offer both protocols and mean HTTP; a gRPC
+ * client offers `h2` alone.
  */
-function splitByFirstBytes(server: http.Server, toGrpc: (socket: Socket) => void): ReadonlySet<Socket> {
+function tlsServer(options: ServerTls): tls.Server {
+  return tls.createServer({
+    ...contextOptions(options),
+    requestCert: options.clientCa !== undefined,
+    rejectUnauthorized: false, // no certificate at all is for `authenticate` to judge; a bad one is refused below
+    handshakeTimeout: firstBytesMs,
+    ALPNCallback: ({ protocols }) => ['http/1.1', 'h2'].find((protocol) => protocols.includes(protocol)),
+  });
+}
+
+function contextOptions({ cert, key, clientCa }: ServerTls): tls.SecureContextOptions {
+  const options = { cert, key, minVersion: 'TLSv1.2' as const, ...(clientCa !== undefined && { ca: clientCa }) };
+  try {
+    tls.createSecureContext(options);
+  } catch (cause) {
+    throw new EruError('invalid', `tls: the certificate or its key cannot be used: ${EruError.from(cause).message}`, {
+      cause,
+    });
+  }
+  return options;
+}
+
+/** A certificate was shown and is not one of the authority's, or not valid now. */
+function showsBadCertificate(socket: Socket): boolean {
+  return socket instanceof tls.TLSSocket && !socket.authorized && socket.getPeerX509Certificate() !== undefined;
+}
+
+/**
+ * Hands each connection to gRPC or to `server` itself, by its first bytes, under TLS by the first bytes within. Answers the
+ * live set of connections.
+ */
+function splitByFirstBytes(
+  server: http.Server,
+  secure: tls.Server | undefined,
+  toGrpc: (socket: Socket) => void,
+): ReadonlySet<Socket> {
   const sockets = new Set<Socket>();
   const [toHttp] = server.listeners('connection') as ((socket: Socket) => void)[];
   server.removeAllListeners('connection');
-  server.on('connection', (socket: Socket) => {
+  const onConnection = (socket: Socket): void => {
+    if (showsBadCertificate(socket)) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     const giveUp = (): void => void socket.destroy();
@@ -116,6 +187,8 @@ function splitByFirstBytes(server: http.Server, toGrpc: (socket: Socket) => void
     socket.on('error', giveUp);
     socket.on('end', giveUp);
     socket.on('close', stop);
-  });
+  };
+  if (secure === undefined) server.on('connection', onConnection);
+  else secure.on('secureConnection', onConnection);
   return sockets;
 }
