@@ -1,0 +1,29 @@
+/**
+ * Resource kinds outside of Eru. A folder of executables that speak the original's binary plugin protocol
+ * (reference/scheduling.md section 2) becomes one set of kinds, `ExternalKinds`. Their usage lives with them, so every change
+ * is: write down what is meant, call, confirm. In core, under the node's external claim (operations.md):
+ *
+ * - **Set-up**: `openExternalKinds`, and an `externalKind(name)` of the scheduler for each of `names`, which carries their
+ *   answers into plans as data. A plugin that is new to the cluster: `adopt` on every node.
+ * - **Deploy**: `ask` all candidates, plan with the answer as `asked`, `allot` the plan's instances, which fills in the
+ *   external part of each. Reserve with slots of `external: pending`; per node `book(…, 'add')`; then confirm. When `book`
+ *   throws, all kinds are as before; undo the slots, and give back with `book(…, 'subtract')` the nodes that were booked.
+ *   Pass what the node holds without this change as `held`: an error with `unsure` means that *fix* is still to do.
+ * - **Realloc**: `realloc` answers `asked` for the scheduler and a `delta`. Pending, `book([delta], 'add')`, engine update,
+ *   confirm; undone by `book([delta], 'subtract')`.
+ * - **Remove**: once the object is gone and the record is written as pending, `book(…, 'subtract')`, then delete.
+ * - **After a crash**: `fix` with the resources of all records and slots of the node, pending ones by what is decided about
+ *   them. It is exact and may be repeated. The reconciler compares with `info`.
+ *
+ * Questions take the caller's signal. Changes do not: each ends by itself within the call timeout, for a writer that is
+ * killed leaves its effect unknown. `plugin.ts` is the protocol's client, command by command.
+ */
+export {
+  ExternalKinds,
+  openExternalKinds,
+  type AskedCapacities,
+  type ExternalKindsOptions,
+  type ExternalNode,
+  type ExternalRealloc,
+  type PluginSettings,
+} from './external-kinds.ts';
