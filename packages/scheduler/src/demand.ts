@@ -2,13 +2,12 @@ import { stableStringify, type JsonObject } from '@eru/kit';
 import type { ResourceKind } from './kind.ts';
 import type { CapacityRequest, Resources } from './model.ts';
 
-/** A request as all kinds have read it. */
+/** A request as all kinds have read it; lists are by position of the kind in the scheduler. */
 export interface Demand {
-  /** By position of the kind in the scheduler. */
   readonly requests: readonly unknown[];
   readonly normal: Resources;
-  /** Equal demands have equal keys; absent when the answer depends on more than the request. */
-  readonly key?: string;
+  /** Equal texts, equal answers; `undefined` where the kind was asked for this request and may say something else next time. */
+  readonly texts: readonly (string | undefined)[];
 }
 
 /** Every kind reads its part, also one that the request does not mention; parts that no kind knows are ignored. */
@@ -18,6 +17,10 @@ export function parseDemand(
 ): Demand {
   const requests = kinds.map((kind) => kind.parse(resources[kind.name] ?? {}, asked?.[kind.name], labels));
   const normal: Record<string, JsonObject> = {};
-  for (const [index, kind] of kinds.entries()) normal[kind.name] = kind.normal(requests[index]);
-  return { requests, normal, ...(asked === undefined ? { key: stableStringify(normal) } : {}) };
+  const texts = kinds.map((kind, index) => {
+    const part = kind.normal(requests[index]);
+    normal[kind.name] = part;
+    return asked?.[kind.name] === undefined ? stableStringify(part) : undefined;
+  });
+  return { requests, normal, texts };
 }

@@ -5,5 +5,6 @@ export * from './kind.ts';
 export { externalKind, type ExternalAnswer } from './external/kind.ts';
 export { withAllotments } from './external/allotments.ts';
 export { builtinKinds } from './builtin.ts';
+export type { Steps } from './steps.ts';
 export { createScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts';
 export type { Diff } from './bookkeeping.ts';

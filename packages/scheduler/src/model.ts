@@ -106,18 +106,45 @@ export interface CapacityResult {
 /** `resource`, `capacity` and `filled` are the original's error identities; `strategy` and `count` are bad input. */
 export type FailureIdentity = 'resource' | 'capacity' | 'filled' | 'strategy' | 'count';
 
+/** Why a node was chosen: the figures that the strategy compared, as they were before the plan. */
+export interface Choice {
+  readonly node: string;
+  /** What it got. */
+  readonly instances: number;
+  /** Workloads of the same app and entrypoint. */
+  readonly count: number;
+  /** How many would have fitted; may be `unlimited`. */
+  readonly capacity: number;
+  /** Used share, and the share that each instance takes. */
+  readonly usage: number;
+  readonly rate: number;
+  /** What kinds preferred, when the first instance was placed. */
+  readonly preference: number;
+}
+
 /**
- * A plan, instances in node-name order, or why there is none. A success does not list the fleet: that would cost more
- * than the plan; who wants the list asks `capacity`.
+ * A plan, everything in node-name order, or why there is none. A success does not list the fleet: that would cost more than
+ * the plan; who wants the list asks `capacity`.
  */
 export type PlanResult =
-  | { readonly ok: true; readonly instances: readonly PlannedInstance[] }
+  | {
+      readonly ok: true;
+      readonly instances: readonly PlannedInstance[];
+      readonly choices: readonly Choice[];
+      /** The chosen nodes as they were. Who books the plan later compares: a node that was `set` again is another object. */
+      readonly nodes: readonly PlannedNode[];
+    }
   | ({
       readonly ok: false;
       readonly identity: FailureIdentity;
       /** The original's text, such as `need: 5, available: 3: cannot alloc a plan, not enough resource`. */
       readonly message: string;
     } & CapacityResult);
+
+/** A plan without its instances, or why there is none. */
+export type SpreadResult =
+  | { readonly ok: true; readonly choices: readonly Choice[] }
+  | Extract<PlanResult, { readonly ok: false }>;
 
 /** The new resources of a workload that changes in place, or why its node cannot give them. */
 export type ReallocResult =

@@ -1,24 +1,7 @@
 /** `true` when a comes before b. A total order over positions: ties are settled by the position itself. */
 export type Before = (a: number, b: number) => boolean;
 
-/**
- * The first `limit` (at least 1) of the eligible among `0..size-1`, sorted. One pass with a heap of `limit` whose root is the last of the
- * chosen: most positions cost one comparison, and nothing is allocated for those that lose.
- */
-export function firsts(size: number, limit: number, before: Before, eligible: (position: number) => boolean): number[] {
-  const chosen = new Heap((a, b) => before(b, a));
-  for (let position = 0; position < size; position += 1) {
-    // The order is asked first: once the heap is full, it turns almost every position away.
-    const full = chosen.size === limit;
-    if (full && !before(position, chosen.top)) continue;
-    if (!eligible(position)) continue;
-    if (full) chosen.replaceTop(position);
-    else chosen.push(position);
-  }
-  return chosen.drain().reverse();
-}
-
-/** A binary heap of positions. The order may change for the top alone, if `settleTop` is called after it. */
+/** A binary heap of numbers. The order may change for the top alone, if `settleTop` is called after it. */
 export class Heap {
   readonly #items: number[] = [];
   readonly #before: Before;
@@ -52,11 +35,15 @@ export class Heap {
   pop(): number {
     const top = this.top;
     const last = this.#items.pop() as number;
-    if (this.#items.length > 0) this.replaceTop(last);
+    if (this.#items.length > 0) this.#sink(last);
     return top;
   }
 
-  replaceTop(item: number): void {
+  settleTop(): void {
+    this.#sink(this.top);
+  }
+
+  #sink(item: number): void {
     const items = this.#items;
     let hole = 0;
     for (;;) {
@@ -68,15 +55,5 @@ export class Heap {
       hole = child;
     }
     items[hole] = item;
-  }
-
-  settleTop(): void {
-    this.replaceTop(this.top);
-  }
-
-  drain(): number[] {
-    const sorted: number[] = [];
-    while (this.size > 0) sorted.push(this.pop());
-    return sorted;
   }
 }

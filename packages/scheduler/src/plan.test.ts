@@ -5,7 +5,7 @@ import { withAllotments } from './external/allotments.ts';
 import { externalKind, type ExternalAnswer } from './external/kind.ts';
 import { Fleet } from './fleet.ts';
 import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
-import type { Asked, Labels, PlannedNode, PlanRequest, PlanResult } from './model.ts';
+import type { Asked, Choice, Labels, PlannedNode, PlanRequest, PlanResult, SpreadResult } from './model.ts';
 import { createScheduler } from './scheduler.ts';
 
 const scheduler = createScheduler({ kinds: builtinKinds() });
@@ -42,6 +42,11 @@ test('a plan names the nodes in order, with what is booked and what the engine g
   const nodes = [node('b'), node('a', 250)];
   expect(scheduler.plan(fleetOf(nodes), request(nodes, { count: 2 }))).toEqual({
     ok: true,
+    nodes: [nodes[1], nodes[0]],
+    choices: [
+      { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.25, rate: 0.1, preference: 0 },
+      { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.1, preference: 0 },
+    ],
     instances: ['a', 'b'].map((node) => ({
       node,
       resources: {
@@ -205,6 +210,37 @@ test('remembered answers are those of a fresh fleet, whatever changed in between
   );
 });
 
+test('a fleet that changes between the steps of a plan does it no harm', () => {
+  const change = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: -1, max: 1000 }));
+  fc.assert(
+    fc.property(usages, asked, fc.array(fc.tuple(change, asked), { maxLength: 12 }), (usages, asked, changes) => {
+      const nodes = usages.map((used, index) => node(`n${index}`, used));
+      const fleet = fleetOf(nodes);
+      const steps = scheduler.planInSteps(fleet, request(nodes, asked));
+      const others = changes.map(([[index, used], other]) => {
+        const name = `n${index}`;
+        return () => {
+          if (used < 0) fleet.delete(name);
+          else fleet.set(node(name, used));
+          const candidates = [...fleet.nodes].flatMap((node) => node ?? []);
+          scheduler.plan(fleet, request(candidates, other));
+          scheduler.plan(fleet, request(candidates, asked));
+        };
+      });
+      let step = steps.next();
+      for (; step.done !== true; step = steps.next()) others.pop()?.();
+      const result = step.value;
+      if (!result.ok) return;
+      expect(result.nodes.map(({ name }) => name)).toEqual([...new Set(result.instances.map(({ node }) => node))]);
+      for (const { name, resources } of result.nodes) {
+        const got = result.instances.filter((instance) => instance.node === name).map(({ resources }) => resources);
+        expect(scheduler.fits(scheduler.book(resources, got, []))).toEqual([]);
+      }
+    }),
+    seeded,
+  );
+});
+
 // Kinds of tomorrow, in small: the interface must carry them as it is.
 
 /** What every kind has that nothing is asked of: an external kind and affinity override what they need. */
@@ -316,12 +352,10 @@ test('several kinds: capacity is the minimum, the first that refuses is named, e
 test('usage and rate are the mean over kinds, each by its weight', () => {
   const both = createScheduler({ kinds: [...builtinKinds(), licences] });
   const fleet = fleetOf([node('a', 250)], both);
-  const ask = request([], { candidates: ['a'], asked: licenceAnswer({ a: 9 }) });
-  const selection = fleet.select(ask.candidates);
-  const requests = both.kinds.map((kind) => kind.parse(ask.resources[kind.name] ?? {}, ask.asked?.[kind.name]));
-  const field = fleet.field(selection, { requests, normal: {} }, new Map());
-  expect(field.usage[0]).toBeCloseTo((1 * 0.25 + 3 * 0.5) / 4, 12);
-  expect(field.rate[0]).toBeCloseTo((1 * 0.1 + 3 * 0.1) / 4, 12);
+  const ask = request([node('a')], { asked: licenceAnswer({ a: 9 }) });
+  const [choice] = choicesOf(both.spread(fleet, ask));
+  expect(choice?.usage).toBeCloseTo((1 * 0.25 + 3 * 0.5) / 4, 12);
+  expect(choice?.rate).toBeCloseTo((1 * 0.1 + 3 * 0.1) / 4, 12);
 });
 
 test.each(['AUTO', 'GLOBAL'] as const)('%s asks a kind again that looks at the plan so far', (strategy) => {
@@ -348,6 +382,11 @@ test.each(['AUTO', 'GLOBAL'] as const)('%s asks a kind again that looks at the p
   // A request that the kind has nothing to say to is planned as if it were not there.
   expect(followed.plan(fleet, { ...spread, labels: {} })).toMatchObject({ ok: true });
 });
+
+function choicesOf(result: SpreadResult): readonly Choice[] {
+  if (!result.ok) throw new Error(result.message);
+  return result.choices;
+}
 
 function placed(result: PlanResult): Record<string, number> {
   if (!result.ok) throw new Error(result.message);

@@ -1,140 +1,132 @@
 import { assert, type JsonObject } from '@eru/kit';
 import { parseDemand, type Demand } from './demand.ts';
-import type { Field } from './field.ts';
-import type { Fleet, Selection } from './fleet.ts';
-import type { Allotment, Candidates, Follower, Lack, Measure, ResourceKind } from './kind.ts';
+import type { Fleet } from './fleet.ts';
+import type { Allotment, ResourceKind } from './kind.ts';
 import type {
   Allocation,
   CapacityRequest,
   CapacityResult,
+  Choice,
   FailureIdentity,
-  NodeCapacity,
   PlannedInstance,
   PlannedNode,
   PlanRequest,
   PlanResult,
-  Refusal,
+  SpreadResult,
 } from './model.ts';
+import { list } from './refusals.ts';
+import { setStage, survey, type Stage } from './stage.ts';
+import type { Steps } from './steps.ts';
 import { spreadRule } from './strategies/rules.ts';
+import type { Spread, SpreadRule } from './strategies/spread.ts';
 
 /** From a request to instances on nodes: survey the candidates, let the strategy spread, allocate on the chosen. */
-export function plan(fleet: Fleet, request: PlanRequest): PlanResult {
+export function* plan(fleet: Fleet, request: PlanRequest): Steps<PlanResult> {
   const demand = parseDemand(fleet.kinds, request);
-  const spread = spreadRule(request.strategy);
-  if (spread === undefined) return failure('strategy', 'deploy method not support yet');
-  const { count, nodesLimit } = request;
-  if (!Number.isSafeInteger(count) || count <= 0) return failure('count', `count: ${count}: invalid deploy count`);
+  const chosen = yield* choose(fleet, demand, request);
+  if ('ok' in chosen) return chosen;
+  const instances: PlannedInstance[] = [];
+  for (const each of chosen) {
+    allocate(fleet.kinds, demand, each, instances);
+    yield;
+  }
+  return { ok: true, instances, choices: chosen.map(({ choice }) => choice), nodes: chosen.map(({ node }) => node) };
+}
 
-  const stage = setStage(fleet, demand, request, request.counts);
-  const shares = spread(stage.field, count, nodesLimit);
-  if ('identity' in shares) return { ok: false, ...shares, ...capacity(fleet, request) };
-  return { ok: true, instances: allocate(stage, shares) };
+/** How many instances each node would get, and nothing about what they get there: also for millions. */
+export function* spread(fleet: Fleet, request: PlanRequest): Steps<SpreadResult> {
+  const chosen = yield* choose(fleet, parseDemand(fleet.kinds, request), request);
+  return 'ok' in chosen ? chosen : { ok: true, choices: chosen.map(({ choice }) => choice) };
 }
 
 /** How many fit on each candidate, and of those where none fits, why (the DUMMY strategy). */
-export function capacity(fleet: Fleet, request: CapacityRequest): CapacityResult {
-  const stage = setStage(fleet, parseDemand(fleet.kinds, request), request, noCounts);
-  const nodes: NodeCapacity[] = [];
-  const refused: Refusal[] = [];
-  let total = 0;
-  for (let position = 0; position < stage.field.size; position += 1) {
-    const count = stage.field.capacity[position] as number;
-    if (count < 1) {
-      refused.push(refusal(stage, position));
-      continue;
-    }
-    nodes.push({ node: nodeAt(stage, position).name, count });
-    total += count;
-  }
-  return { capacity: { total, nodes }, refused };
+export function* capacity(fleet: Fleet, request: CapacityRequest): Steps<CapacityResult> {
+  const demand = parseDemand(fleet.kinds, request);
+  const surveyed = yield* survey(fleet, demand, request.candidates);
+  return yield* list(setStage(fleet, demand, surveyed));
 }
 
-const noCounts: ReadonlyMap<string, number> = new Map();
+function spreadOn({ field, base }: Stage, rule: SpreadRule, { count, nodesLimit }: PlanRequest): Spread {
+  try {
+    return rule(field, count, nodesLimit);
+  } finally {
+    base.end();
+  }
+}
 
-function failure(identity: FailureIdentity, message: string): PlanResult {
+type Failure = Extract<PlanResult, { ok: false }>;
+
+/** A node that the strategy chose, with what the kinds know of it. */
+interface Chosen {
+  readonly choice: Choice;
+  readonly node: PlannedNode;
+  /** By kind. */
+  readonly states: readonly unknown[];
+}
+
+/** In name order. */
+function* choose(fleet: Fleet, demand: Demand, request: PlanRequest): Steps<Chosen[] | Failure> {
+  const rule = spreadRule(request.strategy);
+  if (rule === undefined) return failure('strategy', 'deploy method not support yet');
+  const { count } = request;
+  if (!Number.isSafeInteger(count) || count <= 0) return failure('count', `count: ${count}: invalid deploy count`);
+
+  const surveyed = yield* survey(fleet, demand, request.candidates);
+  const stage = setStage(fleet, demand, surveyed, request.counts);
+  const shares = spreadOn(stage, rule, request);
+  if ('identity' in shares) return { ok: false, ...shares, ...(yield* list(setStage(fleet, demand, surveyed))) };
+  return [...shares].sort(([a], [b]) => a - b).map(([position, share]) => explained(stage, position, share));
+}
+
+function failure(identity: FailureIdentity, message: string): Failure {
   return { ok: false, identity, message, capacity: { total: 0, nodes: [] }, refused: [] };
 }
 
-/** Everything one plan works on; positions are those of the field. */
-interface Stage {
-  readonly fleet: Fleet;
-  readonly demand: Demand;
-  readonly slots: Int32Array;
-  readonly field: Field;
-  readonly followers: readonly NamedFollower[];
+function explained({ fleet, selection, base, field }: Stage, position: number, instances: number): Chosen {
+  const slot = selection.slots[position] as number;
+  const node = fleet.nodes[slot] as PlannedNode;
+  return {
+    node,
+    states: fleet.classes.map((classes) => classes.stateOf(slot)),
+    choice: {
+      node: node.name,
+      instances,
+      count: base.count[position] as number,
+      capacity: base.capacity[position] as number,
+      usage: base.usage[position] as number,
+      rate: base.rate[position] as number,
+      preference: field.preferenceWhenTaken(position),
+    },
+  };
 }
 
-interface NamedFollower {
-  readonly kind: string;
-  readonly follower: Follower;
-}
-
-function setStage(fleet: Fleet, demand: Demand, request: CapacityRequest, counts: ReadonlyMap<string, number>): Stage {
-  const selection = fleet.select(request.candidates);
-  const field = fleet.field(selection, demand, counts);
-  const followers = follow(fleet, demand, selection);
-  field.follow(followers.map(({ follower }) => follower));
-  return { fleet, demand, slots: selection.slots, field, followers };
-}
-
-function follow({ kinds, censuses }: Fleet, demand: Demand, { slots, positions }: Selection): NamedFollower[] {
-  const candidates: Candidates = { slots, has: (slot) => (positions[slot] ?? -1) >= 0 };
-  return kinds.flatMap(({ name }, index) => {
-    const follower = censuses[index]?.follow(demand.requests[index], candidates);
-    return follower === undefined ? [] : [{ kind: name, follower }];
+/** The only step that builds anything per instance, and only for the chosen nodes. */
+function allocate(
+  kinds: readonly ResourceKind[],
+  { requests }: Demand,
+  { choice: { node, instances: count }, states }: Chosen,
+  instances: PlannedInstance[],
+): void {
+  const allotments = kinds.map((kind, index) => {
+    const allotted = kind.allocate(states[index], requests[index], count);
+    assert(allotted.length === count, `${kind.name} promised ${count} on ${node} and allotted ${allotted.length}`);
+    return allotted;
   });
-}
-
-function nodeAt({ fleet, slots }: Stage, position: number): PlannedNode {
-  return fleet.nodes[slots[position] as number] as PlannedNode;
-}
-
-/** The binding constraint: of several kinds that refuse, the first. */
-function refusal(stage: Stage, position: number): Refusal {
-  const { fleet, demand, slots, followers } = stage;
-  const measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
-  const slot = slots[position] as number;
-  for (let index = 0; index < fleet.kinds.length; index += 1) {
-    const kind = fleet.kinds[index] as ResourceKind;
-    const state = fleet.classes[index]?.stateOf(slot);
-    kind.measure(state, demand.requests[index], measure);
-    if (measure.count < 1) return refusalOf(stage, position, kind.name, kind.refuse(state, demand.requests[index]));
+  let before: PlannedInstance | undefined;
+  for (let instance = 0; instance < count; instance += 1) {
+    const same = before !== undefined && allotments.every((allotted) => allotted[instance] === allotted[instance - 1]);
+    const planned = same
+      ? (before as PlannedInstance)
+      : {
+          node,
+          ...combine(
+            kinds,
+            allotments.map((allotted) => allotted[instance] as Allotment),
+          ),
+        };
+    instances.push(planned);
+    before = planned;
   }
-  const refusing = followers.find(
-    ({ follower }) => Math.min(follower.room(slot), follower.groupRoom(follower.group(slot))) < 1,
-  );
-  assert(refusing !== undefined, 'a node without room is refused by some kind');
-  return refusalOf(stage, position, refusing.kind, refusing.follower.refuse(slot));
-}
-
-function refusalOf(stage: Stage, position: number, kind: string, { reason, needed, free, unit }: Lack): Refusal {
-  return { node: nodeAt(stage, position).name, kind, reason, needed, free, unit };
-}
-
-/** In name order; the only step that builds anything per instance, and only for the chosen nodes. */
-function allocate(stage: Stage, shares: ReadonlyMap<number, number>): PlannedInstance[] {
-  const { kinds, classes } = stage.fleet;
-  const { requests } = stage.demand;
-  const instances: PlannedInstance[] = [];
-  for (const [position, count] of [...shares].sort(([a], [b]) => a - b)) {
-    const slot = stage.slots[position] as number;
-    const node = nodeAt(stage, position).name;
-    const allotments = kinds.map((kind, index) => {
-      const allotted = kind.allocate(classes[index]?.stateOf(slot), requests[index], count);
-      assert(allotted.length === count, `${kind.name} promised ${count} on ${node} and allotted ${allotted.length}`);
-      return allotted;
-    });
-    for (let instance = 0; instance < count; instance += 1) {
-      instances.push({
-        node,
-        ...combine(
-          kinds,
-          allotments.map((allotted) => allotted[instance] as Allotment),
-        ),
-      });
-    }
-  }
-  return instances;
 }
 
 /** One workload's part of every kind, each under its kind's name; nothing is merged across kinds. */

@@ -1,9 +1,10 @@
 import { addNode, metrics, setCapacity } from './machines.ts';
 import { book, diff, fits, maxUsage, sum, type Diff } from './bookkeeping.ts';
-import { capacity, plan } from './plan.ts';
+import { capacity, plan, spread } from './plan.ts';
 import { parseDemand } from './demand.ts';
 import { realloc, remap } from './change.ts';
 import type { Fleet } from './fleet.ts';
+import { atOnce, type Steps } from './steps.ts';
 import type { KindDefinition, Metric, MetricDescription, ResourceKind, Settings } from './kind.ts';
 import type {
   Asked,
@@ -16,6 +17,7 @@ import type {
   PlanResult,
   ReallocResult,
   Resources,
+  SpreadResult,
 } from './model.ts';
 
 /**
@@ -27,7 +29,12 @@ export interface Scheduler {
   readonly metricDescriptions: readonly MetricDescription[];
 
   plan(fleet: Fleet, request: PlanRequest): PlanResult;
+  spread(fleet: Fleet, request: PlanRequest): SpreadResult;
   capacity(fleet: Fleet, request: CapacityRequest): CapacityResult;
+  /** The same in short steps, between which the fleet may change: on a large fleet a first plan takes seconds. */
+  planInSteps(fleet: Fleet, request: PlanRequest): Steps<PlanResult>;
+  spreadInSteps(fleet: Fleet, request: PlanRequest): Steps<SpreadResult>;
+  capacityInSteps(fleet: Fleet, request: CapacityRequest): Steps<CapacityResult>;
 
   /** The request completed and in its normal form. @throws EruError `invalid`, with the original's text; `unsupported` */
   validate(resources: Resources): Resources;
@@ -58,8 +65,12 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     kinds,
     metricDescriptions: kinds.flatMap((kind) => kind.metricDescriptions),
 
-    plan,
-    capacity,
+    plan: (fleet, request) => atOnce(plan(fleet, request)),
+    spread: (fleet, request) => atOnce(spread(fleet, request)),
+    capacity: (fleet, request) => atOnce(capacity(fleet, request)),
+    planInSteps: plan,
+    spreadInSteps: spread,
+    capacityInSteps: capacity,
 
     validate: (resources) => parseDemand(kinds, { resources }).normal,
     unknownKeys: (resources) => unknownKeys(kinds, resources),

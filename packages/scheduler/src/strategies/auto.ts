@@ -1,5 +1,5 @@
-import type { Field } from '../field.ts';
-import { firsts, type Before } from '../order.ts';
+import type { Field, Order, StillField } from '../field.ts';
+import { unlimited } from '../model.ts';
 import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /**
@@ -12,15 +12,12 @@ import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spr
  */
 export function auto(field: Field, count: number, nodesLimit: number): Spread {
   if (field.total < count) return needMore(count, field.total);
-  const room = (position: number): number => {
-    const capacity = field.capacity[position] as number;
-    return nodesLimit > 0 ? Math.min(capacity, nodesLimit - (field.count[position] as number)) : capacity;
-  };
-  const open = (position: number): boolean => room(position) >= 1;
+  const under = ({ count: counts }: Field, position: number): number =>
+    nodesLimit > 0 ? nodesLimit - (counts[position] as number) : unlimited;
 
   const shares = field.followed
-    ? oneByOne(field, count, fewestFirst(field), open)
-    : fillTo(field, count, firsts(field.size, count, fewestFirst(field), open), room);
+    ? oneByOne(field, count, fewestFirst, (position) => under(field, position) >= 1)
+    : fillTo(field, count, (position) => Math.min(field.capacity[position] as number, under(field, position)));
   const placed = sumOf(shares);
   if (placed === count) return shares;
   return nodesLimit > 0
@@ -28,21 +25,17 @@ export function auto(field: Field, count: number, nodesLimit: number): Spread {
     : needMore(count, placed);
 }
 
-function fewestFirst({ count, capacity }: Field): Before {
-  return (a, b) => {
+const fewestFirst: Order =
+  ({ count, capacity }) =>
+  (a, b) => {
     const [countA, countB] = [count[a] as number, count[b] as number];
     if (countA !== countB) return countA < countB;
     const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
     return capacityA === capacityB ? a < b : capacityA > capacityB;
   };
-}
 
-function fillTo(
-  field: Field,
-  count: number,
-  nodes: readonly number[],
-  room: (position: number) => number,
-): Map<number, number> {
+function fillTo(field: StillField, count: number, room: (position: number) => number): Map<number, number> {
+  const nodes = field.firsts(fewestFirst, count).filter((position) => room(position) >= 1);
   const shares = new Map<number, number>();
   const poured = (position: number, level: number): number =>
     Math.min(Math.max(0, level - (field.count[position] as number)), room(position));
@@ -65,15 +58,19 @@ function fillTo(
   return shares;
 }
 
-/** The highest level that `count` instances reach everywhere; nodes come with ascending counts. */
+/** The highest level to which all of `count` can be spent on every node. */
 function waterLevel(
-  field: Field,
+  field: StillField,
   count: number,
   nodes: readonly number[],
   poured: (position: number, level: number) => number,
 ): number {
-  let low = field.count[nodes[0] ?? 0] ?? 0;
-  let high = (field.count[nodes.at(-1) ?? 0] ?? 0) + count;
+  let [low, high] = [unlimited, 0];
+  for (const position of nodes) {
+    low = Math.min(low, field.count[position] as number);
+    high = Math.max(high, field.count[position] as number);
+  }
+  high += count;
   while (low < high) {
     const level = Math.ceil((low + high) / 2);
     let needed = 0;

@@ -1,23 +1,18 @@
-import { firsts, type Before } from '../order.ts';
-import type { Field } from '../field.ts';
-import { notEnoughResource, preferred, type Spread } from './spread.ts';
+import type { Field, Order } from '../field.ts';
+import { notEnoughResource, type Spread } from './spread.ts';
 
 /** Tops up `nodesLimit` nodes (all of them if 0) to `count` workloads of this app each, the fullest first. */
 export function fill(field: Field, count: number, nodesLimit: number): Spread {
   const wanted = nodesLimit || field.open;
   if (field.open < wanted) return notEnoughResource(`node len ${field.open} cannot alloc a fill node plan`);
 
-  const fits = (position: number): boolean => {
-    const capacity = field.capacity[position] as number;
-    return capacity >= 1 && capacity + (field.count[position] as number) >= count;
-  };
-  const order = firsts(field.size, field.followed ? field.size : wanted, preferred(field, fullestFirst(field)), fits);
+  const contest = field.contest(fullestFirst, 1);
   const shares = new Map<number, number>();
   let filled = 0;
-  for (const position of order) {
-    if (filled === wanted) break;
-    if (!fits(position)) continue;
+  for (let position = contest.first; filled < wanted && position >= 0; position = contest.first) {
     const missing = Math.max(0, count - (field.count[position] as number));
+    contest.drop(position);
+    if (missing > field.room(position)) continue;
     if (missing > 0) {
       field.take(position, missing);
       shares.set(position, missing);
@@ -33,11 +28,11 @@ export function fill(field: Field, count: number, nodesLimit: number): Spread {
   return { identity: 'filled', message: 'cannot alloc a fill node plan, each node has enough workloads' };
 }
 
-function fullestFirst({ count, capacity }: Field): Before {
-  return (a, b) => {
+const fullestFirst: Order =
+  ({ count, capacity }) =>
+  (a, b) => {
     const [countA, countB] = [count[a] as number, count[b] as number];
     if (countA !== countB) return countA > countB;
     const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
     return capacityA === capacityB ? a < b : capacityA > capacityB;
   };
-}

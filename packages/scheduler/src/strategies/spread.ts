@@ -1,6 +1,5 @@
-import type { Field } from '../field.ts';
+import type { Field, MovingField, Order } from '../field.ts';
 import type { FailureIdentity } from '../model.ts';
-import type { Before } from '../order.ts';
 
 /** How many instances each position of the field gets (positions with none are absent), or why it cannot be. */
 export type Spread = ReadonlyMap<number, number> | Shortage;
@@ -26,35 +25,23 @@ export function needMore(need: number, available: number): Shortage {
   return notEnoughResource(`need: ${need}, available: ${available}`);
 }
 
-/** What kinds prefer goes before what the strategy looks at. */
-export function preferred(field: Field, before: Before): Before {
-  if (!field.followed) return before;
-  return (a, b) => {
-    const difference = field.preference(a) - field.preference(b);
-    return difference === 0 ? before(a, b) : difference > 0;
-  };
-}
-
 /**
  * Places one instance after the other, each on the node that comes first as the plan stands. The plain meaning of AUTO and
  * GLOBAL, and the only way when each instance changes what the kinds say of other nodes. Stops early when no node is open.
  */
 export function oneByOne(
-  field: Field,
+  field: MovingField,
   count: number,
-  before: Before,
-  open: (position: number) => boolean,
+  order: Order,
+  open?: (position: number) => boolean,
 ): Map<number, number> {
   const shares = new Map<number, number>();
-  const first = preferred(field, before);
+  const contest = field.contest(order, 1, open);
   for (let placed = 0; placed < count; placed += 1) {
-    let best = -1;
-    for (let position = 0; position < field.size; position += 1) {
-      if (open(position) && (best < 0 || first(position, best))) best = position;
-    }
-    if (best < 0) break;
-    field.take(best, 1);
-    shares.set(best, (shares.get(best) ?? 0) + 1);
+    const position = contest.first;
+    if (position < 0) break;
+    field.take(position, 1);
+    shares.set(position, (shares.get(position) ?? 0) + 1);
   }
   return shares;
 }

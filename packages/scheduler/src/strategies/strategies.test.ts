@@ -1,10 +1,16 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Field } from '../field.ts';
-import type { ResourceKind } from '../kind.ts';
-import { auto } from './auto.ts';
+import { Answers } from '../answers.ts';
+import { ChangeLog } from '../changes.ts';
+import { Classes } from '../classes.ts';
+import type { Field } from '../field.ts';
+import { FollowedField } from '../followed-field.ts';
+import type { Follower, Measure, ResourceKind } from '../kind.ts';
+import type { PlannedNode } from '../model.ts';
+import { atOnce } from '../steps.ts';
+import { SurveyedField } from '../surveyed-field.ts';
 import { spreadRule } from './rules.ts';
-import { oneByOne, type Spread } from './spread.ts';
+import type { Spread } from './spread.ts';
 
 interface Figures {
   readonly capacity: number;
@@ -14,26 +20,32 @@ interface Figures {
 }
 
 /** A field of nodes whose answers are given, in name order. */
-function fieldOf(nodes: Readonly<Record<string, Figures>>): Field {
+function fieldOf(nodes: Readonly<Record<string, Figures>>): SurveyedField {
   const names = Object.keys(nodes);
-  const figures: Pick<ResourceKind<unknown, Figures>, 'measure'> = {
-    measure(state, _request, measure) {
+  const kind = {
+    name: 'given',
+    state: ({ name }: PlannedNode) => nodes[name],
+    measure(state: Figures, _request: unknown, measure: Measure) {
       measure.count = state.capacity;
       measure.usage = state.usage ?? 0;
       measure.rate = state.rate ?? 0;
       measure.weight = 1;
     },
-  };
-  const field = new Field(
-    {
-      kinds: [figures as ResourceKind],
-      classes: [{ stateOf: (slot) => Object.values(nodes)[slot] }],
-      versions: new Float64Array(names.length).fill(1),
-    },
-    Int32Array.from(names.keys()),
-    [undefined],
+  } as ResourceKind<unknown, Figures> as ResourceKind;
+  const classes = new Classes(kind);
+  const positions = Int32Array.from(names.keys());
+  for (const slot of positions)
+    classes.set(slot, { name: names[slot] ?? '', labels: {}, resources: { capacity: {}, usage: {} } });
+  const field = new SurveyedField(new ChangeLog(), { slots: positions, positions }, [
+    new Answers(kind, undefined, classes),
+  ]);
+  atOnce(field.refresh());
+  const counts = new Map(names.map((name) => [name, nodes[name]?.count ?? 0]));
+  field.begin(
+    counts,
+    (name) => names.indexOf(name),
+    (slot) => names[slot] ?? '',
   );
-  field.begin(new Map(names.map((name) => [name, nodes[name]?.count ?? 0])), (name) => names.indexOf(name));
   return field;
 }
 
@@ -140,41 +152,98 @@ const count = fc.integer({ min: 1, max: 20 });
 const limit = fc.integer({ min: 0, max: 8 });
 const seeded = { seed: 20_261, numRuns: 2_000 };
 
-test('AUTO by level is AUTO one by one', () => {
+type Order = (a: number, b: number) => number;
+
+/** The plain meaning of AUTO and GLOBAL: one instance after the other, each on the node that comes first as the plan stands. */
+function oneByOne(field: Field, count: number, order: Order, open: (position: number) => boolean): Map<number, number> {
+  const shares = new Map<number, number>();
+  for (let placed = 0; placed < count; placed += 1) {
+    const positions = Array.from({ length: field.size }, (_, position) => position);
+    const best = positions
+      .filter((position) => field.room(position) >= 1 && open(position))
+      .sort((a, b) => field.preference(b) - field.preference(a) || order(a, b) || a - b)[0];
+    if (best === undefined) break;
+    field.take(best, 1);
+    shares.set(best, (shares.get(best) ?? 0) + 1);
+  }
+  return shares;
+}
+
+const fewest =
+  ({ count, capacity }: Field): Order =>
+  (a, b) =>
+    at(count, a) - at(count, b) || at(capacity, b) - at(capacity, a) || 0;
+const leastUsed =
+  ({ usage, rate }: Field): Order =>
+  (a, b) =>
+    at(usage, a) + at(rate, a) - at(usage, b) - at(rate, b);
+
+/**
+ * A kind that follows the plan, in small: zones may differ by `skew`, a node takes `perNode` more; and a node is liked while
+ * it has none of the plan, so that it changes its group when it gets one.
+ */
+function zonesOf(size: number, zones: number, skew: number, perNode: number): Follower {
+  const placed = Array.from({ length: zones }, () => 0);
+  const mine = Array.from({ length: size }, () => 0);
+  return {
+    group: (slot) => (slot % zones) + (at(mine, slot) === 0 ? zones : 0),
+    groupRoom: (group) => Math.min(...placed) + skew - at(placed, group % zones),
+    preference: (group) => (group >= zones ? 5 : 0),
+    room: (slot) => perNode - at(mine, slot),
+    refuse: () => ({ reason: 'skew', needed: 1, free: 0, unit: 'number' }),
+    place(slot, count) {
+      placed[slot % zones] = at(placed, slot % zones) + count;
+      mine[slot] = at(mine, slot) + count;
+      return { groups: Array.from({ length: 2 * zones }, (_, group) => group), slots: [] };
+    },
+  };
+}
+
+function followedFieldOf(nodes: Readonly<Record<string, Figures>>, follower: (size: number) => Follower): Field {
+  const base = fieldOf(nodes);
+  const positions = Int32Array.from({ length: base.size }, (_, position) => position);
+  return new FollowedField(base, { slots: positions, positions }, follower(base.size));
+}
+
+const follower = fc
+  .record({
+    zones: fc.integer({ min: 1, max: 3 }),
+    skew: fc.integer({ min: 1, max: 2 }),
+    perNode: fc.integer({ min: 1, max: 4 }),
+  })
+  .map(
+    ({ zones, skew, perNode }) =>
+      (size: number) =>
+        zonesOf(size, Math.min(zones, size), skew, perNode),
+  );
+
+test.each(['AUTO', 'GLOBAL'] as const)('%s in one go is %s one by one, followed or not', (strategy) => {
+  const order = strategy === 'AUTO' ? fewest : leastUsed;
   fc.assert(
-    fc.property(nodes, count, limit, (nodes, count, limit) => {
-      const plain = fieldOf(nodes);
-      const fewest = (a: number, b: number): boolean => {
-        const byCount = at(plain.count, a) - at(plain.count, b);
-        const byCapacity = at(plain.capacity, b) - at(plain.capacity, a) || 0;
-        return (byCount || byCapacity || a - b) < 0;
-      };
-      const open = (p: number): boolean => at(plain.capacity, p) >= 1 && (limit === 0 || at(plain.count, p) < limit);
-      const expected = oneByOne(plain, count, fewest, open);
-      const total = [...expected.values()].reduce((sum, share) => sum + share, 0);
-      const spread = auto(fieldOf(nodes), count, limit);
-      if (total < count) expect(spread).toHaveProperty('identity', 'resource');
+    fc.property(nodes, count, limit, fc.option(follower, { nil: undefined }), (nodes, count, limit, follower) => {
+      const fresh = (): Field => (follower === undefined ? fieldOf(nodes) : followedFieldOf(nodes, follower));
+      const plain = fresh();
+      const open = (position: number): boolean =>
+        strategy !== 'AUTO' || limit === 0 || at(plain.count, position) < limit;
+      const expected = oneByOne(plain, count, order(plain), open);
+      const spread = spreadBy(strategy, fresh(), count, limit);
+      if (sum([...expected.values()]) < count) expect(spread).toHaveProperty('identity', 'resource');
       else expect(sorted(spread)).toEqual(sorted(expected));
     }),
     seeded,
   );
 });
 
-test('GLOBAL with a heap is GLOBAL one by one', () => {
+test('a plan leaves no trace in the field', () => {
+  const strategies = fc.constantFrom('AUTO', 'FILL', 'EACH', 'GLOBAL', 'DRAINED');
   fc.assert(
-    fc.property(nodes, count, (nodes, count) => {
-      const plain = fieldOf(nodes);
-      const next = (p: number): number => at(plain.usage, p) + at(plain.rate, p);
-      const expected = oneByOne(
-        plain,
-        count,
-        (a, b) => (next(a) - next(b) || a - b) < 0,
-        (p) => at(plain.capacity, p) >= 1,
-      );
-      const total = [...expected.values()].reduce((sum, share) => sum + share, 0);
-      const spread = spreadBy('GLOBAL', fieldOf(nodes), count, 0);
-      if (total < count) expect(spread).toHaveProperty('identity', 'resource');
-      else expect(sorted(spread)).toEqual(sorted(expected));
+    fc.property(nodes, fc.array(fc.tuple(strategies, count, limit), { maxLength: 6 }), (nodes, plans) => {
+      const kept = fieldOf(nodes);
+      for (const [strategy, count, limit] of plans) {
+        const spread = spreadBy(strategy, kept, count, limit);
+        kept.end();
+        expect(sorted(spread)).toEqual(sorted(spreadBy(strategy, fieldOf(nodes), count, limit)));
+      }
     }),
     seeded,
   );

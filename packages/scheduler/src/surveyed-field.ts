@@ -1,0 +1,255 @@
+import type { Answers } from './answers.ts';
+import type { ChangeLog } from './changes.ts';
+import type { Contest, Order, StillField } from './field.ts';
+import type { Measure } from './kind.ts';
+import { unlimited } from './model.ts';
+import { Ranking } from './ranking.ts';
+import type { Steps } from './steps.ts';
+
+type Changes = Pick<ChangeLog, 'version' | 'since'>;
+
+/** Where the candidates are: slot by position, which are in name order, and position by slot, -1 = none. */
+export interface Places {
+  readonly slots: Int32Array;
+  readonly positions: Int32Array;
+}
+
+/** Nodes that are looked at, and new questions to a kind, between two steps. */
+const looksPerStep = 4096;
+const questionsPerStep = 64;
+
+/**
+ * The answers of the kinds to one request, combined, and remembered from plan to plan with the orders in which strategies
+ * look at them: the cost of the next plan follows what changed in between. A plan leaves no trace: what it took is given
+ * back by `end`.
+ */
+export class SurveyedField implements StillField {
+  readonly size: number;
+  readonly capacity: Float64Array;
+  readonly count: Float64Array;
+  readonly usage: Float64Array;
+  readonly rate: Float64Array;
+  readonly followed = false;
+  open = 0;
+  /** By kind. */
+  readonly answers: readonly Answers[];
+
+  readonly #changes: Changes;
+  /** Used again for every node: nothing is allocated per node. */
+  readonly #combined: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
+  readonly #places: Places;
+  readonly #rankings = new Map<Order, Ranking>();
+  /** The version of the fleet that the figures are of; -1 = none yet. */
+  #version = -1;
+  // The total in parts, because it is kept up to date by differences; those are exact up to 2^53.
+  #unlimited = 0;
+  #finite = 0;
+  #exact = true;
+  /** Positions with a count. */
+  #counted: number[] = [];
+  /** What the plan has taken: position, count, position, count. */
+  readonly #taken: number[] = [];
+
+  constructor(changes: Changes, places: Places, answers: readonly Answers[]) {
+    this.#changes = changes;
+    this.#places = places;
+    this.answers = answers;
+    this.size = places.slots.length;
+    this.capacity = new Float64Array(this.size);
+    this.count = new Float64Array(this.size);
+    this.usage = new Float64Array(this.size);
+    this.rate = new Float64Array(this.size);
+  }
+
+  get total(): number {
+    if (this.#unlimited > 0) return unlimited;
+    if (!this.#exact) {
+      this.#finite = this.capacity.reduce((sum, capacity) => sum + capacity, 0);
+      this.#exact = Number.isSafeInteger(this.#finite);
+    }
+    return this.#finite;
+  }
+
+  /** Brings the figures up to the fleet as it is when this returns; it may change between the steps. */
+  *refresh(): Steps<void> {
+    while (this.#version !== this.#changes.version) {
+      const { version } = this.#changes;
+      const changed = this.#version < 0 ? undefined : this.#changes.since(this.#version);
+      if (changed === undefined) yield* this.#lookAtAll();
+      else yield* this.#lookAt(changed);
+      this.#version = Math.max(this.#version, version);
+    }
+  }
+
+  /** A new plan. `counts` says what runs already; a node without a position is no candidate. */
+  begin(
+    counts: ReadonlyMap<string, number>,
+    positionOf: (node: string) => number,
+    nameOf: (slot: number) => string,
+  ): void {
+    for (const position of this.#counted)
+      this.#setCount(position, counts.get(nameOf(this.#places.slots[position] as number)) ?? 0);
+    this.#counted = [];
+    for (const [node, count] of counts) {
+      const position = positionOf(node);
+      if (position < 0) continue;
+      this.#setCount(position, count);
+      this.#counted.push(position);
+    }
+  }
+
+  /** Gives back what the plan has taken. */
+  end(): void {
+    for (let index = 0; index < this.#taken.length; index += 2) {
+      const position = this.#taken[index] as number;
+      this.count[position] = (this.count[position] as number) - (this.#taken[index + 1] as number);
+      const { count, usage } = this.#combine(position);
+      this.capacity[position] = count;
+      this.usage[position] = usage;
+    }
+    this.#taken.length = 0;
+  }
+
+  room(position: number): number {
+    return this.capacity[position] as number;
+  }
+
+  preference(): number {
+    return 0;
+  }
+
+  preferenceWhenTaken(): number {
+    return 0;
+  }
+
+  /** The rankings stay as they were: a strategy comes back to a node that it took by an order of its own, or never. */
+  take(position: number, count: number): void {
+    this.#taken.push(position, count);
+    this.count[position] = (this.count[position] as number) + count;
+    this.usage[position] = (this.usage[position] as number) + count * (this.rate[position] as number);
+    this.capacity[position] = (this.capacity[position] as number) - count;
+  }
+
+  firsts(order: Order, limit: number): number[] {
+    if (limit >= this.open) return this.#openPositions();
+    return [...this.#ranking(order).inOrder(limit)];
+  }
+
+  contest(order: Order, least: number, eligible: (position: number) => boolean = () => true): Contest {
+    return new Procession(
+      this.#ranking(order).inOrder(),
+      (position) => this.room(position) >= least && eligible(position),
+    );
+  }
+
+  *#lookAtAll(): Steps<void> {
+    this.#rankings.clear();
+    for (let from = 0; from < this.size; from += questionsPerStep) {
+      const until = Math.min(this.size, from + questionsPerStep);
+      const before = this.#questions();
+      for (let position = from; position < until; position += 1) this.#look(position);
+      if (this.#questions() !== before || from % looksPerStep === 0) yield;
+    }
+  }
+
+  *#lookAt(slots: readonly number[]): Steps<void> {
+    // Mending an order costs more than making it when much has changed.
+    if (slots.length > this.size / 8) this.#rankings.clear();
+    for (const [index, slot] of slots.entries()) {
+      const position = this.#places.positions[slot] ?? -1;
+      if (position >= 0) this.#look(position);
+      if (index % questionsPerStep === questionsPerStep - 1) yield;
+    }
+  }
+
+  #questions(): number {
+    return this.answers.reduce((sum, { asked }) => sum + asked, 0);
+  }
+
+  #look(position: number): void {
+    this.#tally(position, -1);
+    const { count, usage, rate } = this.#combine(position);
+    this.capacity[position] = count;
+    this.usage[position] = usage;
+    this.rate[position] = rate;
+    this.#tally(position, 1);
+    for (const ranking of this.#rankings.values()) {
+      if (count >= 1) ranking.put(position);
+      else ranking.remove(position);
+    }
+  }
+
+  /** Capacity is the minimum over kinds; usage and rate are the mean, each kind by its weight (section 1.4). */
+  #combine(position: number): Measure {
+    const slot = this.#places.slots[position] as number;
+    const combined = this.#combined;
+    let [count, usage, rate, weights] = [unlimited, 0, 0, 0];
+    for (const answers of this.answers) {
+      const its = answers.about(slot);
+      const weight = answers.weights[its] as number;
+      count = Math.min(count, answers.counts[its] as number);
+      usage += weight * (answers.usages[its] as number);
+      rate += weight * (answers.rates[its] as number);
+      weights += weight;
+    }
+    combined.count = count;
+    combined.usage = weights > 0 ? usage / weights : 0;
+    combined.rate = weights > 0 ? rate / weights : 0;
+    return combined;
+  }
+
+  #tally(position: number, sign: 1 | -1): void {
+    const capacity = this.capacity[position] as number;
+    if (capacity < 1) return;
+    this.open += sign;
+    if (capacity === unlimited) this.#unlimited += sign;
+    else this.#finite += sign * capacity;
+    if (!Number.isSafeInteger(this.#finite)) this.#exact = false;
+  }
+
+  #setCount(position: number, count: number): void {
+    if (this.count[position] === count) return;
+    this.count[position] = count;
+    if ((this.capacity[position] as number) < 1) return;
+    for (const ranking of this.#rankings.values()) ranking.put(position);
+  }
+
+  #ranking(order: Order): Ranking {
+    const known = this.#rankings.get(order);
+    if (known !== undefined) return known;
+    const ranking = new Ranking(order(this), new Int32Array(this.size).fill(-1));
+    ranking.fill(this.#openPositions());
+    this.#rankings.set(order, ranking);
+    return ranking;
+  }
+
+  #openPositions(): number[] {
+    const positions: number[] = [];
+    for (let position = 0; position < this.size; position += 1) {
+      if ((this.capacity[position] as number) >= 1) positions.push(position);
+    }
+    return positions;
+  }
+}
+
+/** Nodes that nothing but being taken changes come by in their order, once each. */
+class Procession implements Contest {
+  readonly #order: Iterator<number>;
+  readonly #admitted: (position: number) => boolean;
+  #now: IteratorResult<number>;
+
+  constructor(order: Iterator<number>, admitted: (position: number) => boolean) {
+    this.#order = order;
+    this.#admitted = admitted;
+    this.#now = order.next();
+  }
+
+  get first(): number {
+    while (this.#now.done !== true && !this.#admitted(this.#now.value)) this.#now = this.#order.next();
+    return this.#now.done === true ? -1 : this.#now.value;
+  }
+
+  drop(position: number): void {
+    if (this.#now.value === position) this.#now = this.#order.next();
+  }
+}
