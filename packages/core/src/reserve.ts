@@ -7,6 +7,7 @@ import type { Context } from './context.ts';
 import { formatName, keys, slotsPerKey } from './keys.ts';
 import { slotNode } from './invariants.ts';
 import type { Tenure } from './membership.ts';
+import { inSlices } from './slices.ts';
 import { encode, type CreateOperation, type Slot, type SlotsRecord, type Versioned } from './records.ts';
 
 /** A booked plan: the operation's header and slots as the store has them. */
@@ -51,11 +52,11 @@ export class Reserve {
 
   /** The refusal when it does not fit. `conflict` when others kept winning; then, too, nothing is left booked by the caller's undo of `partial`. */
   async run(): Promise<Reservation | Refused> {
-    const { view, scheduler, limits, random, clock } = this.#context;
+    const { limits, random, clock } = this.#context;
     for (let attempt = 1; attempt <= limits.reserveAttempts; attempt++) {
-      const plan = scheduler.plan(view.fleet, this.#request.plan());
+      const { plan, app } = await this.#plan();
       if (!plan.ok) return plan;
-      const booked = await this.#book(plan);
+      const booked = await this.#book(plan, app);
       if (booked !== undefined) return booked;
       // The first losses are between operations of this process and cost no waiting; later ones are spread out.
       if (attempt > 4) await clock.sleep(random.int(Math.min(500, 10 * attempt)), this.#tenure.signal);
@@ -68,25 +69,44 @@ export class Reserve {
     return this.#booked.length === 0 ? undefined : { header: this.#header, slots: this.#booked };
   }
 
+  /**
+   * A plan on the view as it is now. On a large fleet the first plan of a request takes its time, in which others go on; one
+   * that does not hold any more when it is there is made again, at the cost of what has changed. Who books it looks again: a
+   * booking compares the revisions of the view, not of the plan.
+   */
+  async #plan(share: (whole: PlanRequest) => PlanRequest = (whole) => whole): Promise<Planned> {
+    const { view, scheduler, clock } = this.#context;
+    for (let attempt = 1; ; attempt++) {
+      const app = this.#appRevision();
+      const steps = scheduler.planInSteps(view.fleet, share(this.#request.plan()));
+      const plan = await inSlices(steps, clock, this.#tenure.signal);
+      if (!plan.ok || attempt === plansInARow || (app === this.#appRevision() && this.#holds(plan)))
+        return { plan, app };
+    }
+  }
+
+  /** Whether the nodes are still as they were planned on. */
+  #holds({ nodes }: Plan): boolean {
+    const { fleet } = this.#context.view;
+    return nodes.every((node) => fleet.get(node.name) === node);
+  }
+
   /** Undefined when it lost: plan again. */
-  async #book(first: Plan): Promise<Reservation | Refused | undefined> {
-    const { view, turns, scheduler } = this.#context;
+  async #book(first: Plan, plannedApp: number): Promise<Reservation | Refused | undefined> {
+    const { turns } = this.#context;
     const app = this.#appKey();
-    const revisionOf = (node: string): number | undefined => view.nodeResources.get(node)?.modRevision;
-    const appRevision = (): number =>
-      app === undefined ? 0 : (view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0);
-    const nodes = new Set(first.instances.map(({ node }) => node));
-    const planned = new Map([...nodes].map((node) => [node, revisionOf(node)]));
-    const plannedApp = appRevision();
+    const nodes = new Set(first.nodes.map(({ name }) => name));
     return turns.hold([...nodes].map((node) => `node ${node}`).concat(app ?? []), async () => {
-      let plan: PlanResult = first;
-      if (plannedApp !== appRevision() || [...nodes].some((node) => revisionOf(node) !== planned.get(node))) {
+      let plan = first;
+      const changed = (app: number): boolean => app !== this.#appRevision() || !this.#holds(plan);
+      if (changed(plannedApp)) {
         // Somebody of this process was faster. On the nodes that are held now nobody will be.
-        plan = scheduler.plan(view.fleet, this.#request.plan());
-        if (!plan.ok) return plan;
-        if (plan.instances.some(({ node }) => !nodes.has(node))) return undefined;
+        const again = await this.#plan();
+        if (!again.plan.ok) return again.plan;
+        ({ plan } = again);
+        if (changed(again.app) || plan.nodes.some(({ name }) => !nodes.has(name))) return undefined;
       }
-      const groups = this.#groups(this.#place(plan.instances), app, appRevision());
+      const groups = this.#groups(this.#place(plan.instances), app, this.#appRevision());
       while (groups.length > 0) {
         const group = groups.shift() as Group;
         const result = await this.#commitGroup(group, groups.length === 0);
@@ -97,27 +117,28 @@ export class Reserve {
           (group.commit.shared ?? []).map(({ key }) => key),
         );
         if (this.#booked.length === 0) return undefined;
-        groups.unshift(...this.#planShare(group, groups));
+        groups.unshift(...(await this.#planShare(group, groups)));
       }
       return { plan, header: this.#header, slots: this.#booked };
     });
   }
 
   /** Plans the share of a group that has lost anew, on nodes that no other group has; the slots keep names and numbers. */
-  #planShare(lost: Group, others: readonly Group[]): Group[] {
-    const { view, scheduler, limits } = this.#context;
+  async #planShare(lost: Group, others: readonly Group[]): Promise<Group[]> {
+    const { limits } = this.#context;
     if (++this.#losses > limits.reserveAttempts) throw tooOften(limits.reserveAttempts);
     const slots = [...lost.placed.values()].flat();
     const taken = new Set([
       ...this.#booked.map(([key]) => slotNode(key)),
       ...others.flatMap(({ placed }) => [...placed.keys()]),
     ]);
-    const whole = this.#request.plan();
-    const perNode = whole.strategy === 'EACH' || whole.strategy === 'FILL';
-    const plan = scheduler.plan(view.fleet, {
-      ...whole,
-      candidates: whole.candidates.filter((node) => !taken.has(node)),
-      ...(perNode ? { nodesLimit: lost.placed.size } : { count: slots.length }),
+    const { plan } = await this.#plan((whole) => {
+      const perNode = whole.strategy === 'EACH' || whole.strategy === 'FILL';
+      return {
+        ...whole,
+        candidates: whole.candidates.filter((node) => !taken.has(node)),
+        ...(perNode ? { nodesLimit: lost.placed.size } : { count: slots.length }),
+      };
     });
     if (!plan.ok || plan.instances.length !== slots.length) {
       throw new EruError(
@@ -125,6 +146,7 @@ export class Reserve {
         'other operations took the room while a large deploy was being booked; try again',
       );
     }
+    if (!this.#holds(plan)) return this.#planShare(lost, others);
     const placed: PlacedSlots = new Map();
     for (const [index, { node, resources, engineParams }] of plan.instances.entries()) {
       const slot: Slot = { ...(slots[index] as Slot), resources, engineParams };
@@ -214,12 +236,26 @@ export class Reserve {
     return result;
   }
 
+  #appRevision(): number {
+    const app = this.#appKey();
+    return app === undefined ? 0 : (this.#context.view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0);
+  }
+
   /** Strategies that look at existing counts exclude each other on one entrypoint. */
   #appKey(): string | undefined {
     const { strategy, app, entrypoint } = this.#request.operation;
     return strategy === 'AUTO' || strategy === 'FILL' ? keys.app(app, entrypoint) : undefined;
   }
 }
+
+interface Planned {
+  plan: PlanResult;
+  /** Revision of the app whose counts it was made on. */
+  app: number;
+}
+
+/** Plans that may be out of date before they are finished. */
+const plansInARow = 4;
 
 interface Group {
   commit: Commit;

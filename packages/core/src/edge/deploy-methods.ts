@@ -2,6 +2,7 @@ import type { MessageInitShape, pb, ServiceHandlers } from '@eru/contract';
 import { EruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
+import { inSlices } from '../slices.ts';
 import { createWorkloads, planRequest, type CreateEvent } from '../create.ts';
 import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
@@ -16,17 +17,14 @@ const unsupportedStrategy = 'deploy method not support yet';
 
 export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
   const { context, candidates } = edge;
-  const { scheduler, view } = context;
+  const { scheduler, view, clock } = context;
   return {
-    calculateCapacity: async (options) => {
+    calculateCapacity: async (options, { signal }) => {
       const { strategy, nodes, ...placement } = readPlacement(options);
       const resources = leniently(edge, options);
       if (strategy === 'DUMMY') {
-        const { capacity } = scheduler.capacity(view.fleet, {
-          resources,
-          candidates: candidates.of(nodes),
-          labels: placement.labels,
-        });
+        const asked = { resources, candidates: candidates.of(nodes), labels: placement.labels };
+        const { capacity } = await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal);
         if (capacity.total <= 0)
           throw new EruError(
             'no_capacity',
@@ -38,14 +36,13 @@ export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
         };
       }
       if (strategy === undefined) throw new EruError('unsupported', unsupportedStrategy);
-      const plan = scheduler.plan(
-        view.fleet,
-        planRequest(context, { ...placement, strategy, resources, candidates: () => candidates.of(nodes) }),
-      );
-      if (!plan.ok) throw new EruError('no_capacity', plan.message);
-      const nodeCapacities: Record<string, bigint> = {};
-      for (const { node } of plan.instances) nodeCapacities[node] = (nodeCapacities[node] ?? 0n) + 1n;
-      return { total: BigInt(plan.instances.length), nodeCapacities };
+      const asked = planRequest(context, { ...placement, strategy, resources, candidates: () => candidates.of(nodes) });
+      const spread = await inSlices(scheduler.spreadInSteps(view.fleet, asked), clock, signal);
+      if (!spread.ok) throw new EruError('no_capacity', spread.message);
+      return {
+        total: spread.choices.reduce((sum, { instances }) => sum + BigInt(instances), 0n),
+        nodeCapacities: Object.fromEntries(spread.choices.map(({ node, instances }) => [node, BigInt(instances)])),
+      };
     },
 
     /** Bad input fails the call; whatever happens to a good request is in its messages. */

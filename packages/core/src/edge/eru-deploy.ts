@@ -2,6 +2,7 @@ import type { eru, MessageInitShape, ServiceHandlers } from '@eru/contract';
 import { EruError, isEruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
+import { inSlices } from '../slices.ts';
 import { planRequest, type CreateEvent } from '../create.ts';
 import { deploy, doneMessage } from './deploy-methods.ts';
 import { readDeploy, type DeployRequest } from './deploy-options.ts';
@@ -20,17 +21,14 @@ export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
       return eventsOf(edge, request, deploy(edge, request, resources, signal));
     },
 
-    plan: async (wire) => {
+    plan: async (wire, { signal }) => {
       const { request, resources } = read(edge, wire);
       const { strategy, nodes } = request;
       if (strategy === undefined) throw new EruError('unsupported', 'deploy method not support yet');
       try {
-        return planMessage(
-          context.scheduler.plan(
-            context.view.fleet,
-            planRequest(context, { ...request, strategy, resources, candidates: () => candidates.of(nodes) }),
-          ),
-        );
+        const asked = planRequest(context, { ...request, strategy, resources, candidates: () => candidates.of(nodes) });
+        const steps = context.scheduler.planInSteps(context.view.fleet, asked);
+        return planMessage(await inSlices(steps, context.clock, signal));
       } catch (error) {
         return withoutCandidates(edge, request, error);
       }
