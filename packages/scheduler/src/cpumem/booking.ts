@@ -1,7 +1,7 @@
 import type { JsonObject } from '@eru/kit';
 import { addAmounts, largerAmounts, type Amounts } from '../amounts.ts';
 import { readAmounts, readFloat, readInteger, round9 } from '../lenient.ts';
-import type { CpuMemoryRequest } from './request.ts';
+import { defaultNuma, isNumaPolicy, type CpuMemoryRequest } from './request.ts';
 
 /** What a workload holds on its node, in stored form: `cpu_map` and `numa_memory` only when it is bound. */
 export interface Booking extends CpuMemoryRequest {
@@ -13,8 +13,10 @@ export interface Booking extends CpuMemoryRequest {
 export function readBooking(stored: JsonObject): Booking {
   const cpuMap = readAmounts(stored, 'cpu_map');
   const numaNode = stored['numa_node'];
+  const policy = stored['numa_policy'];
   return {
     bind: Object.keys(cpuMap).length > 0,
+    numa: isNumaPolicy(policy) ? policy : defaultNuma,
     cpuRequest: readFloat(stored, 'cpu_request'),
     cpuLimit: readFloat(stored, 'cpu_limit'),
     memoryRequest: readInteger(stored, 'memory_request'),
@@ -34,6 +36,8 @@ export function formatBooking(booking: Booking): JsonObject {
     cpu_map: orNull(booking.cpuMap),
     numa_memory: orNull(booking.numaMemory),
     numa_node: booking.numaNode,
+    // Ours; only where it matters, so that a reader of the original's form meets nothing new.
+    ...(booking.bind && booking.numa !== defaultNuma ? { numa_policy: booking.numa } : {}),
   };
 }
 
@@ -42,6 +46,7 @@ export function largerBooking(a: JsonObject, b: JsonObject): JsonObject {
   const [left, right] = [readBooking(a), readBooking(b)];
   return formatBooking({
     bind: left.bind || right.bind,
+    numa: right.numa,
     cpuRequest: Math.max(left.cpuRequest, right.cpuRequest),
     cpuLimit: Math.max(left.cpuLimit, right.cpuLimit),
     memoryRequest: Math.max(left.memoryRequest, right.memoryRequest),

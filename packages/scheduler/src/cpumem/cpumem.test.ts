@@ -46,8 +46,25 @@ describe('a workload request', () => {
     expect(thrown.message).toMatch(new RegExp(`^cpumem ${field}: .* is not allowed; .*: ${original}$`));
   });
 
-  test('bound cores are a typed refusal, however the flag is written', () => {
-    expect(catching(() => normal({ 'cpu-bind': 'false', 'cpu-request': 1 }))).toMatchObject({ code: 'unsupported' });
+  test('bound cores have a NUMA policy, and their limit is their request', () => {
+    expect(normal({ 'cpu-bind': 'false', 'cpu-request': 1, 'cpu-limit': 1.5 })).toEqual({
+      'cpu-bind': true,
+      numa: 'prefer',
+      'cpu-request': 1.5,
+      'cpu-limit': 1.5,
+      'memory-request': 0,
+      'memory-limit': 0,
+    });
+    expect(normal({ 'cpu-bind': true, cpu: 1, numa: 'require' })).toMatchObject({ numa: 'require' });
+  });
+
+  test.each([
+    [{ cpu: 0.009, 'cpu-bind': true }, 'a core is bound in 100 pieces, ask for 0.01 or more: invalid cpu'],
+    [{ cpu: 1, 'cpu-bind': true, numa: 'always' }, 'write none, prefer or require: invalid numa'],
+    [{ cpu: 1, numa: 'require' }, 'only bound cores can be kept in one NUMA node: add cpu-bind: invalid numa'],
+  ])('%j is refused with a remedy', (raw, remedy) => {
+    const thrown = catching(() => normal(raw));
+    expect(thrown).toMatchObject({ code: 'invalid', message: expect.stringContaining(remedy) });
   });
 
   test('unknown keys can be told', () => {
@@ -230,14 +247,10 @@ describe('realloc', () => {
     });
   });
 
-  test('below zero is invalid, and binding is not there yet', () => {
+  test('below zero is invalid', () => {
     expect(catching(() => scheduler.realloc(node(0), current, { cpumem: { cpu: -2 } })).message).toContain(
       'invalid cpu',
     );
-    const bound = held(1, 1, { cpu_map: { 0: 100 } });
-    const keep = { cpumem: { 'keep-cpu-bind': true } };
-    expect(catching(() => scheduler.realloc(node(0), bound, keep))).toMatchObject({ code: 'unsupported' });
-    expect(scheduler.realloc(node(0), current, keep)).toMatchObject({ ok: true });
   });
 });
 

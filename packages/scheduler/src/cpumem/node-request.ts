@@ -3,15 +3,18 @@ import { addAmounts, type Amounts } from '../amounts.ts';
 import type { KindNode, Settings } from '../kind.ts';
 import { readInteger, readTexts } from '../lenient.ts';
 import type { MachineInfo } from '../model.ts';
-import { nothingUsed } from './booking.ts';
-import { alignUsed, checkNode, readCapacity, readUsed, type Capacity } from './node.ts';
+import { nothingUsed, type Used } from './booking.ts';
+import { topologyKeys } from './layout.ts';
+import { alignUsed, checkNode, readCapacity, readUsed, type Capacity, type Groups, type Topology } from './node.ts';
 
 /** What an operator writes of a node (section 3.1, "Node request keys"); a part that is absent was not given. */
 interface NodeRequest {
   readonly cpuMap?: Amounts;
   readonly memory?: number;
-  readonly numa?: Readonly<Record<string, string>>;
+  readonly numa?: Groups;
   readonly numaMemory?: Amounts;
+  readonly topology: Topology;
+  readonly reserved?: readonly string[];
 }
 
 /** A new node: what the request leaves open comes from its machine, all of the cores and 80 % of the memory. */
@@ -27,7 +30,10 @@ export function addNode(raw: JsonObject, info: MachineInfo, settings: Settings):
     memory,
     numa,
     numaMemory: request.numaMemory ?? defaultNumaMemory(numa, machine.numaMemory, memory),
+    topology: { ...machine.topology, ...request.topology },
+    reserved: request.reserved ?? machine.reserved,
   };
+  refuseUnknownCores(request, capacity);
   return checkNode(capacity, alignUsed(nothingUsed, capacity));
 }
 
@@ -36,15 +42,19 @@ export function setCapacity(node: KindNode, raw: JsonObject, delta: boolean, set
   const request = parseNodeRequest(raw, settings);
   const before = readCapacity(node.capacity);
   const used = readUsed(node.usage);
+  const topology = { ...before.topology, ...request.topology };
   const after: Capacity = delta
     ? {
+        ...before,
+        ...request,
         cpuMap: addAmounts(before.cpuMap, request.cpuMap ?? {}),
         memory: before.memory + (request.memory ?? 0),
-        numa: request.numa ?? before.numa,
         numaMemory: addAmounts(before.numaMemory, request.numaMemory ?? {}),
+        topology,
       }
-    : { ...before, ...request };
-  const capacity = { ...after, cpuMap: withoutIdle(after.cpuMap, used.cpuMap) };
+    : { ...before, ...request, topology };
+  const capacity = withoutIdle(after, used);
+  refuseUnknownCores(request, capacity);
   return checkNode(capacity, alignUsed(used, capacity));
 }
 
@@ -53,13 +63,23 @@ function parseNodeRequest(raw: JsonObject, settings: Settings): NodeRequest {
   const memory = parseMemory(raw['memory']);
   const numaCpu = readTexts(raw, 'numa-cpu');
   const numaMemory = readTexts(raw, 'numa-memory');
+  const topology = topologyKeys
+    .map((key) => ({ key, lists: readTexts(raw, `${key}-cpu`) }))
+    .filter(({ lists }) => lists.length > 0)
+    .map(({ key, lists }) => [key, parseGroups(`${key}-cpu`, lists)] as const);
+  const reserved = raw['reserved-cpu'];
   return {
     ...(cpuMap === undefined ? {} : { cpuMap }),
     ...(memory === undefined ? {} : { memory }),
-    ...(numaCpu.length === 0 ? {} : { numa: parseNuma(numaCpu) }),
+    ...(numaCpu.length === 0 ? {} : { numa: parseGroups('numa-cpu', numaCpu) }),
     ...(numaMemory.length === 0
       ? {}
       : { numaMemory: Object.fromEntries(numaMemory.map((size, node) => [node, parseSize(size, 'numa-memory')])) }),
+    topology: Object.fromEntries(topology),
+    // Empty text is an answer: none are reserved.
+    ...(typeof reserved === 'string'
+      ? { reserved: reserved.trim() === '' ? [] : parseCoreList('reserved-cpu', reserved) }
+      : {}),
   };
 }
 
@@ -84,16 +104,35 @@ function parseMemory(value: Json | undefined): number | undefined {
   return undefined;
 }
 
-/** Entry i names the cores of NUMA node "i". */
-function parseNuma(lists: readonly string[]): Record<string, string> {
-  const numa: Record<string, string> = {};
-  for (const [node, list] of lists.entries()) {
-    for (const core of list.split(',').map((text) => text.trim())) {
-      if (!/^\d+$/.test(core)) throw refused('numa-cpu', list, 'write core ids such as 0,1,2', 'invalid numa cpu');
-      numa[core] = String(node);
-    }
+/** Entry i names the cores of NUMA node "i"; the lists of what cores share are written alike. */
+function parseGroups(key: string, lists: readonly string[]): Groups {
+  const groups: Record<string, string> = {};
+  for (const [group, list] of lists.entries()) {
+    for (const core of parseCoreList(key, list)) groups[core] = String(group);
   }
-  return numa;
+  return groups;
+}
+
+function parseCoreList(key: string, list: string): string[] {
+  return list.split(',').map((part) => {
+    const core = part.trim();
+    if (!/^\d+$/.test(core))
+      throw refused(key, list, 'write core ids such as 0,1,2', `invalid ${key.replace('-', ' ')}`);
+    return core;
+  });
+}
+
+/** A core that is misspelt here would be given out after all. */
+function refuseUnknownCores({ topology, reserved = [] }: NodeRequest, { cpuMap }: Capacity): void {
+  const named = [
+    ...Object.entries(topology).map(([key, groups]) => [key, Object.keys(groups)] as const),
+    ['reserved', reserved] as const,
+  ];
+  for (const [key, cores] of named) {
+    const unknown = cores.find((core) => !(core in cpuMap));
+    if (unknown !== undefined)
+      throw refused(`${key}-cpu`, unknown, 'the node has no such core; name cores of its cpu', `invalid ${key} cpu`);
+  }
 }
 
 function evenCores(count: number, pieces: number): Amounts {
@@ -113,8 +152,22 @@ function eightTenths(bytes: number): number {
   return Math.floor((bytes * 8) / 10);
 }
 
-function withoutIdle(cpuMap: Amounts, used: Amounts): Amounts {
-  return Object.fromEntries(Object.entries(cpuMap).filter(([core, pieces]) => pieces !== 0 || (used[core] ?? 0) !== 0));
+/** Cores without pieces that nobody uses are gone, and what was known of them too. */
+function withoutIdle(capacity: Capacity, { cpuMap: used }: Used): Capacity {
+  const cpuMap = pick(capacity.cpuMap, (core) => capacity.cpuMap[core] !== 0 || (used[core] ?? 0) !== 0);
+  const topology = Object.entries(capacity.topology).map(
+    ([key, groups]) => [key, pick(groups, (core) => core in cpuMap)] as const,
+  );
+  return {
+    ...capacity,
+    cpuMap,
+    topology: Object.fromEntries(topology),
+    reserved: capacity.reserved.filter((core) => core in cpuMap),
+  };
+}
+
+function pick<T>(record: Readonly<Record<string, T>>, keep: (name: string) => boolean): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => keep(name)));
 }
 
 function refused(field: string, value: Json, remedy: string, original: string): EruError {

@@ -1,28 +1,49 @@
 import { EruError, type JsonObject } from '@eru/kit';
 import type { Amounts } from '../amounts.ts';
 import type { KindNode } from '../kind.ts';
-import { readAmounts, readFloat, readInteger, readObject } from '../lenient.ts';
+import { readAmounts, readFloat, readInteger, readObject, readTexts } from '../lenient.ts';
 import type { Used } from './booking.ts';
+import { maxCores, maxPieces } from './free-cores.ts';
+import { topologyKeys } from './layout.ts';
 
 /** A node's capacity. Core and NUMA node names are texts; `cpuMap` is pieces per core, `numa` core -> NUMA node. */
 export interface Capacity {
   readonly memory: number;
   readonly cpuMap: Amounts;
-  readonly numa: Readonly<Record<string, string>>;
+  readonly numa: Groups;
   readonly numaMemory: Amounts;
+  /** What cores share, where it is known. */
+  readonly topology: Topology;
+  /** Cores that are never given out. */
+  readonly reserved: readonly string[];
 }
 
+/** Core -> name of the group of cores that it shares something with. */
+export type Groups = Readonly<Record<string, string>>;
+
+/** By key of `topologyKeys`; what is not known is absent. */
+export type Topology = Readonly<Partial<Record<(typeof topologyKeys)[number], Groups>>>;
+
 export function readCapacity(stored: JsonObject): Capacity {
-  const numa: Record<string, string> = {};
-  for (const [core, node] of Object.entries(readObject(stored, 'numa'))) {
-    if (typeof node === 'string') numa[core] = node;
-  }
+  const known = topologyKeys
+    .map((key) => [key, readGroups(stored, key)] as const)
+    .filter(([, groups]) => Object.keys(groups).length > 0);
   return {
     memory: readInteger(stored, 'memory'),
     cpuMap: readAmounts(stored, 'cpu_map'),
-    numa,
+    numa: readGroups(stored, 'numa'),
     numaMemory: readAmounts(stored, 'numa_memory'),
+    topology: Object.fromEntries(known),
+    reserved: readTexts(stored, 'reserved'),
   };
+}
+
+function readGroups(stored: JsonObject, key: string): Groups {
+  const groups: Record<string, string> = {};
+  for (const [core, group] of Object.entries(readObject(stored, key))) {
+    if (typeof group === 'string') groups[core] = group;
+  }
+  return groups;
 }
 
 /** `cpu` is the number of cores, also where cores are oversold. */
@@ -33,6 +54,9 @@ function formatCapacity(capacity: Capacity): JsonObject {
     memory: capacity.memory,
     numa: { ...capacity.numa },
     numa_memory: { ...capacity.numaMemory },
+    // Ours; absent where nothing is known, so that a reader of the original's form meets nothing new.
+    ...capacity.topology,
+    ...(capacity.reserved.length > 0 ? { reserved: [...capacity.reserved] } : {}),
   };
 }
 
@@ -79,7 +103,9 @@ function align(used: Amounts, capacity: Amounts): Amounts {
 export function checkNode(capacity: Capacity, used: Used): KindNode {
   const cores = Object.keys(capacity.cpuMap);
   if (cores.length === 0) throw refused('cpu', 'a node has at least one core', 'invalid cpu map');
+  if (cores.length > maxCores) throw refused('cpu', `a node has at most ${maxCores} cores`, 'invalid cpu map');
   for (const [core, pieces] of Object.entries(capacity.cpuMap)) {
+    if (pieces > maxPieces) throw refused(`cpu[${core}]`, `a core has at most ${maxPieces} pieces`, 'invalid cpu map');
     if (pieces < 0) throw refused(`cpu[${core}]`, `${pieces} pieces are less than none`, 'invalid cpu map');
   }
   if (capacity.memory < 0) throw refused('memory', `${capacity.memory} bytes are less than none`, 'invalid memory');
@@ -97,11 +123,19 @@ export function checkNode(capacity: Capacity, used: Used): KindNode {
 }
 
 /** Cores and NUMA nodes that hold more than they have. Total memory and CPU are not looked at: an operator may shrink a busy node. */
-export function exceeding(capacity: Capacity, used: Used): string[] {
+function exceeding(capacity: Capacity, used: Used): string[] {
   return [
     ...exceedingAmounts('core', used.cpuMap, capacity.cpuMap),
     ...exceedingAmounts('NUMA node', used.numaMemory, capacity.numaMemory),
   ];
+}
+
+/** Where a node holds more than it has although this kind does not over-commit it; CPU without binding it does. */
+export function overruns(node: KindNode): string[] {
+  const [capacity, used] = [readCapacity(node.capacity), readUsed(node.usage)];
+  const lines = exceeding(capacity, used);
+  if (used.memory >= 0 && used.memory <= capacity.memory) return lines;
+  return [...lines, `memory: ${used.memory} used of ${capacity.memory}`];
 }
 
 function exceedingAmounts(what: string, used: Amounts, capacity: Amounts): string[] {

@@ -29,9 +29,9 @@ export function remap(
 }
 
 function sharedPool(node: KindNode, shareBase: number): JsonObject {
-  const { cpuMap: capacity } = readCapacity(node.capacity);
+  const { cpuMap: capacity, reserved } = readCapacity(node.capacity);
   const { cpuMap: used } = readUsed(node.usage);
-  const cores = Object.keys(capacity);
+  const cores = Object.keys(capacity).filter((core) => !reserved.includes(core));
   const free = cores.filter((core) => (capacity[core] ?? 0) - (used[core] ?? 0) >= shareBase);
   return Object.fromEntries((free.length > 0 ? free : cores).map((core) => [core, shareBase]));
 }
