@@ -20,5 +20,6 @@ const codes: Readonly<Partial<Record<ErrorCode, number>>> = {
   unavailable: exitCodes.unreachable,
   timeout: exitCodes.unreachable,
   unauthenticated: exitCodes.unreachable,
+  forbidden: exitCodes.unreachable,
   canceled: exitCodes.interrupted,
 };

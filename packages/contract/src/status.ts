@@ -30,6 +30,7 @@ const grpcCodes: Readonly<Record<ErrorCode, number>> = {
   unsupported: 12,
   internal: 13,
   unavailable: 14,
+  forbidden: 7,
   unauthenticated: 16,
 };
 
@@ -40,7 +41,7 @@ const errorCodes: Readonly<Record<number, ErrorCode>> = {
   4: 'timeout',
   5: 'not_found',
   6: 'exists',
-  7: 'unauthenticated',
+  7: 'forbidden',
   8: 'too_large',
   9: 'precondition',
   10: 'conflict',

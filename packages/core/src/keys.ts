@@ -14,6 +14,7 @@ export const keys = {
   /** All slots of an operation. */
   slotsOf: (operation: string): string => `operations/${operation}/`,
   slots: (operation: string, node: string, index: number): string => `operations/${operation}/${node}/${index}`,
+  token: (name: string): string => `tokens/${name}`,
   request: (key: string): string => `requests/${key}`,
   app: (app: string, entrypoint: string): string => `apps/${app}/${entrypoint}`,
   nodeStatus: (node: string): string => `status/nodes/${node}`,

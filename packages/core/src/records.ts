@@ -166,6 +166,22 @@ export interface RequestRecord {
   result: Json;
 }
 
+/** Whoever shows the secret may do what the role says. */
+export interface TokenRecord {
+  v: 1;
+  name: string;
+  role: Role;
+  /** SHA-256 of the secret, hex: what is stored does not let anybody in. */
+  hash: string;
+  createdAtMs: number;
+  /** Absent = never. */
+  expiresAtMs?: number;
+}
+
+/** Each may do what those before it may. */
+export const roles = ['read', 'operate', 'admin'] as const;
+export type Role = (typeof roles)[number];
+
 export interface NodeStatusRecord {
   v: 1;
   ttlMs: number;

@@ -13,6 +13,7 @@ import type {
   PodRecord,
   RequestRecord,
   SlotsRecord,
+  TokenRecord,
   Versioned,
   WorkloadRecord,
   WorkloadStatusRecord,
@@ -40,6 +41,7 @@ interface Tables {
   operations: Table<OperationRecord>;
   slots: Table<SlotsRecord>;
   requests: Table<RequestRecord>;
+  tokens: Table<TokenRecord>;
   apps: Table<{ v: 1 }>;
   nodeStatuses: Table<NodeStatusRecord>;
   workloadStatuses: Table<WorkloadStatusRecord>;
@@ -64,6 +66,7 @@ export class ClusterView {
   readonly operations = new Table<OperationRecord>('operations/');
   readonly slots = new Table<SlotsRecord>('operations/');
   readonly requests = new Table<RequestRecord>('requests/');
+  readonly tokens = new Table<TokenRecord>('tokens/');
   readonly apps = new Table<{ v: 1 }>('apps/');
   readonly nodeStatuses = new Table<NodeStatusRecord>('status/nodes/');
   readonly workloadStatuses = new Table<WorkloadStatusRecord>('status/workloads/');
@@ -318,5 +321,6 @@ const topLevel: Readonly<Record<string, keyof Tables>> = {
   claims: 'claims',
   released: 'releases',
   requests: 'requests',
+  tokens: 'tokens',
   apps: 'apps',
 };

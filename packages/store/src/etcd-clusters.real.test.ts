@@ -102,7 +102,7 @@ describeWith(['etcd'], 'etcd as people run it', () => {
         message: expect.stringMatching(/etcd at .*: etcd refuses user "eru": .*invalid user ID or password/) as string,
       });
       await expect(openEtcdStore({ endpoints, credential, prefix: '/other/' })).rejects.toMatchObject({
-        code: 'unauthenticated',
+        code: 'forbidden',
         message: expect.stringContaining('permission denied') as string,
       });
     });

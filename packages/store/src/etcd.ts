@@ -38,7 +38,7 @@ export interface EtcdStoreOptions {
 
 /**
  * A store on an etcd cluster (v3.4 or later). Throws `unavailable` or `timeout` when no member answers, `unauthenticated`
- * when etcd refuses the user, or wants one.
+ * when etcd refuses the user, or wants one, `forbidden` when the user may not use this prefix.
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
   const store = new EtcdStore(options);

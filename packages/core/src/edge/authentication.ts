@@ -2,7 +2,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 import type { CallContext } from '@eru/contract';
-import { EruError } from '@eru/kit';
+import { EruError, type Clock } from '@eru/kit';
+
+import type { Context } from '../context.ts';
+import { roles, type Role } from '../records.ts';
+import { holderOf, mayDo } from '../tokens.ts';
+import { roleFor } from './roles.ts';
 
 /** One pair for everybody: a metadata entry whose key is the user name and whose value is the password (section 1.2). */
 export interface Credential {
@@ -10,24 +15,134 @@ export interface Credential {
   password: string;
 }
 
-/** Refuses calls without the credential, with the original's texts. Clients lower-case metadata keys, so that is compared. */
-export function authenticator({ username, password }: Credential): (call: Pick<CallContext, 'metadata'>) => void {
-  const name = username.toLowerCase();
-  return ({ metadata }) => {
-    const given = metadata.get(name);
-    if (given === undefined) throw new EruError('unauthenticated', 'invalid grpc username');
-    if (!same(given, password)) throw new EruError('unauthenticated', 'invalid grpc password');
-  };
+/** Who is asking. */
+export interface Principal {
+  name: string;
+  role: Role;
 }
 
-/** The same for plain HTTP: the entry as a header, or basic authentication. */
-export function admits({ username, password }: Credential, { headers }: Pick<IncomingMessage, 'headers'>): boolean {
-  const given = headers[username.toLowerCase()];
-  if (typeof given === 'string' && same(given, password)) return true;
-  const [scheme, encoded = ''] = (headers.authorization ?? '').split(' ');
-  return (
-    scheme?.toLowerCase() === 'basic' && same(Buffer.from(encoded, 'base64').toString(), `${username}:${password}`)
-  );
+type Caller = Pick<CallContext, 'metadata' | 'certificate' | 'peer' | 'method'>;
+
+/**
+ * Decides who may do what. A caller shows one of: the pair of the original's clients (or the same as basic
+ * authentication), `authorization: Bearer TOKEN`, or, under TLS, a certificate whose common name is `ROLE:NAME`.
+ */
+export class Gate {
+  readonly #context: Pick<Context, 'view' | 'clock'>;
+  readonly #credential: Credential;
+  readonly #failures: Failures;
+  readonly #admitted = new WeakMap<object, Principal>();
+
+  constructor(context: Pick<Context, 'view' | 'clock'>, credential: Credential) {
+    this.#context = context;
+    this.#credential = credential;
+    this.#failures = new Failures(context.clock);
+  }
+
+  /**
+   * @throws EruError `unauthenticated` with the original's texts, after a pause for a peer that keeps guessing; `forbidden`
+   * when the caller's role does not reach
+   */
+  admit(call: Caller): void | Promise<void> {
+    let principal: Principal;
+    try {
+      principal = this.#identify((name) => call.metadata.get(name), call.certificate?.name);
+    } catch (error) {
+      return this.#failures.refuse(call.peer, error);
+    }
+    const wanted = roleFor(call.method);
+    if (!mayDo(principal.role, wanted))
+      throw new EruError(
+        'forbidden',
+        `${call.method.name} needs the role ${wanted}; ${principal.name} has ${principal.role}`,
+        { details: { wanted, role: principal.role } },
+      );
+    this.#admitted.set(call, principal);
+  }
+
+  principalOf(call: object): Principal | undefined {
+    return this.#admitted.get(call);
+  }
+
+  /** The same for plain HTTP paths. */
+  admits({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+    try {
+      this.#identify((name) => {
+        const value = headers[name];
+        return typeof value === 'string' ? value : undefined;
+      }, undefined);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #identify(header: (name: string) => string | undefined, certificate: string | undefined): Principal {
+    const [scheme = '', shown = ''] = (header('authorization') ?? '').split(' ');
+    if (scheme.toLowerCase() === 'bearer') return this.#byToken(shown);
+    const { username, password } = this.#credential;
+    if (scheme.toLowerCase() === 'basic') {
+      if (!same(Buffer.from(shown, 'base64').toString(), `${username}:${password}`)) throw wrongPassword();
+      return { name: username, role: 'admin' };
+    }
+    // Clients lower-case metadata keys, so that is compared.
+    const given = header(username.toLowerCase());
+    if (given !== undefined) {
+      if (!same(given, password)) throw wrongPassword();
+      return { name: username, role: 'admin' };
+    }
+    if (certificate !== undefined) return byCertificate(certificate);
+    throw new EruError('unauthenticated', 'invalid grpc username');
+  }
+
+  #byToken(secret: string): Principal {
+    const holder = holderOf(this.#context, secret);
+    if (holder === undefined) throw new EruError('unauthenticated', 'the token is not known, or has expired');
+    return { name: `token ${holder.name}`, role: holder.role };
+  }
+}
+
+/** That its authority is ours was checked with the connection. */
+function byCertificate(commonName: string): Principal {
+  const [, shown, name] = /^([^:]+):(.+)$/.exec(commonName) ?? [];
+  const role = roles.find((known) => known === shown);
+  if (role === undefined || name === undefined)
+    throw new EruError(
+      'unauthenticated',
+      `the certificate is of ${JSON.stringify(commonName)}; a name such as operate:ci says its role`,
+    );
+  return { name: `certificate ${name}`, role };
+}
+
+const patience = { failures: 10, withinMs: 60_000, pauseMs: 1_000, peers: 10_000 };
+
+/** Slows down who keeps showing wrong credentials. Nobody is locked out: what is right passes at once. */
+class Failures {
+  readonly #clock: Clock;
+  readonly #byHost = new Map<string, { count: number; sinceMs: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Throws `error`, later when this peer has had many. */
+  refuse(peer: string, error: unknown): Promise<never> {
+    const host = peer.replace(/:\d+$/, '');
+    const now = this.#clock.monotonic();
+    const known = this.#byHost.get(host);
+    const entry = known !== undefined && now - known.sinceMs < patience.withinMs ? known : { count: 0, sinceMs: now };
+    entry.count += 1;
+    if (this.#byHost.size >= patience.peers) this.#byHost.clear();
+    this.#byHost.set(host, entry);
+    if (entry.count <= patience.failures) throw error;
+    return this.#clock.sleep(patience.pauseMs).then(() => {
+      throw error;
+    });
+  }
+}
+
+function wrongPassword(): EruError {
+  return new EruError('unauthenticated', 'invalid grpc password');
 }
 
 /** In a time that does not tell how much of it is right. */

@@ -1,4 +1,4 @@
-import { client, connect, pb, type eru, type MessageInitShape } from '@eru/contract';
+import { client, connect, pb, type Client, type eru, type MessageInitShape } from '@eru/contract';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { collect, failure, json, startTestCore, text, type TestCore } from './harness.suite.ts';
@@ -308,6 +308,59 @@ describe('the credential', () => {
     expect((await get('/readyz')).status).toBe(200);
     expect((await get('/metrics')).status).toBe(401);
     expect((await get('/metrics', { eru: 'secret' })).status).toBe(200);
+  });
+});
+
+describe('tokens', () => {
+  const credential = { username: 'eru', password: 'secret' };
+  let guarded: TestCore;
+  beforeEach(async () => {
+    guarded = await startTestCore({ credential });
+  });
+  afterEach(() => guarded.close());
+
+  const withToken = async <T>(secret: string, use: (rpc: Client<typeof pb.CoreRPC>) => Promise<T>): Promise<T> => {
+    const channel = connect(guarded.address, { credentials: { authorization: `Bearer ${secret}` } });
+    try {
+      return await use(client(pb.CoreRPC, channel));
+    } finally {
+      channel.close();
+    }
+  };
+
+  test('let a program do what its role says, until removed; the store keeps no secret', async () => {
+    const { token, secret } = await guarded.eru.createToken({ name: 'ci', role: 'operate', ttl: 0n });
+    expect(token).toMatchObject({ name: 'ci', role: 'operate', expiresAt: 0n });
+    expect(await withToken(secret, (rpc) => rpc.listPods({}))).toMatchObject({ pods: [] });
+    expect(await withToken(secret, (rpc) => failure(rpc.addPod({ name: 'p' })))).toEqual([
+      7,
+      'AddPod needs the role admin; token ci has operate',
+    ]);
+    const entries = await collect(guarded.eru.dumpStore({ prefix: 'tokens/' }));
+    expect(entries.map(({ key }) => key)).toEqual(['tokens/ci']);
+    expect(
+      JSON.stringify(entries, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
+    ).not.toContain(secret);
+    expect(await guarded.eru.listTokens({})).toMatchObject({ tokens: [{ name: 'ci' }] });
+    await guarded.eru.removeToken({ name: 'ci' });
+    expect(await withToken(secret, (rpc) => failure(rpc.listPods({})))).toEqual([
+      2,
+      'the token is not known, or has expired',
+    ]);
+  });
+
+  test('bad requests say what to write', async () => {
+    const create = (request: { name?: string; role?: string; ttl?: bigint }) =>
+      failure(guarded.eru.createToken({ name: 'x', role: 'read', ttl: 0n, ...request }));
+    expect(await create({ role: 'root' })).toEqual([
+      3,
+      'role: "root" is not allowed; the roles are read, operate, admin',
+    ]);
+    expect((await create({ name: 'a b' }))[1]).toMatch(/^token: "a b" is not allowed/);
+    expect((await create({ ttl: -1n }))[1]).toMatch(/^ttl: -1 is not allowed/);
+    await guarded.eru.createToken({ name: 'x', role: 'read' });
+    expect(await create({})).toEqual([6, 'token x exists; remove it first, or choose another name']);
+    expect(await failure(guarded.eru.removeToken({ name: 'none' }))).toEqual([5, 'token none is not known']);
   });
 });
 

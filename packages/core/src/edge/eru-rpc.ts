@@ -3,9 +3,15 @@ import { eru, mount, type MountedService } from '@eru/contract';
 import type { Edge } from './edge.ts';
 import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
+import { eruTokenMethods } from './eru-tokens.ts';
 import { eruWorkloadMethods } from './eru-workloads.ts';
 
 /** What the original's contract cannot say. */
 export function eruRpc(edge: Edge): MountedService {
-  return mount(eru.Eru, { ...eruDeployMethods(edge), ...eruExecMethods(edge), ...eruWorkloadMethods(edge) });
+  return mount(eru.Eru, {
+    ...eruDeployMethods(edge),
+    ...eruExecMethods(edge),
+    ...eruTokenMethods(edge),
+    ...eruWorkloadMethods(edge),
+  });
 }

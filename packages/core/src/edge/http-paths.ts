@@ -1,20 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { admits, type Credential } from './authentication.ts';
-
 export interface HttpPaths {
   metrics: () => Promise<{ text: string; type: string }>;
   /** Why this core cannot work now; undefined when it can. */
   notReady: () => string | undefined;
   /** Wanted for the metrics; what is open says only that we are there. */
-  credential: Credential | undefined;
+  admits: (request: IncomingMessage) => boolean;
 }
 
 /** `/healthz`: this process answers. `/readyz`: it can also work. `/metrics`. True when the request was one of these. */
 export function httpPaths({
   metrics,
   notReady,
-  credential,
+  admits,
 }: HttpPaths): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {
     const [path = ''] = (request.url ?? '').split('?');
@@ -28,7 +26,7 @@ export function httpPaths({
         return true;
       }
       case '/metrics':
-        if (credential !== undefined && !admits(credential, request)) {
+        if (!admits(request)) {
           response.setHeader('www-authenticate', 'Basic realm="eru"');
           answer(response, 401, 'this needs the credential of the cluster\n');
           return true;

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 
-import type { CallContext, MountedService } from '@eru/contract';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 import type { Context } from '../context.ts';
+import type { Observer } from './observe.ts';
 
 /** Nodes whose figures are computed without a pause, so that a scrape of a large fleet holds nobody up. */
 const nodesPerSlice = 500;
@@ -94,65 +94,15 @@ export class Metrics {
     this.#deploys.inc({ hostname: this.#host }, instances);
   }
 
-  /** The same service, every call measured. */
-  measured({ service, handlers }: MountedService): MountedService {
-    const wrapped: Record<string, MountedService['handlers'][string]> = {};
-    for (const method of service.methods) {
-      const handler = handlers[method.localName];
-      if (handler === undefined) continue;
-      const name = `${service.typeName}/${method.name}`;
-      wrapped[method.localName] = (request: never, call: CallContext) => {
-        const end = this.#begin(name);
-        try {
-          const answer = handler(request, call);
-          return isStream(answer) ? measuredStream(answer, end) : measuredAnswer(answer as Promise<unknown>, end);
-        } catch (error) {
-          end('error');
-          throw error;
-        }
-      };
-    }
-    return { service, handlers: wrapped };
-  }
+  /** Measures every call, streams to their end. */
+  readonly observe: Observer = ({ method }) => this.#begin(`${method.parent.typeName}/${method.name}`);
 
-  #begin(method: string): (outcome: Outcome) => void {
+  #begin(method: string): (error: unknown) => void {
     const stop = this.#calls.startTimer({ method });
     this.#running.inc({ method });
-    return (outcome) => {
-      stop({ outcome });
+    return (error) => {
+      stop({ outcome: error === undefined ? 'ok' : 'error' });
       this.#running.dec({ method });
     };
-  }
-}
-
-type Outcome = 'ok' | 'error';
-
-function isStream(answer: unknown): answer is AsyncIterable<unknown> {
-  return typeof answer === 'object' && answer !== null && Symbol.asyncIterator in answer;
-}
-
-async function measuredAnswer(answer: Promise<unknown>, end: (outcome: Outcome) => void): Promise<unknown> {
-  let outcome: Outcome = 'error';
-  try {
-    const value = await answer;
-    outcome = 'ok';
-    return value;
-  } finally {
-    end(outcome);
-  }
-}
-
-async function* measuredStream(
-  answers: AsyncIterable<unknown>,
-  end: (outcome: Outcome) => void,
-): AsyncIterable<unknown> {
-  let outcome: Outcome = 'ok';
-  try {
-    yield* answers;
-  } catch (error) {
-    outcome = 'error';
-    throw error;
-  } finally {
-    end(outcome);
   }
 }

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
 import type { WorkloadRecord } from '../records.ts';
-import { admits, authenticator } from './authentication.ts';
 import { readInput } from './exec-methods.ts';
 import { findWorkloads } from './find-workloads.ts';
 import { Latest } from './latest.ts';
@@ -106,26 +105,6 @@ describe('words for workloads', () => {
     expect(() => find(word)).toThrow(
       expect.objectContaining({ code: 'not_found', message: expect.stringContaining(JSON.stringify(word)) }),
     );
-  });
-});
-
-describe('the credential', () => {
-  const credential = { username: 'Eru', password: 'secret' };
-  const call = (entries: Record<string, string>) =>
-    authenticator(credential)({ metadata: { get: (name) => entries[name] } });
-
-  test('is an entry under the lower-cased name', () => {
-    expect(() => call({ eru: 'secret' })).not.toThrow();
-    expect(() => call({ Eru: 'secret' })).toThrow('invalid grpc username');
-    expect(() => call({ eru: 'wrong' })).toThrow('invalid grpc password');
-  });
-
-  test('over plain HTTP is that header or basic authentication', () => {
-    const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
-    expect(admits(credential, { headers: { eru: 'secret' } })).toBe(true);
-    expect(admits(credential, { headers: { authorization: basic('Eru:secret') } })).toBe(true);
-    expect(admits(credential, { headers: { authorization: basic('Eru:other') } })).toBe(false);
-    expect(admits(credential, { headers: {} })).toBe(false);
   });
 });
 

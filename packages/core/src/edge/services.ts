@@ -4,13 +4,15 @@ import { Registry } from 'prom-client';
 import type { Context } from '../context.ts';
 import type { Membership } from '../membership.ts';
 import type { Engines } from '../nodes.ts';
-import { authenticator, type Credential } from './authentication.ts';
+import { auditor } from './audit.ts';
+import { Gate, type Credential } from './authentication.ts';
 import { Candidates } from './candidates.ts';
 import { coreRpc } from './core-rpc.ts';
 import type { Edge } from './edge.ts';
 import { eruRpc } from './eru-rpc.ts';
 import { httpPaths } from './http-paths.ts';
 import { Metrics } from './metrics.ts';
+import { observed } from './observe.ts';
 import { toStatus } from './status-codes.ts';
 
 export interface CoreServicesOptions {
@@ -36,6 +38,8 @@ export function coreServices(
   const candidates = new Candidates(context.view);
   closing.addEventListener('abort', () => candidates.close(), { once: true });
   const metrics = new Metrics(context, registry);
+  const gate = credential && new Gate(context, credential);
+  const audit = auditor(context.logger, context.clock, (call) => gate?.principalOf(call));
   const edge: Edge = {
     context,
     membership,
@@ -47,14 +51,14 @@ export function coreServices(
     closing,
   };
   return {
-    services: [coreRpc(edge), eruRpc(edge)].map((service) => metrics.measured(service)),
+    services: [coreRpc(edge), eruRpc(edge)].map((service) => observed(observed(service, audit), metrics.observe)),
     toStatus,
     http: httpPaths({
       metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
       notReady: () => notReady(membership, closing),
-      credential,
+      admits: (request) => gate?.admits(request) ?? true,
     }),
-    ...(credential !== undefined && { authenticate: authenticator(credential) }),
+    ...(gate !== undefined && { authenticate: (call) => gate.admit(call) }),
   };
 }
 

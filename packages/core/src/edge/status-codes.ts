@@ -45,6 +45,6 @@ export function toStatus(
   // Its plain errors arrive as UNKNOWN.
   if (error.code === 'unauthenticated' || error.message === noIds) return { code: 2, message: error.message };
   const code = codes[method.localName as Method];
-  if (code === undefined || error.code === 'canceled') return statusOf(error);
+  if (code === undefined || error.code === 'canceled' || error.code === 'forbidden') return statusOf(error);
   return { code, message: error.message };
 }

@@ -1,0 +1,75 @@
+import type { CallContext, eru, pb } from '@eru/contract';
+
+import type { Role } from '../records.ts';
+
+/** What a caller must be allowed to do at least, method by method: look, change workloads, or change the cluster. */
+const ofCore: Readonly<Record<keyof typeof pb.CoreRPC.method, Role>> = {
+  info: 'read',
+  watchServiceStatus: 'read',
+  listNetworks: 'read',
+  connectNetwork: 'operate',
+  disconnectNetwork: 'operate',
+  addPod: 'admin',
+  removePod: 'admin',
+  getPod: 'read',
+  listPods: 'read',
+  getPodResource: 'read',
+  getNodeResource: 'operate', // it may repair
+  addNode: 'admin',
+  removeNode: 'admin',
+  listPodNodes: 'read',
+  getNode: 'read',
+  getNodeEngineInfo: 'read',
+  setNode: 'admin',
+  getNodeStatus: 'read',
+  setNodeStatus: 'operate',
+  nodeStatusStream: 'read',
+  getWorkloadsStatus: 'read',
+  setWorkloadsStatus: 'operate',
+  workloadStatusStream: 'read',
+  calculateCapacity: 'read',
+  getWorkload: 'read',
+  getWorkloads: 'read',
+  listWorkloads: 'read',
+  listNodeWorkloads: 'read',
+  copy: 'operate', // out of a workload: what it keeps may be secret
+  send: 'operate',
+  sendLargeFile: 'operate',
+  buildImage: 'operate',
+  cacheImage: 'operate',
+  removeImage: 'operate',
+  listImage: 'read',
+  createWorkload: 'operate',
+  replaceWorkload: 'operate',
+  removeWorkload: 'operate',
+  dissociateWorkload: 'operate',
+  controlWorkload: 'operate',
+  executeWorkload: 'operate',
+  reallocResource: 'operate',
+  logStream: 'read',
+  runAndWait: 'operate',
+  rawEngine: 'admin',
+};
+
+const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
+  deploy: 'operate',
+  plan: 'read',
+  remove: 'operate',
+  listWorkloads: 'read',
+  reportWorkloads: 'operate',
+  exec: 'operate',
+  createToken: 'admin',
+  listTokens: 'admin',
+  removeToken: 'admin',
+  dumpStore: 'admin',
+};
+
+const ofServices: Readonly<Record<string, Readonly<Record<string, Role>>>> = {
+  'pb.CoreRPC': ofCore,
+  'eru.v1.Eru': ofEru,
+};
+
+/** Health and reflection tell nothing that a stranger may not know, but they are asked for a credential like all others. */
+export function roleFor({ parent, localName }: CallContext['method']): Role {
+  return ofServices[parent.typeName]?.[localName] ?? 'read';
+}
