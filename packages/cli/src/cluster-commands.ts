@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import type { Registry } from './program.ts';
 import { collect } from './workload-commands.ts';
 
-/** Pods, nodes and the store. */
+/** Pods, nodes, tokens and the store. */
 export function addClusterCommands(registry: Registry): void {
   addPodCommands(registry);
   addNodeCommands(registry);
+  addTokenCommands(registry);
   const { command, run } = registry;
   const store = command('store', 'look into the store');
   run(command('dump [prefix]', 'print every key as a JSON line', store), async (context, flags, prefix?: string) =>
@@ -34,6 +35,22 @@ function addPodCommands({ command, run }: Registry): void {
   );
   run(command('rm <pod>', 'remove an empty pod', pod).alias('remove'), async (context, flags, name: string) =>
     (await import('./pod.ts')).removePod(context, flags, name),
+  );
+}
+
+function addTokenCommands({ command, run }: Registry): void {
+  const token = command('token', 'secrets for programs and people that need less than everything');
+  const create = command('create <name>', 'make a token; its secret is shown once', token)
+    .option('--role <role>', 'read (look), operate (change workloads) or admin (everything)', 'read')
+    .option('--ttl <duration>', 'its life, such as 720h (default: for ever)');
+  run(create, async (context, flags: { role: string; ttl?: string }, name: string) =>
+    (await import('./token.ts')).createToken(context, flags, name),
+  );
+  run(command('ls', 'list tokens', token).alias('list'), async (context) =>
+    (await import('./token.ts')).listTokens(context),
+  );
+  run(command('rm <name>', 'remove a token', token).alias('remove'), async (context, flags, name: string) =>
+    (await import('./token.ts')).removeToken(context, flags, name),
   );
 }
 

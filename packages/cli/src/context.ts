@@ -28,6 +28,9 @@ export interface Globals {
   eru?: string;
   username?: string;
   password?: string;
+  token?: string;
+  /** Files; any of them means TLS. */
+  tls?: { ca?: string; cert?: string; key?: string };
   output: OutputFormat;
 }
 

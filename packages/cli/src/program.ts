@@ -121,6 +121,10 @@ function addGlobals(command: Command): void {
     .addOption(new Option(`${short('e')}--eru <address>`, 'address of core, host:port (ERU)').helpGroup(group))
     .addOption(new Option(`${short('u')}--username <name>`, 'credential (ERU_USERNAME)').helpGroup(group))
     .addOption(new Option(`${short('p')}--password <text>`, 'credential (ERU_PASSWORD)').helpGroup(group))
+    .addOption(new Option('--token <secret>', 'instead of a credential (ERU_TOKEN)').helpGroup(group))
+    .addOption(new Option('--tls-ca <file>', 'authority of the certificate of core (ERU_TLS_CA)').helpGroup(group))
+    .addOption(new Option('--tls-cert <file>', 'certificate to show (ERU_TLS_CERT)').helpGroup(group))
+    .addOption(new Option('--tls-key <file>', 'its key (ERU_TLS_KEY)').helpGroup(group))
     .addOption(
       new Option('-o, --output <format>', 'how data is shown').choices([...outputFormats, 'yml']).helpGroup(group),
     );
@@ -140,11 +144,23 @@ function globalsOf(target: Command, { env }: Shell): Globals {
   const eru = find('eru', 'ERU');
   const username = find('username', 'ERU_USERNAME');
   const password = find('password', 'ERU_PASSWORD');
+  const token = find('token', 'ERU_TOKEN');
+  const [ca, cert, key] = [find('tlsCa', 'ERU_TLS_CA'), find('tlsCert', 'ERU_TLS_CERT'), find('tlsKey', 'ERU_TLS_KEY')];
   return {
     data: path.resolve(find('data', 'ERU_DATA') ?? defaultDataFolder(env)),
     ...(eru === undefined ? {} : { eru }),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
+    ...(token === undefined ? {} : { token }),
+    ...(ca === undefined && cert === undefined && key === undefined
+      ? {}
+      : {
+          tls: {
+            ...(ca !== undefined && { ca }),
+            ...(cert !== undefined && { cert }),
+            ...(key !== undefined && { key }),
+          },
+        }),
     output: formatOf(find('output', 'ERU_OUTPUT_FORMAT')),
   };
 }

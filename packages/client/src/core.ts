@@ -1,4 +1,4 @@
-import type { Channel, Client } from '@eru/contract';
+import type { Channel, Client, ClientTls, ConnectOptions } from '@eru/contract';
 import { client, connect, eru, pb } from '@eru/contract';
 import type { Clock } from '@eru/kit';
 import { EruError, systemClock } from '@eru/kit';
@@ -12,11 +12,16 @@ const probeTimeoutMs = 5_000;
 export interface ConnectCoreOptions {
   /** In order of preference; see `parseAddresses` for the forms. */
   addresses: string | readonly string[];
-  credential?: { username: string; password: string };
+  credential?: ClientCredential;
+  /** Absent = clear text. */
+  tls?: ClientTls;
   /** Closes the client. */
   signal?: AbortSignal;
   clock?: Clock;
 }
+
+/** The pair that the original's clients show, or a token of `eru token create`. */
+export type ClientCredential = { username: string; password: string } | { token: string };
 
 /** Calls go to the first address that is alive at the moment a method is looked up (`client.core.info`). */
 export interface Core {
@@ -36,10 +41,11 @@ export interface Core {
  */
 export function connectCore(options: ConnectCoreOptions): Core {
   const { addresses, discover } = parseAddresses(options.addresses);
-  const { clock = systemClock, credential } = options;
-  // The original's form: the user name is the key (core-rpc.md 1.2), in lower case as every metadata key.
-  const credentials = credential && { [credential.username.toLowerCase()]: credential.password };
-  const pool = new Pool(clock, credentials ?? {});
+  const { clock = systemClock, credential, tls } = options;
+  const pool = new Pool(clock, {
+    ...(credential !== undefined && { credentials: metadataOf(credential) }),
+    ...(tls !== undefined && { tls }),
+  });
   const stop = new AbortController();
   const close = (): void => {
     stop.abort();
@@ -60,6 +66,12 @@ export function connectCore(options: ConnectCoreOptions): Core {
   options.signal?.addEventListener('abort', close, { once: true });
   if (discover && !stop.signal.aborted) void follow(pool, connected, addresses, stop.signal, clock);
   return connected;
+}
+
+/** The original's form: the user name is the key (core-rpc.md 1.2), in lower case as every metadata key. */
+function metadataOf(credential: ClientCredential): Record<string, string> {
+  if ('token' in credential) return { authorization: `Bearer ${credential.token}` };
+  return { [credential.username.toLowerCase()]: credential.password };
 }
 
 /** Cores that only others can reach must not cut us off from the ones we were given: those stay as the last resort. */
@@ -88,16 +100,16 @@ interface Peer {
 /** The addresses in order of preference, and which of them answered `Info` last time. */
 class Pool {
   readonly #clock: Clock;
-  readonly #credentials: Readonly<Record<string, string>>;
+  readonly #options: ConnectOptions;
   #peers: readonly Peer[] = [];
   #firstAnswer: Promise<unknown> = Promise.resolve();
   #timer: { cancel(): void } | undefined;
   #round = 0;
   #closed = false;
 
-  constructor(clock: Clock, credentials: Readonly<Record<string, string>>) {
+  constructor(clock: Clock, options: ConnectOptions) {
     this.#clock = clock;
-    this.#credentials = credentials;
+    this.#options = options;
   }
 
   current(): Peer {
@@ -128,7 +140,7 @@ class Pool {
   }
 
   #open(address: string): Peer {
-    const channel = connect(address, { credentials: this.#credentials });
+    const channel = connect(address, this.#options);
     return { channel, core: client(pb.CoreRPC, channel), eru: client(eru.Eru, channel), alive: false };
   }
 

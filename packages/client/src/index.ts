@@ -1,4 +1,5 @@
 export * from './core.ts';
+export { findCore, type Wanted } from './find-core.ts';
 export { watchCores } from './discovery.ts';
 export { endpointFile, readEndpoint, removeEndpoint, writeEndpoint } from './endpoint-file.ts';
 export type { Endpoint } from './endpoint-file.ts';

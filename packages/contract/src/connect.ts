@@ -8,7 +8,9 @@ import type {
 import { EruError } from '@eru/kit';
 import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
 import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
+import { isIP } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
+import { checkServerIdentity } from 'node:tls';
 
 import type { Init } from './definition.ts';
 import { grpcMethod } from './definition.ts';
@@ -79,7 +81,8 @@ class GrpcChannel implements Channel {
     this.timeoutMs = options.timeoutMs ?? 30_000;
     for (const [key, value] of Object.entries(options.credentials ?? {})) setCredential(this.metadata, key, value);
     const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
-    this.grpc = new GrpcClient(target, transport(options.tls), {
+    const host = 'path' in endpoint ? '' : endpoint.host;
+    this.grpc = new GrpcClient(target, transport(options.tls, host), {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': options.keepaliveMs ?? 30_000,
@@ -89,7 +92,7 @@ class GrpcChannel implements Channel {
       'grpc.max_reconnect_backoff_ms': 2_000,
       'grpc.use_local_subchannel_pool': 1, // so that close() closes this connection and no other one
       'grpc.enable_http_proxy': 0, // the fleet's own addresses; a proxy of the environment is for the world
-      ...(options.tls?.serverName !== undefined && { 'grpc.ssl_target_name_override': options.tls.serverName }),
+      ...(options.tls !== undefined && serverName(options.tls, host)),
     });
   }
 
@@ -103,13 +106,23 @@ class GrpcChannel implements Channel {
   }
 }
 
-function transport(tls: ClientTls | undefined): ChannelCredentials {
+/** An address in figures cannot be asked for by name (RFC 6066, 3): another name is sent, and the address is checked. */
+const unnamed = 'eru.invalid';
+
+function serverName(tls: ClientTls, host: string): { 'grpc.ssl_target_name_override'?: string } {
+  const name = tls.serverName ?? (isIP(host) > 0 ? unnamed : undefined);
+  return name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
+}
+
+function transport(tls: ClientTls | undefined, host: string): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
   const { ca, cert, key } = tls;
   if ((cert === undefined) !== (key === undefined))
     throw new EruError('invalid', 'tls: a certificate and its key go together; give both, or neither');
   try {
-    return credentials.createSsl(pem(ca), pem(key), pem(cert));
+    return credentials.createSsl(pem(ca), pem(key), pem(cert), {
+      checkServerIdentity: (name, certificate) => checkServerIdentity(name === unnamed ? host : name, certificate),
+    });
   } catch (cause) {
     throw new EruError('invalid', `tls: the certificate or key cannot be used: ${EruError.from(cause).message}`, {
       cause,

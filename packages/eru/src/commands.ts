@@ -2,16 +2,12 @@ import type { Action, Context, Registry } from '@eru/cli';
 
 /** `eru up`, `down` and the three daemons apart. Everything heavy is imported when a command runs. */
 export function addDaemonCommands({ command, run }: Registry): void {
-  const up = command('up', 'run a one-node cluster in this process: core, store, node runtime, agent')
-    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
-    .option(
-      '--store <url>',
-      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
-      'embedded',
-    )
+  const up = withServing(
+    command('up', 'run a one-node cluster in this process: core, store, node runtime, agent'),
+    'this user',
+  )
     .option('--node <name>', "this machine's node (default: the host name)")
     .option('--pod <name>', "pod of this machine's node", 'default')
-    .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as this user')
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
   run(
@@ -28,14 +24,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     action(async () => (await import('./down-command.ts')).downCommand),
   );
 
-  const core = command('core', 'run only core')
-    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
-    .option(
-      '--store <url>',
-      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
-      'embedded',
-    )
-    .option('--no-auth', 'serve without a credential: whoever reaches the port runs commands as root');
+  const core = withServing(command('core', 'run only core'), 'root');
   run(
     core,
     action(async () => (await import('./daemon-commands.ts')).coreCommand),
@@ -60,6 +49,25 @@ export function addDaemonCommands({ command, run }: Registry): void {
 }
 
 export const defaultListen = '127.0.0.1:5001';
+
+function withServing(command: ReturnType<Registry['command']>, user: string): typeof command {
+  return command
+    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
+    .option(
+      '--store <url>',
+      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
+      'embedded',
+    )
+    .option('--no-auth', `serve without a credential: whoever reaches the port runs commands as ${user}`)
+    .option('--server-cert <file>', 'serve under TLS with this certificate')
+    .option('--server-key <file>', 'its key')
+    .option('--client-ca <file>', 'let in who shows a certificate of this authority, named ROLE:NAME')
+    .option('--host-name <name>', 'a name under which browsers and curl may call; may be repeated', collect);
+}
+
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
 
 function action<Options>(
   load: () => Promise<(context: Context, options: Options) => Promise<number | undefined>>,

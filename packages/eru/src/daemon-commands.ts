@@ -1,23 +1,20 @@
 import type { Context } from '@eru/cli';
-import { readEndpoint, removeEndpoint, writeEndpoint } from '@eru/client';
+import { connectCore, findCore, removeEndpoint, writeEndpoint } from '@eru/client';
 import { Closer, createLogger, EruError, invalid } from '@eru/kit';
 import { hostname } from 'node:os';
 
 import { openStore, runAgent, runCore, runRuntime } from './daemons.ts';
 import { credentialOf, openDataFolder } from './data-folder.ts';
-import { clientOf } from './up.ts';
+import { readServing, type ServingFlags } from './serving-flags.ts';
 
-export async function coreCommand(
-  context: Context,
-  flags: { listen: string; store: string; auth: boolean },
-): Promise<number> {
+export async function coreCommand(context: Context, flags: ServingFlags & { store: string }): Promise<number> {
   const data = await openDataFolder(context.globals.data);
   const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
     const store = await openStore(flags.store, data, logger);
     closer.add('store', () => store.close());
     const credential = flags.auth ? await credentialOf(data) : undefined;
-    const core = await runCore({ store, listen: flags.listen, credential, logger });
+    const core = await runCore({ store, ...(await readServing(flags)), credential, logger });
     closer.add('core', () => core.close());
     await writeEndpoint(data.root, {
       address: core.address,
@@ -50,18 +47,13 @@ export async function agentCommand(
   const heartbeatS = Number(flags.heartbeat);
   if (!Number.isInteger(heartbeatS) || heartbeatS < 1)
     throw invalid('--heartbeat', flags.heartbeat, 'write a number of seconds, at least 1');
-  const found =
-    globals.eru === undefined ? await readEndpoint(globals.data) : { address: globals.eru, username: '', password: '' };
-  if (found === undefined)
+  const { found, ...core } = await findCore(globals);
+  if (!found && globals.eru === undefined)
     throw new EruError(
       'unavailable',
       `no core is known: give --eru HOST:PORT, or the data folder of a running one with --data`,
     );
-  const username = globals.username ?? found.username;
-  const client = clientOf(
-    found.address,
-    username === '' ? undefined : { username, password: globals.password ?? found.password },
-  );
+  const client = connectCore(core);
   return serveUntilStopped(context, async (closer) => {
     closer.add('client', () => client.close());
     const agent = await runAgent({

@@ -1,6 +1,6 @@
 import { startAgent } from '@eru/agent';
 import type { Core as CoreClient } from '@eru/client';
-import { serve } from '@eru/contract';
+import { serve, type ServerTls } from '@eru/contract';
 import { coreServices, startCore } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
 import { Closer, systemClock, systemRandom, type Logger } from '@eru/kit';
@@ -50,10 +50,12 @@ export async function openStore(url: string, data: DataFolder, logger: Logger): 
 export async function runCore(options: {
   store: Store;
   listen: string;
+  tls?: ServerTls;
+  hostNames?: readonly string[];
   credential: Credential | undefined;
   logger: Logger;
 }): Promise<Daemon & { address: string }> {
-  const { store, listen, credential, logger } = options;
+  const { store, listen, tls, hostNames = [], credential, logger } = options;
   const closer = new Closer();
   const engines = createEngines({ clock: systemClock, random: systemRandom });
   closer.add('engine clients', () => engines.close());
@@ -77,7 +79,7 @@ export async function runCore(options: {
     closing: closing.signal,
     ...(credential !== undefined && { credential }),
   });
-  const serving = await serve({ listen, ...services });
+  const serving = await serve({ listen, hostNames, ...(tls !== undefined && { tls }), ...services });
   closer.add('core port', () => {
     closing.abort();
     return serving.close({ graceMs: 2000 });

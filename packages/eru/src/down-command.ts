@@ -1,10 +1,10 @@
 import type { Context } from '@eru/cli';
-import { readEndpoint, type Core as CoreClient } from '@eru/client';
+import { connectCore, findCore, type Core as CoreClient } from '@eru/client';
 import { EruError } from '@eru/kit';
 
 import { defaultListen } from './commands.ts';
 import { findRunning, stopRunning } from './running.ts';
-import { clientOf, up } from './up.ts';
+import { up } from './up.ts';
 
 /** How long a detached Eru may take to end. */
 const stopMs = 30_000;
@@ -15,7 +15,7 @@ export async function downCommand(context: Context, flags: { all?: boolean }): P
   const isRunning = (await findRunning(globals.data)) !== undefined;
   let failed = 0;
   if (flags.all === true)
-    failed = isRunning ? await removeThroughRunning(globals.data, say) : await removeAlone(globals.data, say);
+    failed = isRunning ? await removeThroughRunning(globals, say) : await removeAlone(globals.data, say);
   else if (!isRunning) {
     say(`no Eru runs on ${globals.data}`);
     return 0;
@@ -27,11 +27,10 @@ export async function downCommand(context: Context, flags: { all?: boolean }): P
   return failed === 0 ? 0 : 1;
 }
 
-async function removeThroughRunning(data: string, say: (text: string) => void): Promise<number> {
-  const endpoint = await readEndpoint(data);
-  if (endpoint === undefined)
-    throw new EruError('unavailable', `the Eru on ${data} is starting or stopping; try again`);
-  const client = clientOf(endpoint.address, endpoint.username === '' ? undefined : endpoint);
+async function removeThroughRunning({ data, tls }: Context['globals'], say: (text: string) => void): Promise<number> {
+  const { found, ...core } = await findCore({ data, ...(tls !== undefined && { tls }) });
+  if (!found) throw new EruError('unavailable', `the Eru on ${data} is starting or stopping; try again`);
+  const client = connectCore(core);
   try {
     return await removeAll(client, say);
   } finally {

@@ -26,7 +26,7 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   }
   let running: Up;
   try {
-    running = await up({ ...flags, data: globals.data });
+    running = await up({ ...flags, ...own(globals) });
   } catch (error) {
     tellParent(error instanceof Error ? error.message : String(error));
     throw error;
@@ -46,6 +46,11 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   }
 }
 
+/** What concerns the Eru of this data folder, whatever other core the environment may name. */
+function own({ data, tls }: Context['globals']): Pick<UpOptions, 'data' | 'tls'> {
+  return { data, ...(tls !== undefined && { tls }) };
+}
+
 function greet({ address, node, offers, missing }: Up, flags: UpFlags, say: (text: string) => void): void {
   say(`Eru serves on ${address}, node ${node}: ${offers.join(', ')}.`);
   for (const sentence of missing) say(`Missing here: ${sentence}`);
@@ -56,11 +61,8 @@ function greet({ address, node, offers, missing }: Up, flags: UpFlags, say: (tex
 async function deployExample(context: Context, file: string | undefined): Promise<void> {
   if (file === undefined) return;
   const { appname } = parseConfig(await readFile(file, 'utf8'), file, z.looseObject({ appname: z.string() }));
-  const { readEndpoint } = await import('@eru/client');
-  const { clientOf } = await import('./up.ts');
-  const endpoint = await readEndpoint(context.globals.data);
-  if (endpoint === undefined) return;
-  const client = clientOf(endpoint.address, endpoint.username === '' ? undefined : endpoint);
+  const { connectCore, findCore } = await import('@eru/client');
+  const client = connectCore(await findCore(own(context.globals)));
   try {
     for await (const _known of client.eru.listWorkloads({ app: appname })) {
       await cli(context, ['status', '--wait', appname]);

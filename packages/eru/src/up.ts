@@ -3,19 +3,27 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-import { connectCore, removeEndpoint, writeEndpoint, type Core as CoreClient } from '@eru/client';
+import {
+  connectCore,
+  findCore,
+  removeEndpoint,
+  writeEndpoint,
+  type Core as CoreClient,
+  type Wanted,
+} from '@eru/client';
 import { childEnvironment, Closer, createLogger, EruError, isEruError, lockFolder, retry, systemClock } from '@eru/kit';
 
 import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
-import { credentialOf, openDataFolder, type Credential, type DataFolder } from './data-folder.ts';
+import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
 import { writeRunning } from './running.ts';
+import { readServing, type ServingFlags } from './serving-flags.ts';
 
-export interface UpOptions {
+export interface UpOptions extends ServingFlags {
   data: string;
-  listen: string;
   /** `embedded` or `etcd://…` */
   store: string;
-  auth: boolean;
+  /** How its own parts reach core under TLS. */
+  tls?: NonNullable<Wanted['tls']>;
   /** Name of this machine's node; the host name by default. */
   node: string | undefined;
   /** Pod of this machine's node; made when it is not there. */
@@ -51,7 +59,7 @@ export async function up(options: UpOptions): Promise<Up> {
     closer.add('runtime', () => runtime.close());
     const store = await openStore(options.store, data, logger);
     closer.add('store', () => store.close());
-    const core = await runCore({ store, listen: options.listen, credential, logger });
+    const core = await runCore({ store, ...(await readServing(options)), credential, logger });
     closer.add('core', () => core.close());
     await writeRunning(data.root);
     await writeEndpoint(data.root, {
@@ -60,7 +68,9 @@ export async function up(options: UpOptions): Promise<Up> {
       password: credential?.password ?? '',
     });
     closer.add('endpoint file', () => removeEndpoint(data.root));
-    const client = clientOf(core.address, credential);
+    const client = connectCore(
+      await findCore({ data: data.root, ...(options.tls !== undefined && { tls: options.tls }) }),
+    );
     closer.add('client', () => client.close());
     const node = options.node ?? nodeName(hostname());
     await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` });
@@ -78,10 +88,6 @@ export async function up(options: UpOptions): Promise<Up> {
     await closer.close();
     throw error;
   }
-}
-
-export function clientOf(address: string, credential: Credential | undefined): CoreClient {
-  return connectCore({ addresses: [address], ...(credential !== undefined && { credential }) });
 }
 
 /** Starts this very command again in a session of its own and resolves when it serves. */
