@@ -4,12 +4,16 @@ import { parseArgs } from 'node:util';
 import { deployBench } from './deploy.ts';
 import { planBench } from './plan.ts';
 import { processBench } from './process.ts';
+import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
 import { print, type Row } from './table.ts';
 
-const benches = [planBench, startupBench, processBench, deployBench];
+const benches = [planBench, qualityBench, startupBench, processBench, deployBench];
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } },
+});
 const unknown = positionals.filter((name) => !benches.some((bench) => bench.name === name));
 if (unknown.length > 0) {
   process.stderr.write(`no bench ${unknown.join(', ')}; there are ${benches.map(({ name }) => name).join(', ')}\n`);
@@ -18,7 +22,7 @@ if (unknown.length > 0) {
 const rows: Row[] = [];
 for (const bench of benches) {
   if (positionals.length > 0 && !positionals.includes(bench.name)) continue;
-  const measured = await bench.run();
+  const measured = await bench.run({ quick: values.quick });
   print(measured);
   rows.push(...measured);
 }

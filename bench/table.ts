@@ -4,19 +4,48 @@ export interface Row {
   what: string;
   value: number;
   unit: string;
+  /** The same figure of the yardstick, in the same unit. */
+  reference?: number;
+  /** Which way is good, where there is a yardstick or a target to hold the value against. */
+  better?: Better;
+  /** What we reach for. */
+  target?: number;
+}
+
+export type Better = 'more' | 'less';
+
+export interface BenchOptions {
+  /** A tenth of the work: to see that it runs and where it goes. */
+  readonly quick: boolean;
 }
 
 export interface Bench {
   name: string;
-  run(): Promise<Row[]>;
+  run(options: BenchOptions): Promise<Row[]>;
 }
 
 export function print(rows: readonly Row[]): void {
   const width = Math.max(...rows.map(({ what }) => what.length));
-  for (const { bench, what, value, unit } of rows) {
-    const digits = value >= 100 ? 0 : value >= 1 ? 2 : 3;
-    process.stdout.write(`${bench.padEnd(10)} ${what.padEnd(width)} ${value.toFixed(digits).padStart(10)} ${unit}\n`);
+  for (const row of rows) {
+    const { bench, what, value, unit } = row;
+    const line = `${bench.padEnd(10)} ${what.padEnd(width)} ${format(value).padStart(10)} ${unit}${against(row)}`;
+    process.stdout.write(`${line.trimEnd()}\n`);
   }
+}
+
+function against({ value, reference, target, better }: Row): string {
+  const sign = (other: number): string => {
+    if (better === undefined || value === other) return '=';
+    return value > other === (better === 'more') ? '+' : '-';
+  };
+  return [
+    ...(reference === undefined ? [] : [`   reference ${format(reference)} ${sign(reference)}`]),
+    ...(target === undefined ? [] : [`   target ${format(target)} ${sign(target)}`]),
+  ].join('');
+}
+
+function format(value: number): string {
+  return value.toFixed(Number.isInteger(value) || value >= 100 ? 0 : value >= 1 ? 2 : 3);
 }
 
 /** The value below which `share` of the samples lie. */

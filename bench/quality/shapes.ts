@@ -1,0 +1,172 @@
+/** What one instance of a trace asks for. */
+export interface Wish {
+  readonly bind: boolean;
+  /** Cores, with fragments; request and limit alike. */
+  readonly cpu: number;
+  /** Bytes. */
+  readonly memory: number;
+  /** Bindings such as `AUTO:/data:rw:10G`. */
+  readonly volumes?: readonly string[];
+}
+
+/** Machines that are all alike. */
+export interface Machine {
+  readonly cores: number;
+  /** Bytes; each NUMA node has its equal part. */
+  readonly memory: number;
+  /** 1 = the machine has no NUMA. */
+  readonly numaNodes: number;
+  /** Path -> bytes. */
+  readonly volumes?: Readonly<Record<string, number>>;
+}
+
+/** A kind of life that a fleet may lead. */
+export interface Shape {
+  readonly name: string;
+  readonly machine: Machine;
+  readonly machines: number;
+  /** How many cores of a machine may be fragments; -1 = no limit. */
+  readonly maxShare: number;
+  /** Drawn by weight. */
+  readonly mix: readonly (Wish & { readonly weight: number })[];
+  /** What is asked for at any time, as a share of what there is: above 1, some must be refused. */
+  readonly load: number;
+  /** Lives in units of the mean life, drawn by weight. */
+  readonly lives: readonly { readonly weight: number; readonly factor: number }[];
+}
+
+export const gib = 2 ** 30;
+
+const plain: Machine = { cores: 32, memory: 128 * gib, numaNodes: 1 };
+const numa: Machine = { cores: 32, memory: 128 * gib, numaNodes: 2 };
+const alike = [{ weight: 1, factor: 1 }];
+
+export const shapes: readonly Shape[] = [
+  {
+    name: 'whole cores',
+    machine: plain,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [bound(1, 2, 40), bound(2, 4, 30), bound(4, 8, 20), bound(8, 16, 10)],
+  },
+  {
+    name: 'fragments',
+    machine: plain,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [0.1, 0.25, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.2, 1.35, 1.5, 1.6, 1.75, 1.9].map((cpu) => bound(cpu, 1, 1)),
+  },
+  {
+    name: 'fragments, max share 8',
+    machine: plain,
+    machines: 16,
+    maxShare: 8,
+    load: 1.1,
+    lives: alike,
+    mix: [bound(0.3, 1, 30), bound(0.45, 1, 20), bound(1.35, 2, 20), bound(1.6, 2, 10), bound(2, 4, 20)],
+  },
+  {
+    name: 'mixed, with unbound',
+    machine: plain,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [
+      bound(1, 2, 15),
+      bound(4, 8, 10),
+      bound(0.35, 1, 15),
+      bound(0.5, 1, 15),
+      bound(1.3, 2, 15),
+      bound(2.6, 4, 10),
+      unbound(0.5, 2, 10),
+      unbound(2, 6, 10),
+    ],
+  },
+  {
+    name: 'NUMA, mixed',
+    machine: numa,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [
+      bound(0.3, 1, 20),
+      bound(0.7, 1, 15),
+      bound(1, 2, 15),
+      bound(1.5, 2, 15),
+      bound(2, 4, 15),
+      bound(4, 8, 12),
+      bound(8, 16, 8),
+    ],
+  },
+  {
+    name: 'NUMA, memory tight',
+    machine: numa,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [bound(0.5, 5, 20), bound(1, 3, 20), bound(1.4, 9, 15), bound(2, 6, 20), bound(4, 24, 15), bound(6, 12, 10)],
+  },
+  {
+    name: 'NUMA, memory tight, with unbound',
+    machine: numa,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [
+      bound(0.5, 3, 20),
+      bound(1, 3, 20),
+      bound(1.4, 5, 15),
+      bound(4, 20, 15),
+      unbound(1, 6, 20),
+      unbound(2, 10, 10),
+    ],
+  },
+  {
+    name: 'skewed sizes, churn',
+    machine: numa,
+    machines: 16,
+    maxShare: -1,
+    load: 1.2,
+    lives: [
+      { weight: 9, factor: 0.3 },
+      { weight: 1, factor: 7.3 },
+    ],
+    mix: [
+      bound(0.2, 0.5, 30),
+      bound(0.55, 1, 25),
+      bound(1, 2, 20),
+      bound(1.25, 2, 10),
+      bound(3, 6, 8),
+      bound(6.5, 12, 4),
+      bound(14, 32, 3),
+    ],
+  },
+  {
+    name: 'long and short lives',
+    machine: plain,
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: [
+      { weight: 95, factor: 0.25 },
+      { weight: 5, factor: 15.25 },
+    ],
+    mix: [bound(0.4, 1, 30), bound(0.75, 1, 20), bound(1, 2, 20), bound(1.5, 2, 10), bound(2, 4, 10), bound(8, 16, 10)],
+  },
+];
+
+function bound(cpu: number, memoryGib: number, weight: number): Wish & { readonly weight: number } {
+  return { bind: true, cpu, memory: memoryGib * gib, weight };
+}
+
+function unbound(cpu: number, memoryGib: number, weight: number): Wish & { readonly weight: number } {
+  return { bind: false, cpu, memory: memoryGib * gib, weight };
+}

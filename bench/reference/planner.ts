@@ -1,0 +1,94 @@
+import type { ShareRules } from './cpu-plans.ts';
+import {
+  bookCpuMemory,
+  cpuMemoryCapacity,
+  deployCpuMemory,
+  reallocCpuMemory,
+  type CpuMemoryBooking,
+  type CpuMemoryNode,
+  type CpuMemoryRequest,
+  type KindCapacity,
+} from './cpumem.ts';
+import { strategies, type NodeInfo } from './strategies.ts';
+
+/** Never mutated: a booking makes a new value, which is what lets capacities be remembered by node. */
+export interface ReferenceNode {
+  readonly cpumem: CpuMemoryNode;
+}
+
+export interface ReferenceRequest {
+  readonly cpumem: CpuMemoryRequest;
+}
+
+export interface ReferenceBooking {
+  readonly cpumem: CpuMemoryBooking;
+}
+
+/** From a request to nodes (reference/scheduling.md sections 1.4 and 7.3). */
+export interface ReferencePlanner {
+  /** Without the nodes where none fits. `counts`: workloads of the same app and entrypoint by node. */
+  survey(
+    nodes: ReadonlyMap<string, ReferenceNode>,
+    request: ReferenceRequest,
+    counts: ReadonlyMap<string, number>,
+  ): NodeInfo[];
+  plan(
+    nodes: ReadonlyMap<string, ReferenceNode>,
+    request: ReferenceRequest,
+    strategy: keyof typeof strategies,
+    count: number,
+    counts: ReadonlyMap<string, number>,
+  ): (readonly [node: string, booking: ReferenceBooking])[] | undefined;
+  /** `request` holds the new amounts. */
+  realloc(node: ReferenceNode, current: ReferenceBooking, request: ReferenceRequest): ReferenceBooking | undefined;
+}
+
+type Capacity = (node: ReferenceNode, request: ReferenceRequest) => KindCapacity;
+
+/** @param remember  whether the capacity of a node that did not change is looked up: the original counts anew each time. */
+export function referencePlanner(rules: ShareRules, { remember }: { readonly remember: boolean }): ReferencePlanner {
+  const capacity: Capacity = (node, request) => cpuMemoryCapacity(node.cpumem, request.cpumem, rules);
+  const capacityOf = remember ? remembering(capacity) : capacity;
+
+  const survey: ReferencePlanner['survey'] = (nodes, request, counts) => {
+    const infos: NodeInfo[] = [];
+    for (const [name, node] of nodes) {
+      const { capacity, usage, rate } = capacityOf(node, request);
+      if (capacity > 0) infos.push({ name, capacity, usage, rate, count: counts.get(name) ?? 0 });
+    }
+    return infos;
+  };
+
+  return {
+    survey,
+    plan(nodes, request, strategy, count, counts) {
+      const shares = strategies[strategy](survey(nodes, request, counts), count, 0);
+      if (shares === undefined) return undefined;
+      return [...shares].flatMap(([name, instances]) => {
+        const bookings = deployCpuMemory((nodes.get(name) as ReferenceNode).cpumem, request.cpumem, instances, rules);
+        if (bookings === undefined) throw new Error(`${name} promised ${instances} and has not so many`);
+        return bookings.map((cpumem) => [name, { cpumem }] as const);
+      });
+    },
+    realloc(node, current, request) {
+      const cpumem = reallocCpuMemory(node.cpumem, current.cpumem, request.cpumem, rules);
+      return cpumem === undefined ? undefined : { cpumem };
+    },
+  };
+}
+
+/** The node after a workload came (1) or went (-1). */
+export function bookReference(node: ReferenceNode, booking: ReferenceBooking, sign: 1 | -1): ReferenceNode {
+  return { cpumem: bookCpuMemory(node.cpumem, booking.cpumem, sign) };
+}
+
+function remembering(capacity: Capacity): Capacity {
+  const known = new WeakMap<ReferenceNode, Map<ReferenceRequest, KindCapacity>>();
+  return (node, request) => {
+    let answers = known.get(node);
+    if (answers === undefined) known.set(node, (answers = new Map<ReferenceRequest, KindCapacity>()));
+    let answer = answers.get(request);
+    if (answer === undefined) answers.set(request, (answer = capacity(node, request)));
+    return answer;
+  };
+}
