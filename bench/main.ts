@@ -2,13 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
 import { deployBench } from './deploy.ts';
-import { planBench } from './plan.ts';
+import { plannerBench } from './planner.ts';
 import { processBench } from './process.ts';
 import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
 import { print, type Row } from './table.ts';
 
-const benches = [planBench, qualityBench, startupBench, processBench, deployBench];
+const benches = [plannerBench, qualityBench, startupBench, processBench, deployBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

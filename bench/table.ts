@@ -2,6 +2,8 @@
 export interface Row {
   bench: string;
   what: string;
+  /** Which figure of several about the same thing; such rows are printed on one line. */
+  aspect?: string;
   value: number;
   unit: string;
   /** The same figure of the yardstick, in the same unit. */
@@ -26,21 +28,25 @@ export interface Bench {
 
 export function print(rows: readonly Row[]): void {
   const width = Math.max(...rows.map(({ what }) => what.length));
-  for (const row of rows) {
-    const { bench, what, value, unit } = row;
-    const line = `${bench.padEnd(10)} ${what.padEnd(width)} ${format(value).padStart(10)} ${unit}${against(row)}`;
-    process.stdout.write(`${line.trimEnd()}\n`);
+  for (const [index, row] of rows.entries()) {
+    const { bench, what, aspect } = row;
+    const continued = aspect !== undefined && what === rows[index - 1]?.what;
+    const begin = continued ? '  ' : `${index === 0 ? '' : '\n'}${bench.padEnd(10)} ${what.padEnd(width)} `;
+    process.stdout.write(`${begin}${aspect === undefined ? '' : `${aspect} `}${figure(row)}`);
   }
+  process.stdout.write('\n');
 }
 
-function against({ value, reference, target, better }: Row): string {
+function figure({ value, unit, reference, target, better, aspect }: Row): string {
   const sign = (other: number): string => {
     if (better === undefined || value === other) return '=';
     return value > other === (better === 'more') ? '+' : '-';
   };
+  const width = aspect === undefined ? 10 : 0;
   return [
-    ...(reference === undefined ? [] : [`   reference ${format(reference)} ${sign(reference)}`]),
-    ...(target === undefined ? [] : [`   target ${format(target)} ${sign(target)}`]),
+    `${format(value).padStart(width)} ${unit}`.trimEnd(),
+    ...(reference === undefined ? [] : [`, reference ${format(reference)} ${sign(reference)}`]),
+    ...(target === undefined ? [] : [` (target ${format(target)} ${sign(target)})`]),
   ].join('');
 }
 

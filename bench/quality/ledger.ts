@@ -1,6 +1,6 @@
 import { cpuPlans, type ShareRules } from '../reference/cpu-plans.ts';
 import { coreIds, numaIds, numaNodeOf } from './machines.ts';
-import type { Machine, Shape, Wish } from './shapes.ts';
+import { volumeBytes, type Machine, type Shape, type Wish } from './shapes.ts';
 import type { Holding } from './subject.ts';
 
 interface Account {
@@ -97,8 +97,7 @@ export class Ledger {
     if (amounts.filter((amount) => amount === 100).length !== whole) this.#fault('whole cores in fragments');
     if (numaNode !== '' && [...cores.keys()].some((core) => this.#numa.get(core) !== numaNode))
       this.#fault('NUMA node named, cores elsewhere');
-    const asked = (wish.volumes ?? []).reduce((total, binding) => total + Number(binding.split(':')[3]), 0);
-    if (sum(volumes) !== asked) this.#fault('not the volume bytes asked for');
+    if (sum(volumes) !== volumeBytes(wish)) this.#fault('not the volume bytes asked for');
   }
 
   #book({ node, wish, cores, numaNode, volumes }: Holding, sign: 1 | -1): void {

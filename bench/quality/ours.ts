@@ -94,7 +94,7 @@ export function ourRequest({ bind, cpu, memory, volumes }: Wish): Resources {
 }
 
 function delta(from: Wish, to: Wish): Resources {
-  const cpu = round(to.cpu - from.cpu);
+  const cpu = Math.round((to.cpu - from.cpu) * 1e9) / 1e9;
   const memory = to.memory - from.memory;
   return {
     cpumem: {
@@ -104,7 +104,28 @@ function delta(from: Wish, to: Wish): Resources {
       'memory-request': memory,
       'memory-limit': memory,
     },
+    ...(to.volumes === undefined ? {} : { storage: { volumes: volumeDelta(from.volumes ?? [], to.volumes) } }),
   };
+}
+
+/** Sizes are added; what ends below zero goes away. */
+function volumeDelta(from: readonly string[], to: readonly string[]): string[] {
+  const sizes = new Map<string, number>();
+  for (const binding of from) {
+    const [name, size] = nameAndSize(binding);
+    sizes.set(name, -size - 1);
+  }
+  for (const binding of to) {
+    const [name, size] = nameAndSize(binding);
+    const held = sizes.get(name);
+    sizes.set(name, held === undefined ? size : size + held + 1);
+  }
+  return [...sizes].map(([name, size]) => `${name}:${size}`);
+}
+
+function nameAndSize(binding: string): [name: string, size: number] {
+  const [source = '', destination = '', flags = '', size = '0'] = binding.split(':');
+  return [`${source}:${destination}:${flags}`, Number(size)];
 }
 
 function placeOf(resources: Resources): Pick<Holding, 'cores' | 'numaNode' | 'volumes'> {
@@ -119,8 +140,4 @@ function placeOf(resources: Resources): Pick<Holding, 'cores' | 'numaNode' | 'vo
     numaNode: typeof numaNode === 'string' ? numaNode : '',
     volumes,
   };
-}
-
-function round(cores: number): number {
-  return Math.round(cores * 1e9) / 1e9;
 }

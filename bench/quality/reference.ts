@@ -6,6 +6,8 @@ import {
   type ReferenceNode,
   type ReferenceRequest,
 } from '../reference/planner.ts';
+import type { StorageNode } from '../reference/storage.ts';
+import { parseBinding } from '../reference/volume-plans.ts';
 import { AppCounts } from './app-counts.ts';
 import { coreIds, numaIds, numaNodeOf } from './machines.ts';
 import type { Machine, Wish } from './shapes.ts';
@@ -23,13 +25,13 @@ export function referenceSubject(machine: Machine, names: readonly string[], max
   };
   // One object per wish: that is what capacities are remembered by.
   const requestOf = (wish: Wish): ReferenceRequest => {
-    const request = requests.get(wish) ?? { cpumem: wish };
+    const request = requests.get(wish) ?? referenceRequest(wish);
     requests.set(wish, request);
     return request;
   };
   const hold = (node: string, wish: Wish, booking: ReferenceBooking): Holding => {
     const { cores, numaNode } = booking.cpumem;
-    const holding = { node, wish, cores, numaNode, volumes: new Map<string, number>() };
+    const holding = { node, wish, cores, numaNode, volumes: booking.storage.volumes };
     bookings.set(holding, booking);
     return holding;
   };
@@ -60,6 +62,10 @@ export function referenceSubject(machine: Machine, names: readonly string[], max
   };
 }
 
+export function referenceRequest(wish: Wish): ReferenceRequest {
+  return { cpumem: wish, volumes: (wish.volumes ?? []).map(parseBinding) };
+}
+
 export function referenceNode(machine: Machine): ReferenceNode {
   const { cores, memory, numaNodes } = machine;
   const ids = coreIds(machine);
@@ -74,5 +80,10 @@ export function referenceNode(machine: Machine): ReferenceNode {
     usage: { cpu: 0, memory: 0, cores: new Map(), numaMemory: new Map() },
     numa: new Map(numas.length === 0 ? [] : ids.map((core) => [core, numaNodeOf(core, machine)])),
   };
-  return { cpumem };
+  const storage: StorageNode = {
+    volumes: new Map(Object.entries(machine.volumes ?? {})),
+    disks: [],
+    usage: { volumes: new Map(), io: new Map() },
+  };
+  return { cpumem, storage };
 }

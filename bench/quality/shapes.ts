@@ -161,7 +161,27 @@ export const shapes: readonly Shape[] = [
     ],
     mix: [bound(0.4, 1, 30), bound(0.75, 1, 20), bound(1, 2, 20), bound(1.5, 2, 10), bound(2, 4, 10), bound(8, 16, 10)],
   },
+  {
+    name: 'with volumes',
+    machine: { ...plain, volumes: { '/d0': 1000 * gib, '/d1': 1000 * gib, '/d2': 2000 * gib, '/d3': 4000 * gib } },
+    machines: 16,
+    maxShare: -1,
+    load: 1.1,
+    lives: alike,
+    mix: [
+      { ...bound(0.5, 1, 30), volumes: volumes(100) },
+      { ...bound(1, 2, 30), volumes: volumes(70, 350) },
+      { ...bound(1.5, 3, 20), volumes: volumes(450) },
+      { ...bound(2, 4, 15), volumes: volumes(600, 80) },
+      { ...bound(4, 8, 5), volumes: volumes(1700) },
+    ],
+  },
 ];
+
+/** What a wish's volumes take together. */
+export function volumeBytes({ volumes = [] }: Wish): number {
+  return volumes.reduce((sum, binding) => sum + Number(binding.split(':')[3]), 0);
+}
 
 function bound(cpu: number, memoryGib: number, weight: number): Wish & { readonly weight: number } {
   return { bind: true, cpu, memory: memoryGib * gib, weight };
@@ -169,4 +189,8 @@ function bound(cpu: number, memoryGib: number, weight: number): Wish & { readonl
 
 function unbound(cpu: number, memoryGib: number, weight: number): Wish & { readonly weight: number } {
   return { bind: false, cpu, memory: memoryGib * gib, weight };
+}
+
+function volumes(...sizesGib: readonly number[]): string[] {
+  return sizesGib.map((size, index) => `AUTO:/v${index}:rw:${size * gib}`);
 }

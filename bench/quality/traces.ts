@@ -1,5 +1,5 @@
 import { seededRandom, type Random } from '@eru/kit';
-import type { Shape, Wish } from './shapes.ts';
+import { volumeBytes, type Shape, type Wish } from './shapes.ts';
 
 /** What the fleet is told, one after the other; the same for every planner, whatever it could not place. */
 export type Step =
@@ -62,7 +62,9 @@ function meanLifeFor({ machine, machines, mix, load }: Shape): number {
   const perDeploy = weightedMean(instanceCounts, ({ count }) => count);
   const cores = weightedMean(mix, ({ bind, cpu }) => (bind ? cpu : 0)) / (machine.cores * machines);
   const memory = weightedMean(mix, (wish) => wish.memory) / (machine.memory * machines);
-  return load / (perDeploy * Math.max(cores, memory));
+  const onDisk = Object.values(machine.volumes ?? {}).reduce((sum, bytes) => sum + bytes, 0);
+  const disks = onDisk === 0 ? 0 : weightedMean(mix, volumeBytes) / (onDisk * machines);
+  return load / (perDeploy * Math.max(cores, memory, disks));
 }
 
 const instanceCounts = [

@@ -9,19 +9,32 @@ import {
   type CpuMemoryRequest,
   type KindCapacity,
 } from './cpumem.ts';
+import {
+  bookStorage,
+  deployStorage,
+  reallocStorage,
+  storageCapacity,
+  type StorageBooking,
+  type StorageNode,
+} from './storage.ts';
+import type { Binding } from './volume-plans.ts';
 import { strategies, type NodeInfo } from './strategies.ts';
 
 /** Never mutated: a booking makes a new value, which is what lets capacities be remembered by node. */
 export interface ReferenceNode {
   readonly cpumem: CpuMemoryNode;
+  readonly storage: StorageNode;
 }
 
 export interface ReferenceRequest {
   readonly cpumem: CpuMemoryRequest;
+  /** Where there are none, the storage plugin is not asked: it would only cap the count. */
+  readonly volumes: readonly Binding[];
 }
 
 export interface ReferenceBooking {
   readonly cpumem: CpuMemoryBooking;
+  readonly storage: StorageBooking;
 }
 
 /** From a request to nodes (reference/scheduling.md sections 1.4 and 7.3). */
@@ -47,7 +60,11 @@ type Capacity = (node: ReferenceNode, request: ReferenceRequest) => KindCapacity
 
 /** @param remember  whether the capacity of a node that did not change is looked up: the original counts anew each time. */
 export function referencePlanner(rules: ShareRules, { remember }: { readonly remember: boolean }): ReferencePlanner {
-  const capacity: Capacity = (node, request) => cpuMemoryCapacity(node.cpumem, request.cpumem, rules);
+  const capacity: Capacity = (node, request) => {
+    const ofCpuMemory = cpuMemoryCapacity(node.cpumem, request.cpumem, rules);
+    if (request.volumes.length === 0) return ofCpuMemory;
+    return combine([ofCpuMemory, storageCapacity(node.storage, request.volumes)]);
+  };
   const capacityOf = remember ? remembering(capacity) : capacity;
 
   const survey: ReferencePlanner['survey'] = (nodes, request, counts) => {
@@ -65,21 +82,42 @@ export function referencePlanner(rules: ShareRules, { remember }: { readonly rem
       const shares = strategies[strategy](survey(nodes, request, counts), count, 0);
       if (shares === undefined) return undefined;
       return [...shares].flatMap(([name, instances]) => {
-        const bookings = deployCpuMemory((nodes.get(name) as ReferenceNode).cpumem, request.cpumem, instances, rules);
-        if (bookings === undefined) throw new Error(`${name} promised ${instances} and has not so many`);
-        return bookings.map((cpumem) => [name, { cpumem }] as const);
+        const node = nodes.get(name) as ReferenceNode;
+        const cpumem = deployCpuMemory(node.cpumem, request.cpumem, instances, rules);
+        const storage = deployStorage(node.storage, request.volumes, instances);
+        if (cpumem === undefined || storage === undefined) throw new Error(`${name} has no room for ${instances}`);
+        return cpumem.map((booking, index) => {
+          return [name, { cpumem: booking, storage: storage[index] as StorageBooking }] as const;
+        });
       });
     },
     realloc(node, current, request) {
       const cpumem = reallocCpuMemory(node.cpumem, current.cpumem, request.cpumem, rules);
-      return cpumem === undefined ? undefined : { cpumem };
+      const storage = reallocStorage(node.storage, current.storage, request.volumes);
+      return cpumem === undefined || storage === undefined ? undefined : { cpumem, storage };
     },
   };
 }
 
 /** The node after a workload came (1) or went (-1). */
 export function bookReference(node: ReferenceNode, booking: ReferenceBooking, sign: 1 | -1): ReferenceNode {
-  return { cpumem: bookCpuMemory(node.cpumem, booking.cpumem, sign) };
+  return {
+    cpumem: bookCpuMemory(node.cpumem, booking.cpumem, sign),
+    storage: bookStorage(node.storage, booking.storage, sign),
+  };
+}
+
+/** Section 1.4, with the true weighted mean. */
+function combine(kinds: readonly KindCapacity[]): KindCapacity {
+  const weight = kinds.reduce((sum, kind) => sum + kind.weight, 0);
+  const mean = (of: (kind: KindCapacity) => number): number =>
+    kinds.reduce((sum, kind) => sum + kind.weight * of(kind), 0) / weight;
+  return {
+    capacity: Math.min(...kinds.map(({ capacity }) => capacity)),
+    usage: mean(({ usage }) => usage),
+    rate: mean(({ rate }) => rate),
+    weight,
+  };
 }
 
 function remembering(capacity: Capacity): Capacity {
