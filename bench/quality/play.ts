@@ -66,7 +66,9 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
     }
     tally.placed += count;
     tally.placedCores += count * wish.cpu;
-    for (const [position, holding] of holdings.entries()) {
+    // In node order, whichever way the planner lists them: who is removed later must not depend on that.
+    const ordered = holdings.toSorted((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0));
+    for (const [position, holding] of ordered.entries()) {
       ledger.add(holding);
       living.set(ids[position] as number, { holding, app });
     }
