@@ -38,15 +38,12 @@ export function print(rows: readonly Row[]): void {
 }
 
 function figure({ value, unit, reference, target, better, aspect }: Row): string {
-  const sign = (other: number): string => {
-    if (better === undefined || value === other) return '=';
-    return value > other === (better === 'more') ? '+' : '-';
-  };
-  const width = aspect === undefined ? 10 : 0;
+  const wins = (other: number): boolean => (better === 'more' ? value > other : value < other);
+  const verdict = (other: number): string => (value === other ? 'same' : wins(other) ? 'better' : 'WORSE');
   return [
-    `${format(value).padStart(width)} ${unit}`.trimEnd(),
-    ...(reference === undefined ? [] : [`, reference ${format(reference)} ${sign(reference)}`]),
-    ...(target === undefined ? [] : [` (target ${format(target)} ${sign(target)})`]),
+    `${format(value).padStart(aspect === undefined ? 10 : 0)} ${unit}`.trimEnd(),
+    ...(reference === undefined ? [] : [`, reference ${format(reference)}: ${verdict(reference)}`]),
+    ...(target === undefined ? [] : [` (target ${format(target)}: ${wins(target) ? 'met' : 'MISSED'})`]),
   ].join('');
 }
 

@@ -26,7 +26,7 @@ export class Ledger {
   constructor(shape: Shape) {
     const { machine, maxShare } = shape;
     this.#shape = shape;
-    this.#rules = { shareBase: 100, maxShare };
+    this.#rules = { shareBase: 100, maxShare, mendMemory: true };
     const ids = machine.numaNodes === 1 ? [] : coreIds(machine);
     this.#numa = new Map(ids.map((core) => [core, numaNodeOf(core, machine)]));
   }

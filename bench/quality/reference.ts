@@ -15,7 +15,7 @@ import type { Holding, Subject } from './subject.ts';
 
 /** The yardstick. It remembers capacities of unchanged nodes, or a trace would take an hour. */
 export function referenceSubject(machine: Machine, names: readonly string[], maxShare: number): Subject {
-  const planner = referencePlanner({ shareBase: 100, maxShare }, { remember: true });
+  const planner = referencePlanner({ shareBase: 100, maxShare, mendMemory: true }, { remember: true });
   const nodes = new Map(names.map((name) => [name, referenceNode(machine)]));
   const requests = new Map<Wish, ReferenceRequest>();
   const bookings = new WeakMap<Holding, ReferenceBooking>();

@@ -3,7 +3,7 @@ import { cpuPlans, type CpuDemand, type CpuPlan, type FreeCpu, type Origin, type
 
 // The worked examples of reference/scheduling.md section 3.5: the yardstick measures what it claims to.
 
-const rules = { shareBase: 100, maxShare: -1 };
+const rules = { shareBase: 100, maxShare: -1, mendMemory: false };
 
 describe('the reference way to bind cores', () => {
   it('breaks whole cores only after the fragments (example 1)', () => {
@@ -24,7 +24,7 @@ describe('the reference way to bind cores', () => {
 
   it.each([-1, 1])('finds how many cores to break, with max share %d (example 4)', (maxShare) => {
     const free = { 0: 100, 1: 100, 2: 100, 3: 100 };
-    const found = cpuPlans(freeCpu(free), { cpu: 1.4, memory: 0 }, { shareBase: 100, maxShare });
+    const found = cpuPlans(freeCpu(free), { cpu: 1.4, memory: 0 }, { shareBase: 100, maxShare, mendMemory: false });
     expect(found.map(text)).toEqual(['0:40 1:100', '0:40 2:100']);
   });
 
@@ -44,6 +44,20 @@ describe('the reference way to bind cores', () => {
       '3:50 4:100 @1',
       '0:50 2:100',
     ]);
+  });
+
+  it('promises memory of the machine twice, unless mended', () => {
+    const free: FreeCpu = {
+      ...freeCpu({ 0: 100, 1: 100 }),
+      memory: 1000,
+      numa: new Map([
+        ['0', '0'],
+        ['1', '1'],
+      ]),
+      numaMemory: map({ 0: 1000, 1: 1000 }),
+    };
+    expect(cpuPlans(free, { cpu: 1, memory: 1000 }, rules)).toHaveLength(2);
+    expect(cpuPlans(free, { cpu: 1, memory: 1000 }, { ...rules, mendMemory: true })).toHaveLength(1);
   });
 
   it('keeps what a workload holds (example 7)', () => {
@@ -69,10 +83,9 @@ describe('the reference way to bind cores', () => {
 
   it('breaks up no core when the fragments are over max share, and refuses less than a piece', () => {
     const free = freeCpu({ 0: 60, 1: 60, 2: 100 });
-    expect(cpuPlans(free, { cpu: 0.5, memory: 0 }, { shareBase: 100, maxShare: 1 }).map(text)).toEqual([
-      '0:50',
-      '1:50',
-    ]);
+    expect(
+      cpuPlans(free, { cpu: 0.5, memory: 0 }, { shareBase: 100, maxShare: 1, mendMemory: false }).map(text),
+    ).toEqual(['0:50', '1:50']);
     expect(() => cpuPlans(free, { cpu: 0.001, memory: 0 }, rules)).toThrow('invalid cpu');
   });
 });

@@ -32,6 +32,11 @@ export interface ShareRules {
   readonly shareBase: number;
   /** -1 = no limit. */
   readonly maxShare: number;
+  /**
+   * Plans inside NUMA nodes look only at the memory of their node, and so promise again what others have booked on the machine
+   * as a whole. `true` mends that; else two planners are compared of which one gives more than there is.
+   */
+  readonly mendMemory: boolean;
 }
 
 /** What the workload holds now; only for a realloc. */
@@ -41,7 +46,7 @@ export interface Origin {
 }
 
 /** Level 1: each NUMA node by itself, then once across all that is left. */
-export function cpuPlans(free: FreeCpu, demand: CpuDemand, rules: ShareRules, origin?: Origin): CpuPlan[] {
+export function cpuPlans(free: FreeCpu, demand: CpuDemand, rules: ShareRules, origin?: Origin): readonly CpuPlan[] {
   const plans: CpuPlan[] = [];
   const cores = new Map(free.cores);
   let memory = free.memory;
@@ -57,7 +62,7 @@ export function cpuPlans(free: FreeCpu, demand: CpuDemand, rules: ShareRules, or
   for (const plan of coreSetPlans(cores, memory, demand, rules, origin?.cores)) {
     plans.push({ cores: plan, numaNode: '' });
   }
-  return plans;
+  return rules.mendMemory ? asMemoryAllows(plans, free.memory, demand) : plans;
 }
 
 function numaOrder(numa: ReadonlyMap<string, string>, first: string): string[] {
@@ -69,7 +74,13 @@ function numaOrder(numa: ReadonlyMap<string, string>, first: string): string[] {
 type Core = readonly [id: string, pieces: number];
 
 /** Level 2: the plans of one core set. */
-function coreSetPlans(free: Pieces, memory: number, demand: CpuDemand, rules: ShareRules, origin?: Pieces): Pieces[] {
+function coreSetPlans(
+  free: Pieces,
+  memory: number,
+  demand: CpuDemand,
+  rules: ShareRules,
+  origin?: Pieces,
+): readonly Pieces[] {
   const { shareBase } = rules;
   const affinity = origin !== undefined && origin.size > 0;
 
@@ -104,9 +115,12 @@ function coreSetPlans(free: Pieces, memory: number, demand: CpuDemand, rules: Sh
     plans = mixedPlans(full, fragment, limit, fullPlans, rest);
   }
 
-  // Step 8.
-  if (demand.memory <= 0) return plans;
-  return plans.slice(0, Math.max(0, Math.floor(memory / demand.memory)));
+  return asMemoryAllows(plans, memory, demand);
+}
+
+/** Step 8. */
+function asMemoryAllows<T>(plans: readonly T[], memory: number, demand: CpuDemand): readonly T[] {
+  return demand.memory > 0 ? plans.slice(0, Math.max(0, Math.floor(memory / demand.memory))) : plans;
 }
 
 /** Step 1. */

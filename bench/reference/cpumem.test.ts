@@ -10,7 +10,7 @@ import {
 
 // The worked examples of reference/scheduling.md sections 3.3 and 3.6.
 
-const rules = { shareBase: 100, maxShare: -1 };
+const rules = { shareBase: 100, maxShare: -1, mendMemory: false };
 
 describe('the reference cpumem', () => {
   it('bounds unbound workloads by memory and by the number of cores', () => {
