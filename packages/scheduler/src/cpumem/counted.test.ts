@@ -1,134 +1,26 @@
 import type { JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Measure } from '../kind.ts';
-import type { PlannedNode } from '../model.ts';
-import { enumerate, type EnumeratedPlan } from './enumerator.suite.ts';
+import type { Measure, ResourceKind } from '../kind.ts';
+import { cases, enumerated, faults, nodeOf, seed, type Case } from './cases.suite.ts';
 import { cpumem } from './kind.ts';
 
-/** A small node and a request, as the enumerator and as the planner read them. */
-interface Case {
-  readonly shareBase: number;
-  readonly maxShare: number;
-  readonly free: Readonly<Record<string, number>>;
-  readonly memory: number;
-  readonly numa: Readonly<Record<string, string>>;
-  readonly numaMemory: Readonly<Record<string, number>>;
-  readonly cpu: number;
-  readonly memoryRequest: number;
-}
-
-const seed = 20_264;
-
-/** Free pieces in hundredths of a core: whole, broken, oversold, used up, overused. */
-const hundredths = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom(100, 100, 100, 200, 300) },
-  { weight: 4, arbitrary: fc.integer({ min: 1, max: 99 }) },
-  { weight: 1, arbitrary: fc.constantFrom(0, -20, 150, 230) },
-);
-
-function cases(zones: number): fc.Arbitrary<Case> {
-  const coreNames = fc.uniqueArray(fc.constantFrom('0', '1', '2', '3', '4', '5', '10', '11', 'a', 'b'), {
-    minLength: 1,
-  });
-  return fc
-    .record({
-      shareBase: fc.constantFrom(1, 10, 100, 100, 100, 1000),
-      maxShare: fc.constantFrom(-1, -1, -1, 0, 1, 2, 5),
-      names: coreNames,
-      pieces: fc.array(hundredths, { minLength: 10, maxLength: 10 }),
-      zoneOf: fc.array(fc.nat({ max: Math.max(0, zones - 1) }), { minLength: 10, maxLength: 10 }),
-      zoneMemory: fc.array(fc.integer({ min: -10, max: 100 }), { minLength: zones, maxLength: zones }),
-      memory: fc.integer({ min: -10, max: 200 }),
-      pieceCount: fc.oneof(fc.integer({ min: 5, max: 320 }), fc.constantFrom(1, 50, 100, 130, 200)),
-      memoryRequest: fc.constantFrom(0, 0, 7, 30),
-    })
-    .map(({ shareBase, maxShare, names, pieces, zoneOf, zoneMemory, memory, pieceCount, memoryRequest }) => ({
-      shareBase,
-      maxShare,
-      free: record(names, (index) => Math.round(((pieces[index] ?? 0) * shareBase) / 100)),
-      memory,
-      numa: zones === 0 ? {} : record(names, (index) => String(zoneOf[index])),
-      numaMemory: Object.fromEntries(zoneMemory.map((bytes, zone) => [zone, bytes])),
-      cpu: Math.ceil((pieceCount * shareBase) / 100) / shareBase,
-      memoryRequest,
-    }));
-}
-
-function record<T>(names: readonly string[], value: (index: number) => T): Record<string, T> {
-  return Object.fromEntries(names.map((name, index) => [name, value(index)]));
-}
-
-/**
- * One departure from the text: it does not look at the node's memory as a whole for plans inside NUMA nodes. We never
- * promise more than there is.
- */
-function enumerated(tested: Case): EnumeratedPlan[] {
-  const { free, memory, numa, numaMemory, cpu, memoryRequest, shareBase, maxShare } = tested;
-  const plans = enumerate({ free, memory, numa, numaMemory }, { cpu, memory: memoryRequest, shareBase, maxShare });
-  return memoryRequest === 0 ? plans : plans.slice(0, Math.max(0, Math.floor(memory / memoryRequest)));
-}
-
-/** Everything that is not free is used; memory starts at 1000. */
-function nodeOf({ free, memory, numa, numaMemory, shareBase }: Case): PlannedNode {
-  const cores = Object.keys(free);
-  const capacity = record(cores, (index) => Math.max(shareBase, free[cores[index] as string] as number));
-  const used = record(cores, (index) => {
-    const core = cores[index] as string;
-    return (capacity[core] as number) - (free[core] as number);
-  });
-  const zones = Object.keys(numaMemory);
-  const stored = { cpu: cores.length, cpu_map: capacity, memory: 1000, numa, numa_memory: record(zones, () => 1000) };
-  const zoneUsed = record(zones, (index) => 1000 - (numaMemory[zones[index] as string] as number));
-  const usage = { cpu: 0, cpu_map: used, memory: 1000 - memory, numa, numa_memory: zoneUsed };
-  return { name: 'n', labels: {}, resources: { capacity: { cpumem: stored }, usage: { cpumem: usage } } };
-}
-
 interface Planned {
+  readonly kind: ResourceKind;
   readonly count: number;
   readonly first: (count: number) => JsonObject[];
 }
 
 function planned(tested: Case, request: JsonObject = {}): Planned {
   const { shareBase, maxShare, cpu, memoryRequest } = tested;
-  const kind = cpumem({ shareBase, maxShare, maxDeployCount: 10_000 });
+  const kind: ResourceKind = cpumem({ shareBase, maxShare, maxDeployCount: 10_000 });
   const asked = kind.parse({ 'cpu-bind': true, cpu, 'memory-request': memoryRequest, ...request });
   const state = kind.state(nodeOf(tested));
   const measure: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
   kind.measure(state, asked, measure);
   const { count } = measure;
   if (count === 0) expect(kind.refuse(state, asked)).toMatchObject({ reason: expect.any(String) });
-  return { count, first: (count) => kind.allocate(state, asked, count).map(({ resources }) => resources) };
-}
-
-/** What is wrong with these plans: each has its cores, and together they take no more than is free. */
-function faults(tested: Case, plans: readonly JsonObject[]): string[] {
-  const { shareBase, cpu, free, memory, numa, numaMemory, memoryRequest } = tested;
-  const pieces = Math.trunc(cpu * shareBase);
-  const wanted = [
-    ...Array.from<number>({ length: Math.floor(pieces / shareBase) }).fill(shareBase),
-    pieces % shareBase,
-  ];
-  const found: string[] = [];
-  const taken: Record<string, number> = {};
-  const zoneTaken: Record<string, number> = {};
-  for (const { cpu_map: cpuMap, numa_node: zone, numa_memory: zoneMemory } of plans) {
-    const map = cpuMap as Record<string, number>;
-    const amounts = Object.values(map).sort((a, b) => b - a);
-    if (amounts.join() !== wanted.filter((amount) => amount > 0).join()) found.push(`takes ${amounts.join()}`);
-    for (const [core, amount] of Object.entries(map)) taken[core] = (taken[core] ?? 0) + amount;
-    if (typeof zone !== 'string' || zone === '') continue;
-    if (Object.keys(map).some((core) => numa[core] !== zone)) found.push(`is not inside ${zone}`);
-    if (JSON.stringify(zoneMemory) !== JSON.stringify({ [zone]: memoryRequest }))
-      found.push(`books no memory of ${zone}`);
-    zoneTaken[zone] = (zoneTaken[zone] ?? 0) + memoryRequest;
-  }
-  for (const [core, amount] of Object.entries(taken))
-    if (amount > (free[core] ?? 0)) found.push(`core ${core} is over`);
-  for (const [zone, amount] of Object.entries(zoneTaken))
-    if (amount > 0 && amount > (numaMemory[zone] ?? 0)) found.push(`NUMA node ${zone} is over`);
-  if (plans.length > 0 && memoryRequest > 0 && plans.length * memoryRequest > memory) found.push('memory is over');
-  return found;
+  return { kind, count, first: (count) => kind.allocate(state, asked, count).map(({ resources }) => resources) };
 }
 
 const some = fc.nat({ max: 1000 });
@@ -169,5 +61,77 @@ describe('counting agrees with enumerating', () => {
       }),
       { seed, numRuns: 1000 },
     );
+  });
+});
+
+describe('plans', () => {
+  test('that are booked and given back leave no trace, and fit as promised', () => {
+    fc.assert(
+      fc.property(cases(2), some, (tested, some) => {
+        const { first, count, kind } = planned(tested);
+        const { usage, capacity } = nodeOf(tested).resources;
+        const part = { capacity: capacity['cpumem'] ?? {}, usage: usage['cpumem'] ?? {} };
+        const plans = first(count === 0 ? 0 : some % (count + 1));
+        const booked = { ...part, usage: kind.book(part.usage, plans, []) };
+        expect(kind.overruns(booked)).toEqual(kind.overruns(part));
+        expect(kind.book(booked.usage, [], plans)).toEqual(part.usage);
+      }),
+      { seed, numRuns: 500 },
+    );
+  });
+
+  test('do not depend on the order in which cores are written', () => {
+    const shuffled = cases(2).chain((tested) =>
+      fc.tuple(
+        fc.constant(tested),
+        fc.shuffledSubarray(Object.keys(tested.free), { minLength: Object.keys(tested.free).length }),
+      ),
+    );
+    fc.assert(
+      fc.property(shuffled, ([tested, order]) => {
+        // Names that look like numbers would be put in order by the language itself.
+        const rename = (record: Readonly<Record<string, unknown>>, names: readonly string[]): object =>
+          Object.fromEntries(names.map((name) => [`c${name}`, record[name]]));
+        const renamed = (names: readonly string[]): Case =>
+          ({ ...tested, free: rename(tested.free, names), numa: rename(tested.numa, names) }) as Case;
+        const [one, other] = [planned(renamed(Object.keys(tested.free))), planned(renamed(order))];
+        expect(other.count).toBe(one.count);
+        expect(other.first(Math.min(3, other.count))).toEqual(one.first(Math.min(3, one.count)));
+      }),
+      { seed, numRuns: 500 },
+    );
+  });
+
+  test('of nodes of equal fingerprint are equal, and the fingerprint tells nodes apart', () => {
+    const print = (tested: Case): string => {
+      const kind = cpumem({ ...tested, maxDeployCount: 10_000 });
+      return kind.fingerprint?.(kind.state(nodeOf(tested))) ?? '';
+    };
+    fc.assert(
+      fc.property(cases(2), fc.integer({ min: 1, max: 3 }), (tested, less) => {
+        expect(print(tested)).toBe(print(structuredClone(tested)));
+        const [[core, pieces]] = Object.entries(tested.free) as [[string, number]];
+        if (pieces >= less)
+          expect(print({ ...tested, free: { ...tested.free, [core]: pieces - less } })).not.toBe(print(tested));
+        expect(print({ ...tested, memory: tested.memory - less })).not.toBe(print(tested));
+      }),
+      { seed, numRuns: 200 },
+    );
+  });
+});
+
+describe('odd nodes', () => {
+  const odd = (free: Record<string, number>, cpu: number, shareBase = 100): number =>
+    planned({ shareBase, maxShare: -1, free, memory: 0, numa: {}, numaMemory: {}, cpu, memoryRequest: 0 }).count;
+
+  test.each([
+    ['pieces beyond the limit of a core count as the most whole cores within it', odd({ 0: 2 ** 40 }, 1), 5242],
+    ['a core that is used more than it has gives nothing', odd({ 0: -100, 1: 100 }, 1), 1],
+    ['one piece to a core: no fragments', odd({ 0: 3, 1: 1 }, 2, 1), 1],
+    ['a core sold three times serves three, but never one instance twice', odd({ 0: 300 }, 2), 0],
+    ['a request larger than the node', odd({ 0: 100 }, 1e9), 0],
+    ['a node without cores', odd({}, 1), 0],
+  ])('%s', (_rule, count, expected) => {
+    expect(count).toBe(expected);
   });
 });
