@@ -1,5 +1,5 @@
 import type { JsonObject } from '@eru/kit';
-import { addAmounts, largerAmounts, type Amounts } from '../amounts.ts';
+import { largerAmounts, type Amounts } from '../amounts.ts';
 import { readAmounts, readFloat, readInteger, round9 } from '../lenient.ts';
 import { defaultNuma, isNumaPolicy, type CpuMemoryRequest } from './request.ts';
 
@@ -67,16 +67,22 @@ export interface Used {
 
 export const nothingUsed: Used = { cpu: 0, memory: 0, cpuMap: {}, numaMemory: {} };
 
+/** The sum is built in place: a node may hold ten thousand bookings, and a copy of its cores for each is not free. */
 export function addBookings(used: Used, bookings: readonly JsonObject[], sign: 1 | -1): Used {
-  return bookings.map(readBooking).reduce(
-    (sum, booking) => ({
-      cpu: round9(sum.cpu + sign * booking.cpuRequest),
-      memory: sum.memory + sign * booking.memoryRequest,
-      cpuMap: addAmounts(sum.cpuMap, booking.cpuMap, sign),
-      numaMemory: addAmounts(sum.numaMemory, booking.numaMemory, sign),
-    }),
-    used,
-  );
+  let { cpu, memory } = used;
+  const cpuMap = { ...used.cpuMap };
+  const numaMemory = { ...used.numaMemory };
+  for (const booking of bookings.map(readBooking)) {
+    cpu = round9(cpu + sign * booking.cpuRequest);
+    memory += sign * booking.memoryRequest;
+    addTo(cpuMap, booking.cpuMap, sign);
+    addTo(numaMemory, booking.numaMemory, sign);
+  }
+  return { cpu, memory, cpuMap, numaMemory };
+}
+
+function addTo(sum: Record<string, number>, amounts: Amounts, sign: 1 | -1): void {
+  for (const [name, amount] of Object.entries(amounts)) sum[name] = (sum[name] ?? 0) + sign * amount;
 }
 
 function orNull(amounts: Amounts): JsonObject | null {

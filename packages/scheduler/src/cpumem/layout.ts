@@ -33,11 +33,7 @@ export class Layouts {
   #made = 0;
 
   of(capacity: JsonObject): Layout {
-    const parts = [
-      Object.keys(readObject(capacity, 'cpu_map')),
-      ...[...topologyKeys, 'numa', 'reserved'].map((key) => capacity[key] ?? null),
-    ];
-    const text = JSON.stringify(parts);
+    const text = describe(capacity);
     const known = this.#known.get(text);
     if (known !== undefined) return known;
     this.#made += 1;
@@ -50,6 +46,20 @@ export class Layouts {
 
 /** Keys of a node's capacity that name what cores share, each `core -> group`; innermost first. */
 export const topologyKeys = ['smt', 'l3', 'socket'] as const;
+
+const groupKeys = ['numa', ...topologyKeys] as const;
+
+/** Everything that makes a layout; names are digits, so that lists of them can be joined. */
+function describe(capacity: JsonObject): string {
+  const names = Object.keys(readObject(capacity, 'cpu_map'));
+  let text = names.join();
+  for (const key of groupKeys) {
+    const groups = capacity[key];
+    if (isJsonObject(groups)) text += `\n${names.map((name) => groups[name]).join()}`;
+    else text += '\n';
+  }
+  return `${text}\n${readTexts(capacity, 'reserved').join()}`;
+}
 
 function makeLayout(id: number, capacity: JsonObject): Layout {
   const names = Object.keys(readObject(capacity, 'cpu_map')).sort().slice(0, maxCores);

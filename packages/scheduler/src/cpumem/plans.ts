@@ -1,5 +1,5 @@
 import type { Settings } from '../kind.ts';
-import { coreOf, isWhole, piecesOf, type Range } from './free-cores.ts';
+import { coreOf, isWhole, pack, piecesOf, type Range } from './free-cores.ts';
 import type { CoreShare } from './share.ts';
 import { splitCores, type Split } from './split.ts';
 import { gather, type Levels } from './topology.ts';
@@ -103,26 +103,43 @@ function wholeSets(
       cores.slice(spare + index * need, spare + (index + 1) * need).map(coreOf),
     );
   }
-  const left = cores.map((packed, position) => ({
-    core: coreOf(packed),
-    position,
-    width: piecesOf(packed) / settings.shareBase,
-  }));
+  const positions = new Map(cores.map((packed, position) => [coreOf(packed), position]));
   const sets: { readonly whole: readonly number[]; readonly sum: number }[] = [];
   // All of them are built, since the last may come first; a bound, for cores that are sold thousands of times.
   const bound = Math.max(count, settings.maxDeployCount);
+  let left = cores.map((packed) => pack(piecesOf(packed) / settings.shareBase, coreOf(packed))).sort((a, b) => b - a);
   while (sets.length < bound) {
-    left.sort((a, b) => b.width - a.width || b.core - a.core);
     const chosen = left.slice(0, need);
-    if (chosen.length < need || chosen.some(({ width }) => width === 0)) break;
-    for (const each of chosen) each.width -= 1;
-    const sum = chosen.reduce((sum, { position }) => sum + position, 0);
-    sets.push({ whole: chosen.map(({ core }) => core), sum });
+    if (chosen.length < need || piecesOf(chosen.at(-1) as number) === 0) break;
+    const whole = chosen.map(coreOf);
+    sets.push({ whole, sum: whole.reduce((sum, core) => sum + (positions.get(core) as number), 0) });
+    left = mergeDescending(
+      chosen.map((packed) => packed - pack(1, 0)),
+      left.slice(need),
+    );
   }
   return sets
     .sort((a, b) => a.sum - b.sum)
     .slice(0, count)
     .map(({ whole }) => whole);
+}
+
+/** Two descending lists as one. A round changes few cores, and sorting all of them again would cost most of the time. */
+function mergeDescending(one: readonly number[], other: readonly number[]): number[] {
+  const merged: number[] = [];
+  let next = 0;
+  for (const value of one) {
+    while (next < other.length && (other[next] as number) > value) {
+      merged.push(other[next] as number);
+      next += 1;
+    }
+    merged.push(value);
+  }
+  while (next < other.length) {
+    merged.push(other[next] as number);
+    next += 1;
+  }
+  return merged;
 }
 
 /** Fragments on open cores first; whole cores are opened, and taken, so that what shares hardware stays together. */

@@ -36,23 +36,24 @@ export class RoomCounter {
   count(state: NodeState, request: BoundRequest, zones: number[]): number {
     const { layout, free } = state;
     const memory = state.memory - state.memoryUsed;
-    zones.length = 0;
+    // Set only when it differs: emptied, the array would be allocated anew for every node.
+    const inZones = request.numa === 'none' ? 0 : layout.zones.length;
+    if (zones.length !== inZones) zones.length = inZones;
     if (layout.zones.length === 0) return this.#countIn(free, layout.all, request, memory);
 
     const left = this.#copy(free);
     let memoryLeft = memory;
-    if (request.numa !== 'none') {
-      for (let zone = 0; zone < layout.zones.length; zone += 1) {
-        const range = layout.zoneRanges[zone] as Range;
-        const count = this.#countIn(free, range, request, state.zoneMemory[zone] as number);
-        zones.push(count);
-        if (request.numa === 'require') continue;
-        spend(left, range, request.share, count, this.#split, this.#settings);
-        memoryLeft -= count * request.memoryRequest;
-      }
-      if (request.numa === 'require') return 0;
+    for (let zone = 0; zone < inZones; zone += 1) {
+      const range = layout.zoneRanges[zone] as Range;
+      const count = this.#countIn(free, range, request, state.zoneMemory[zone] as number);
+      zones[zone] = count;
+      if (request.numa === 'require') continue;
+      spend(left, range, request.share, count, this.#split, this.#settings);
+      memoryLeft -= count * request.memoryRequest;
     }
-    left.sort();
+    if (request.numa === 'require') return 0;
+    // Order matters only where whole cores differ.
+    if (hasOversold(left, this.#settings)) left.sort();
     return this.#countIn(left, layout.all, request, memoryLeft);
   }
 
@@ -126,6 +127,12 @@ function slotsOf(cores: Int32Array, { from, to }: Range, { fragment }: CoreShare
     if (!isWhole(pieces, shareBase)) slots += Math.floor(pieces / fragment);
   }
   return slots;
+}
+
+function hasOversold(cores: Int32Array, { shareBase }: Settings): boolean {
+  const most = pack(shareBase + 1, 0);
+  for (const packed of cores) if (packed >= most) return true;
+  return false;
 }
 
 /** The largest number of pieces of a whole core. */

@@ -35,21 +35,28 @@ export function readState(capacity: JsonObject, usage: JsonObject, layouts: Layo
     cpuUsed: readFloat(usage, 'cpu'),
     memory: readInteger(capacity, 'memory'),
     memoryUsed: readInteger(usage, 'memory'),
-    zoneMemory: layout.zones.map((zone) => amount(zoneMemory[zone]) - amount(zoneUsed[zone])),
+    zoneMemory:
+      layout.zones.length === 0
+        ? noZones
+        : layout.zones.map((zone) => amount(zoneMemory[zone]) - amount(zoneUsed[zone])),
   };
 }
 
-/** Everything that planning looks at, in a short text. */
-export function fingerprint({ layout, free, cpuUsed, memory, memoryUsed, zoneMemory }: NodeState): string {
-  const pieces = Array.from<number>({ length: free.length });
-  for (const packed of free) pieces[coreOf(packed)] = piecesOf(packed);
-  return `${[layout.id, cpuUsed, memory, memoryUsed, ...zoneMemory].join(' ')}:${pieces.map(character).join('')}`;
-}
+/** One for all nodes without NUMA. */
+const noZones: readonly number[] = [];
 
-/** One character, or two of 15 bits where that does not do. */
-function character(pieces: number): string {
-  if (pieces < 0x8000) return String.fromCharCode(pieces);
-  return String.fromCharCode(0x8000 | (pieces >> 15), pieces & 0x7fff);
+/** Everything that planning looks at, in a short text: a character for the pieces of each core. */
+export function fingerprint({ layout, free, cpuUsed, memory, memoryUsed, zoneMemory }: NodeState): string {
+  const characters = Array.from<number>({ length: free.length });
+  let large = '';
+  for (const packed of free) {
+    const pieces = piecesOf(packed);
+    characters[coreOf(packed)] = pieces & 0xffff;
+    if (pieces > 0xffff) large += `${packed} `;
+  }
+  const figures = [layout.id, cpuUsed, memory, memoryUsed, ...zoneMemory].map((figure) => figure.toString(36));
+  // Joined, not added: a text that is put together from parts keeps them until it is read, and costs as much again.
+  return [...figures, large, String.fromCharCode(...characters)].join(' ');
 }
 
 /** Ascending within each NUMA node, which `free` holds one after the other; cores without one are the last. */
