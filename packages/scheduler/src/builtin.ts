@@ -1,7 +1,8 @@
 import { cpumem } from './cpumem/kind.ts';
+import { storage } from './storage/kind.ts';
 import type { KindDefinition } from './kind.ts';
 
 /** The kinds that need nothing from outside. */
 export function builtinKinds(): KindDefinition[] {
-  return [cpumem];
+  return [cpumem, storage];
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { builtinKinds } from './builtin.ts';
 import { withAllotments } from './external/allotments.ts';
 import { externalKind, type ExternalAnswer } from './external/kind.ts';
+import { cpumem } from './cpumem/kind.ts';
 import { Fleet } from './fleet.ts';
 import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
 import type { Asked, Choice, Labels, PlannedNode, PlanRequest, PlanResult, SpreadResult } from './model.ts';
@@ -350,7 +351,7 @@ test('several kinds: capacity is the minimum, the first that refuses is named, e
 });
 
 test('usage and rate are the mean over kinds, each by its weight', () => {
-  const both = createScheduler({ kinds: [...builtinKinds(), licences] });
+  const both = createScheduler({ kinds: [cpumem, licences] });
   const fleet = fleetOf([node('a', 250)], both);
   const ask = request([node('a')], { asked: licenceAnswer({ a: 9 }) });
   const [choice] = choicesOf(both.spread(fleet, ask));

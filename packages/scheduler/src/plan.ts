@@ -129,12 +129,16 @@ function allocate(
   }
 }
 
-/** One workload's part of every kind, each under its kind's name; nothing is merged across kinds. */
+/**
+ * One workload's part of every kind, each under its kind's name; nothing is merged across kinds. A kind of which it has
+ * nothing is left out: a record does not list what a workload does without.
+ */
 export function combine(kinds: readonly ResourceKind[], allotments: readonly Allotment[]): Allocation {
   const resources: Record<string, JsonObject> = {};
   const engineParams: Record<string, JsonObject> = {};
   for (const [index, kind] of kinds.entries()) {
     const allotment = allotments[index] as Allotment;
+    if (Object.keys(allotment.resources).length === 0) continue;
     resources[kind.name] = allotment.resources;
     engineParams[kind.name] = allotment.engineParams;
   }
