@@ -1,8 +1,9 @@
 import { cpumem } from './cpumem/kind.ts';
+import { gpu } from './gpu/kind.ts';
 import { storage } from './storage/kind.ts';
 import type { KindDefinition } from './kind.ts';
 
 /** The kinds that need nothing from outside. */
 export function builtinKinds(): KindDefinition[] {
-  return [cpumem, storage];
+  return [cpumem, storage, gpu];
 }

@@ -45,8 +45,8 @@ test('a plan names the nodes in order, with what is booked and what the engine g
     ok: true,
     nodes: [nodes[1], nodes[0]],
     choices: [
-      { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.25, rate: 0.1, preference: 0 },
-      { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.1, preference: 0 },
+      { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.25 / 3, rate: 0.1 / 3, preference: 0 },
+      { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.1 / 3, preference: 0 },
     ],
     instances: ['a', 'b'].map((node) => ({
       node,
