@@ -136,7 +136,14 @@ function resourcesOf(spec: Spec, options: DeployKeys): Record<string, Uint8Array
   const wantsStorage = Object.values(storage).some((amount) =>
     Array.isArray(amount) ? amount.length > 0 : amount > 0,
   );
-  const all = { ...options.extra_resources, cpumem, ...(wantsStorage ? { storage } : {}) };
+  if (options.gpu !== undefined && options.extra_resources?.['gpu'] !== undefined)
+    throw new EruError('invalid', 'gpu: extra_resources asks for GPUs too; leave out one of the two');
+  const all = {
+    ...options.extra_resources,
+    cpumem,
+    ...(wantsStorage ? { storage } : {}),
+    ...(options.gpu === undefined ? {} : { gpu: { prod_count_map: options.gpu } }),
+  };
   return Object.fromEntries(Object.entries(all).map(([kind, request]) => [kind, bytes(request)]));
 }
 

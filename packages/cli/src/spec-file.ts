@@ -25,6 +25,7 @@ export interface SpecFlags {
   storage?: string;
   storageRequest?: string;
   storageLimit?: string;
+  gpu?: string[];
   extraResources?: string;
   node?: string[];
   nodelabel?: string[];
@@ -73,6 +74,7 @@ function checkFlags(flags: SpecFlags): DeployFlags {
     ['storage', 'storage', values.size],
     ['storageRequest', 'storage_request', values.size],
     ['storageLimit', 'storage_limit', values.size],
+    ['gpu', 'gpu', values.gpus],
     ['extraResources', 'extra_resources', values.resourceRequests],
     ['node', 'node', values.placeNames],
     ['nodelabel', 'nodelabel', values.labels],

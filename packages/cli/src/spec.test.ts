@@ -107,6 +107,20 @@ entrypoints:
     });
   });
 
+  test('volumes and GPUs reach their kinds', async () => {
+    const yaml = `${small}volumes: ["AUTO:/b:rwm:10G:5"]\nvolumes_request: ["AUTO:/b:rwm:1G"]\nstorage: 1K\ngpu: {a100: 2}\n`;
+    const { options } = await send(yaml, { gpu: { a100: 1, t4: 1 } });
+    const sent = (kind: string): unknown => JSON.parse(Buffer.from(options?.resources?.[kind] ?? []).toString());
+    expect(sent('storage')).toEqual({
+      'storage-request': 1024,
+      'storage-limit': 1024,
+      'volumes-request': ['AUTO:/b:rwm:1G'],
+      'volumes-limit': ['AUTO:/b:rwm:10G:5'],
+    });
+    expect(sent('gpu')).toEqual({ prod_count_map: { a100: 1, t4: 1 } });
+    await expect(send(yaml, { extra_resources: { gpu: {} } })).rejects.toThrow('leave out one of the two');
+  });
+
   test('with an image there are no process options', async () => {
     expect((await send(`${small}image: alpine\n`)).process).toBeUndefined();
   });
@@ -157,6 +171,9 @@ describe('a complaint says where, what and what instead', () => {
     ['relative root', `${small}root: data\n`, /root: "data" is not allowed; root is host, overlay/],
     ['process keys with an image', `${small}image: alpine\nroot: overlay\n`, /root: is for processes/],
     ['no pod', small.replace('pod: p\n', ''), /pod: missing; give --pod/],
+    ['volume without a target', `${small}volumes: ["AUTO"]\n`, /volumes: "AUTO" is not allowed; write source:target/],
+    ['volume of no size', `${small}volumes: ["AUTO:/x:rw:big"]\n`, /volumes: "big" is not allowed; write bytes/],
+    ['no GPUs', `${small}gpu: {a100: 0}\n`, /gpu: "0" is not allowed; write how many GPUs/],
     ['restart', `${small}    restart: sometimes\n`, /restart: "sometimes" is not allowed/],
     [
       'commands as a text',

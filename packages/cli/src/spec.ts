@@ -51,6 +51,7 @@ const deployKeys = {
   storage: optional(values.size),
   storage_request: optional(values.size),
   storage_limit: optional(values.size),
+  gpu: optional(values.gpus),
   extra_resources: optional(values.resourceRequests),
   node: optional(values.placeNames),
   nodelabel: optional(values.labels),
@@ -113,8 +114,8 @@ const specSchema = z.strictObject({
       for (const name of Object.keys(entrypoints)) complain(context, [name], () => values.entrypointName(name));
     }),
   entry: optional(values.entrypointName),
-  volumes: optional(values.texts),
-  volumes_request: optional(values.texts),
+  volumes: optional(values.volumes),
+  volumes_request: optional(values.volumes),
   labels: optional(values.labels),
   dns: optional(values.texts),
   extra_hosts: optional(values.texts),

@@ -265,6 +265,23 @@ export const jsonObject: Parse<Record<string, unknown>> = (value) => {
   return parsed;
 };
 
+/** `source:target[:flags[:size[:readIOPS:writeIOPS:readBPS:writeBPS]]]`; what else is wrong with one, the planner knows. */
+export const volumes: Parse<string[]> = (value) =>
+  texts(value).map((item) => {
+    const [, target = '', , ...amounts] = item.split(':');
+    if (target === '' || amounts.length > 5)
+      throw refuse(item, 'write source:target[:flags[:size]], such as AUTO:/data:rw:10G');
+    for (const amount of amounts) if (amount !== '') sizeChange(amount);
+    return item;
+  });
+
+/** Product -> how many, also as `product=count`. */
+export const gpus: Parse<Record<string, number>> = (value) => {
+  const wanted = pairs('write product=count, such as a100=2', /^[^\s=\0]+$/)(value);
+  const count = integer(1, 'write how many GPUs, 1 or more');
+  return Object.fromEntries(Object.entries(wanted).map(([product, text]) => [product, count(text)]));
+};
+
 /** Kind -> request of that kind. */
 export const resourceRequests: Parse<Record<string, unknown>> = (value) => {
   const requests = jsonObject(value);

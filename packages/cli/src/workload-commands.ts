@@ -98,6 +98,7 @@ function withSpecOptions(command: Command): Command {
     .option('--storage <size>', 'request and limit')
     .option('--storage-request <size>', 'what is booked')
     .option('--storage-limit <size>', 'what is enforced')
+    .option('--gpu <product=count>', 'GPUs of its own; may be repeated', collect)
     .option('--extra-resources <json>', 'requests of other kinds: {"kind": {...}}')
     .option('--network <name[=address]>', 'host, none, or a network')
     .option('--env <KEY=value>', 'may be repeated', collect)
