@@ -1,6 +1,8 @@
 import type { Action, Context, Registry } from '@eru/cli';
 
-/** `eru up`, `down` and the three daemons apart. Everything heavy is imported when a command runs. */
+import type { KindFlags } from './kind-command.ts';
+
+/** `eru up`, `down`, the three daemons apart, and kinds as plugins. Everything heavy is imported when a command runs. */
 export function addDaemonCommands({ command, run }: Registry): void {
   const up = withServing(
     command('up', 'run a one-node cluster in this process: core, store, node runtime, agent'),
@@ -45,6 +47,15 @@ export function addDaemonCommands({ command, run }: Registry): void {
   run(
     agent,
     action(async () => (await import('./daemon-commands.ts')).agentCommand),
+  );
+
+  const kind = command('kind <kind> <command>', 'be a resource plugin: one call of the binary plugin protocol')
+    .usage('[options] NAME|./FILE COMMAND')
+    .option('--state <dir>', 'what the kind remembers of nodes (default: .state/KIND in its folder)')
+    .option('--config <file>', "YAML of core's form; its scheduler block is read (ERU_RESOURCE_CONFIG_PATH)")
+    .option('--rules <program>', 'FILE is a program that decides, run by this one, such as python3');
+  run(kind, async (context, options: KindFlags, kind: string, command: string) =>
+    (await import('./kind-command.ts')).kindCommand(context, options, kind, command),
   );
 }
 

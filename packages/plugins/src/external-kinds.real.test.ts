@@ -39,6 +39,14 @@ describe('a booking', () => {
     },
   );
 
+  test.each(['crash', 'after-crash', 'odd'])('whose undoing fails too (%s) leaves nothing either', async (fault) => {
+    const kinds = await fakes.open();
+    await fakes.fail('a', 'set-node-resource-usage', fault, '"incr":false');
+    await fakes.fail('b', 'set-node-resource-usage', 'refuse');
+    await expect(kinds.book('n1', [seats(5)], 'add', [seats(2)])).rejects.toMatchObject({ code: 'no_capacity' });
+    expect(await usage()).toEqual(['2', '2']);
+  });
+
   test('says which kind needs a fix when it cannot tell what the workloads hold', async () => {
     const kinds = await fakes.open();
     await fakes.fail('b', 'set-node-resource-usage', 'after-crash');

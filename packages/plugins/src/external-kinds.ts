@@ -1,14 +1,15 @@
 import { EruError, isEruError, limitConcurrency, type JsonObject, type Logger } from '@eru/kit';
-import type {
-  Allotment,
-  KindNode,
-  MachineInfo,
-  Measure,
-  Metric,
-  MetricDescription,
-  NodeResources,
-  PlannedInstance,
-  Resources,
+import {
+  withAllotments,
+  type ExternalAnswer,
+  type KindNode,
+  type MachineInfo,
+  type Measure,
+  type Metric,
+  type MetricDescription,
+  type NodeResources,
+  type PlannedInstance,
+  type Resources,
 } from '@eru/scheduler';
 import { discoverPlugins } from './discover.ts';
 import { combined, hadNoEffect } from './failure.ts';
@@ -34,11 +35,11 @@ export interface ExternalKindsOptions extends PluginSettings {
   readonly processes?: number;
 }
 
-/** What external kinds answered ahead of a plan: `asked` of the scheduler's requests. */
-export type AskedCapacities = Readonly<Record<string, { readonly capacities: ReadonlyMap<string, Measure> }>>;
+/** What external kinds answered ahead, by kind: `asked` of the scheduler's requests. */
+export type ExternalAnswers = Readonly<Record<string, ExternalAnswer>>;
 
 /** Answers for thousands of nodes are read in parts, so that none holds the event loop. */
-const nodesPerCall = 5_000;
+const nodesPerCall = 2_500;
 
 /** Discovers the plugins of a folder. @throws EruError see `discoverPlugins` */
 export async function openExternalKinds(options: ExternalKindsOptions): Promise<ExternalKinds> {
@@ -75,14 +76,19 @@ export class ExternalKinds {
   // Before and after a plan.
 
   /** How many more fit on each node, for `asked` of `plan` and `capacity`. A node that a kind leaves out has no room. */
-  async ask(nodes: readonly string[], resources: Resources, signal?: AbortSignal): Promise<AskedCapacities> {
+  async ask(nodes: readonly string[], resources: Resources, signal?: AbortSignal): Promise<ExternalAnswers> {
     const parts = Array.from({ length: Math.ceil(nodes.length / nodesPerCall) }, (_, part) =>
       nodes.slice(part * nodesPerCall, (part + 1) * nodesPerCall),
     );
     const answers = await this.#all(async (plugin) => {
       const request = resources[plugin.name] ?? null;
-      const rooms = await Promise.all(parts.map((part) => plugin.getNodesDeployCapacity(part, request, signal)));
-      return { capacities: rooms.length === 1 ? (rooms[0] as Map<string, Measure>) : merged(rooms) };
+      const capacities = new Map<string, Measure>();
+      const askPart = async (part: readonly string[]): Promise<void> => {
+        for (const [node, room] of await plugin.getNodesDeployCapacity(part, request, signal))
+          capacities.set(node, room);
+      };
+      await Promise.all(parts.map(askPart));
+      return { capacities };
     });
     return Object.fromEntries(answers);
   }
@@ -95,21 +101,16 @@ export class ExternalKinds {
     resources: Resources,
     signal?: AbortSignal,
   ): Promise<PlannedInstance[]> {
-    const byNode = new Map<string, number[]>();
-    for (const [index, { node }] of instances.entries()) byNode.set(node, [...(byNode.get(node) ?? []), index]);
-    const filled = [...instances];
-    await this.#all((plugin) =>
-      Promise.all(
-        [...byNode].map(async ([node, indices]) => {
-          const request = resources[plugin.name] ?? null;
-          const allotments = await plugin.calculateDeploy(node, indices.length, request, signal);
-          for (const [order, index] of indices.entries()) {
-            filled[index] = withPart(filled[index] as PlannedInstance, plugin.name, allotments[order] as Allotment);
-          }
-        }),
-      ),
-    );
-    return filled;
+    const counts = new Map<string, number>();
+    for (const { node } of instances) counts.set(node, (counts.get(node) ?? 0) + 1);
+    const given = await this.#all(async (plugin) => {
+      const request = resources[plugin.name] ?? null;
+      const answers = [...counts].map(
+        async ([node, count]) => [node, await plugin.calculateDeploy(node, count, request, signal)] as const,
+      );
+      return new Map(await Promise.all(answers));
+    });
+    return [...given].reduce((plan, [kind, allotments]) => withAllotments(plan, kind, allotments), [...instances]);
   }
 
   // Bookings of a node.
@@ -158,11 +159,7 @@ export class ExternalKinds {
   }
 
   /** New engine parameters of those workloads whose share follows what others hold, for `asked` of the scheduler's `remap`. */
-  async remap(
-    node: string,
-    workloads: ReadonlyMap<string, Resources>,
-    signal?: AbortSignal,
-  ): Promise<Record<string, { readonly remap: ReadonlyMap<string, JsonObject> }>> {
+  async remap(node: string, workloads: ReadonlyMap<string, Resources>, signal?: AbortSignal): Promise<ExternalAnswers> {
     const answers = await this.#all((plugin) => {
       const parts = [...workloads].map(([id, resources]) => [id, resources[plugin.name] ?? {}] as const);
       return plugin.calculateRemap(node, new Map(parts), signal);
@@ -283,7 +280,8 @@ export class ExternalKinds {
       const done = outcome.values.has(plugin.name);
       if (!done && (error === undefined || hadNoEffect(error))) return;
       try {
-        await (done ? how.done : how.unclear)(plugin);
+        // An undoing that fails leaves as open as a change that did how far it came.
+        await (done ? how.done(plugin).catch(() => how.unclear(plugin)) : how.unclear(plugin));
       } catch (err) {
         unsure.push(plugin.name);
         this.#logger.error({ plugin: plugin.name, err }, 'resource plugin not rolled back: its usage needs a fix');
@@ -303,7 +301,7 @@ interface Repair {
 
 export interface ExternalRealloc {
   /** For `asked` of the scheduler's `realloc`. */
-  readonly asked: Readonly<Record<string, { readonly realloc: Allotment }>>;
+  readonly asked: ExternalAnswers;
   /** New - old by kind: booking it turns the old amounts into the new ones, giving it back undoes that. */
   readonly delta: Resources;
 }
@@ -320,14 +318,6 @@ function nodeResources(parts: ReadonlyMap<string, KindNode>): NodeResources {
   return {
     capacity: mapValues(parts, ({ capacity }) => capacity),
     usage: mapValues(parts, ({ usage }) => usage),
-  };
-}
-
-function withPart(instance: PlannedInstance, kind: string, { resources, engineParams }: Allotment): PlannedInstance {
-  return {
-    ...instance,
-    resources: { ...instance.resources, [kind]: resources },
-    engineParams: { ...instance.engineParams, [kind]: engineParams },
   };
 }
 
@@ -349,10 +339,6 @@ async function ifThere<T>(answer: Promise<T>): Promise<T | undefined> {
 /** What each workload holds of one kind; those without any are left out. */
 function partsOf(workloads: readonly Resources[], kind: string): JsonObject[] {
   return workloads.map((resources) => resources[kind]).filter((part) => part !== undefined);
-}
-
-function merged<V>(maps: readonly ReadonlyMap<string, V>[]): Map<string, V> {
-  return new Map(maps.flatMap((map) => [...map]));
 }
 
 function mapValues<V, W>(map: ReadonlyMap<string, V>, change: (value: V) => W): Record<string, W> {

@@ -33,8 +33,9 @@ export class FakePlugins {
     return file;
   }
 
-  async fail(name: string, command: string, fault: string): Promise<void> {
-    await writeFile(path.join(this.root, `${name}.fault`), `${command} ${fault}`);
+  /** `when`: only of calls with this in their input. */
+  async fail(name: string, command: string, fault: string, when = ''): Promise<void> {
+    await writeFile(path.join(this.root, `${name}.fault`), `${command} ${fault} ${when}`);
   }
 
   /** `none` when the node is unknown to the plugin. */
@@ -78,8 +79,9 @@ const counter = `#!/bin/sh
 at=../$(basename "$0")
 input=$(cat)
 echo "$1 $input" >>"$at.calls"
-[ -f "$at.fault" ] && read -r command fault <"$at.fault"
+[ -f "$at.fault" ] && read -r command fault when <"$at.fault"
 [ "$command" = "$1" ] || fault=
+case "$input" in *"$when"*) ;; *) fault= ;; esac
 
 misbehave() {
   case "$fault" in

@@ -17,13 +17,21 @@
  *
  * Questions take the caller's signal. Changes do not: each ends by itself within the call timeout, for a writer that is
  * killed leaves its effect unknown. `plugin.ts` is the protocol's client, command by command.
+ *
+ * The other side of the protocol is `serve`: one call of a process that is a kind. The kind is one of the scheduler's
+ * (`servedKind`, also for a `defineKind`), or decided by a program in any language (`rulesKind`); `NodeFiles` remembers.
  */
 export {
   ExternalKinds,
   openExternalKinds,
-  type AskedCapacities,
+  type ExternalAnswers,
   type ExternalKindsOptions,
   type ExternalNode,
   type ExternalRealloc,
   type PluginSettings,
 } from './external-kinds.ts';
+export { defineKind, type Amount, type AmountsDefinition } from './serve/amounts-kind.ts';
+export { NodeFiles } from './serve/node-files.ts';
+export { servedKind, type Planner, type ServedKind } from './serve/planner.ts';
+export { rulesKind } from './serve/rules.ts';
+export { serve } from './serve/serve.ts';

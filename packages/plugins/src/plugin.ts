@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '@eru/kit';
-import type { Allotment, KindNode, Metric, MetricDescription } from '@eru/scheduler';
+import type { Allotment, KindNode, Measure, Metric, MetricDescription } from '@eru/scheduler';
 import { Answer } from './answer.ts';
 import { callProcess } from './process.ts';
 import type { Command, MachineOnWire, Requests } from './protocol.ts';
@@ -14,15 +14,6 @@ export interface PluginOptions {
   readonly timeoutMs: number;
   /** Runs a call when there is room for one more process. */
   readonly admit: <T>(call: () => Promise<T>) => Promise<T>;
-}
-
-/** How many more fit on a node, and the loads for strategies that level them. */
-export interface NodeRoom {
-  /** At least 1; `Infinity` when nothing bounds it. */
-  readonly count: number;
-  readonly usage: number;
-  readonly rate: number;
-  readonly weight: number;
 }
 
 export interface NodeInfo extends KindNode {
@@ -113,12 +104,12 @@ export class Plugin {
     nodes: readonly string[],
     request: JsonObject | null,
     signal?: AbortSignal,
-  ): Promise<Map<string, NodeRoom>> {
+  ): Promise<Map<string, Measure>> {
     const asked = new Set(nodes);
     const answer = (
       await this.#call('get-nodes-deploy-capacity', { nodenames: nodes, workload_resource: request }, signal)
     ).field('nodes_deploy_capacity_map');
-    const rooms = new Map<string, NodeRoom>();
+    const rooms = new Map<string, Measure>();
     for (const [node, room] of answer.entries()) {
       if (!asked.has(node)) throw answer.lie('about the nodes it was asked for', `about ${JSON.stringify(node)}`);
       const count = room.field('Capacity').count();

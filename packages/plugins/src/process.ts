@@ -23,7 +23,6 @@ export interface ProcessCall extends CallName {
  */
 export async function callProcess(call: ProcessCall): Promise<string> {
   const { signal, timeoutMs } = call;
-  signal?.throwIfAborted();
   const child = await start(call);
   const output = new Output(child);
   const lapsed = Symbol('lapsed');
@@ -56,9 +55,19 @@ export async function callProcess(call: ProcessCall): Promise<string> {
   }
 }
 
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/** Starting a process holds the event loop for milliseconds: one at a time, and everything else in between. */
+function turnToStart(): Promise<unknown> {
+  lastTurn = lastTurn.then(() => new Promise((resolve) => setImmediate(resolve)));
+  return lastTurn;
+}
+
 /** A file that somebody is copying at this moment is busy for the time that takes. */
 async function start(call: ProcessCall, attempts = 10): Promise<ChildProcess> {
   const { path, command, folder: cwd } = call;
+  await turnToStart();
+  call.signal?.throwIfAborted();
   try {
     return spawn(path, [command], { cwd, env: childEnvironment(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
   } catch (error) {
