@@ -94,7 +94,7 @@ describe('a built-in kind as an executable', () => {
       },
     });
 
-    for (let step = 0; step < 6; step += 1) {
+    for (let step = 0; step < 4; step += 1) {
       const resources = demand();
       const node = names[random.int(names.length)] as string;
       const held = workloads.get(node) as Map<string, Resources>;

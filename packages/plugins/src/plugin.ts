@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '@eru/kit';
 import type { Allotment, KindNode, Measure, Metric, MetricDescription } from '@eru/scheduler';
 import { Answer } from './answer.ts';
-import { callProcess } from './process.ts';
+import { callProcess, type ProcessCall } from './process.ts';
 import type { Command, MachineOnWire, Requests } from './protocol.ts';
 import { encode } from './wire.ts';
 
@@ -14,6 +14,8 @@ export interface PluginOptions {
   readonly timeoutMs: number;
   /** Runs a call when there is room for one more process. */
   readonly admit: <T>(call: () => Promise<T>) => Promise<T>;
+  /** How a call is made; default: as a process. */
+  readonly run?: (call: ProcessCall) => Promise<string>;
 }
 
 export interface NodeInfo extends KindNode {
@@ -198,11 +200,11 @@ export class Plugin {
   }
 
   #call<C extends Command>(command: C, request: Requests[C], signal?: AbortSignal): Promise<Answer> {
-    const { name, path, folder, timeoutMs, admit } = this.#options;
+    const { name, path, folder, timeoutMs, admit, run = callProcess } = this.#options;
     const call = { plugin: name, command };
     return admit(async () => {
       const input = encode(request as unknown as Json);
-      return Answer.parse(call, await callProcess({ ...call, path, folder, input, timeoutMs, signal }));
+      return Answer.parse(call, await run({ ...call, path, folder, input, timeoutMs, signal }));
     });
   }
 }

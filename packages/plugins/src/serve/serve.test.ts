@@ -205,6 +205,14 @@ test('the difference of amounts, added to the old, is the new', () => {
     cpu: 0.5,
     numa: 'x',
   });
+  const disk = (device: string, iops: number): JsonObject => ({ device, mounts: [`/${device}`], iops });
+  const disks = { disks: [disk('sda', 5), disk('sdb', 1)] };
+  expect(difference(disks, { disks: [disk('sda', 7), disk('sdc', 3)] })).toEqual({
+    disks: [disk('sda', -2), disk('sdb', 1), disk('sdc', -3)],
+  });
+  expect(combine(disks, { disks: [disk('sdb', 4), disk('sdc', 3)] }, 1)).toEqual({
+    disks: [disk('sda', 5), disk('sdb', 5), disk('sdc', 3)],
+  });
   expect(difference({ cpu_map: null }, { cpu_map: { 1: 100 } })).toEqual({ cpu_map: { 1: -100 } });
 });
 
