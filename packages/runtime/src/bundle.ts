@@ -2,6 +2,7 @@ import type { WorkloadSpec } from '@eru/engines';
 
 import type { CgroupTree } from './cgroup.ts';
 import { quotaOf } from './cgroup.ts';
+import type { Rlimit } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
 import type { ResolvedUser } from './user.ts';
 
@@ -21,7 +22,6 @@ interface OciProcess {
   capabilities: Record<'bounding' | 'effective' | 'permitted', string[]>;
   noNewPrivileges: boolean;
   rlimits: { type: string; soft: number; hard: number }[];
-  consoleSize?: { height: number; width: number };
 }
 
 export interface BundleInput {
@@ -36,7 +36,7 @@ export interface BundleInput {
   hostname: string;
   /** What root of this machine may do; nothing beyond can be given on. */
   capabilities: readonly string[];
-  rlimits: readonly { type: string; soft: number; hard: number }[];
+  rlimits: readonly Rlimit[];
   /** The host's other file systems, and files from folders that are private. */
   hostMounts: readonly OciMount[];
   /** Generated files over those of the root: resolv.conf, hosts. */
@@ -99,7 +99,14 @@ export function cgroupPath(id: string): string {
   return `/eru/${id}`;
 }
 
-function ociProcess({ spec, user, env, capabilities, rlimits }: BundleInput): OciProcess {
+/** A command inside; the workload's own, or one beside it. */
+export function ociProcess({
+  spec,
+  user,
+  env,
+  capabilities,
+  rlimits,
+}: Pick<BundleInput, 'spec' | 'user' | 'env' | 'capabilities' | 'rlimits'>): OciProcess {
   const given = spec.privileged ? [...capabilities] : defaultCapabilities.filter((name) => capabilities.includes(name));
   // An ordinary user holds none by itself; setuid programs could give them back, so that door is shut too.
   const held = user.uid === 0 ? given : [];
@@ -111,7 +118,7 @@ function ociProcess({ spec, user, env, capabilities, rlimits }: BundleInput): Oc
     cwd: spec.dir === '' ? '/' : spec.dir,
     capabilities: { bounding: given, effective: held, permitted: held },
     noNewPrivileges: user.uid !== 0 && !spec.privileged,
-    rlimits: [...rlimits],
+    rlimits: rlimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
   };
 }
 

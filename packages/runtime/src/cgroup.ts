@@ -111,7 +111,7 @@ function memoryWrites(tree: CgroupTree, to: WantedLimits, from: WantedLimits): C
   return grows ? both.toReversed() : both;
 }
 
-/** Makes the group wherever this machine has room for it; says which controllers took it. */
+/** Makes the group wherever this machine has room for it. */
 export async function makeGroup(tree: CgroupTree, group: string): Promise<void> {
   for (const mount of new Set(Object.values(tree.mounts))) {
     let folder = mount;
@@ -167,6 +167,19 @@ export function readLimits(tree: CgroupTree, group: string): Limits | undefined 
 export function readOomKills(tree: CgroupTree, group: string): number {
   const file = tree.version === 2 ? 'memory.events' : 'memory.oom_control';
   return field(readGroup(tree, 'memory', group, file), 'oom_kill');
+}
+
+/** Writes the limits to a group for the moment, so that what the kernel refuses or rounds is known at once. */
+export async function tryLimits(tree: CgroupTree, group: string, limits: WantedLimits): Promise<Limits> {
+  const writes = limitWrites(tree, limits);
+  if (writes.length === 0) return {};
+  try {
+    await makeGroup(tree, group);
+    await writeLimits(tree, group, writes);
+    return readLimits(tree, group) ?? {};
+  } finally {
+    await removeGroup(tree, group);
+  }
 }
 
 export type Usage = Omit<WorkloadStats, 'atMs'>;

@@ -1,5 +1,6 @@
 import {
-  limitsOf,
+  callLimitMs,
+  waitFor,
   type CallOptions,
   type Engine,
   type EngineEvent,
@@ -15,24 +16,31 @@ import {
   type WorkloadState,
   type WorkloadStats,
 } from '@eru/engines';
-import { EruError, invalid, lockFolder, type Clock, type Logger, type Random } from '@eru/kit';
-import { existsSync } from 'node:fs';
+import {
+  deadline,
+  EruError,
+  invalid,
+  limitConcurrency,
+  lockFolder,
+  type Clock,
+  type Logger,
+  type Random,
+} from '@eru/kit';
+import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
+import { checkLimits, checkSpec } from './admission.ts';
 import { cgroupPath } from './bundle.ts';
-import { limitWrites, makeGroup, readLimits, readUsage, removeEmptyGroup, removeGroup, writeLimits } from './cgroup.ts';
+import { removeEmptyGroup, removeGroup, tryLimits } from './cgroup.ts';
 import { EventRing } from './events.ts';
-import { findProgram } from './host-view.ts';
-import { asUser, defaultPath, environmentOf, rlimitsOf, rootOf } from './launch.ts';
-import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
+import type { LogLimits } from './log-files.ts';
 import { readLog } from './log-reader.ts';
 import { systemMachineId, type Machine } from './machine.ts';
 import { choosePorts } from './ports.ts';
 import { probe } from './probe.ts';
 import { pipeSession, terminalSession } from './session.ts';
-import { resolveUser } from './user.ts';
-import { freshStatus, WorkloadFolders, type WorkloadRecord } from './workload-folder.ts';
+import { freshStatus, WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import { Workload } from './workload.ts';
 
 export interface ProcessEngineOptions {
@@ -43,16 +51,30 @@ export interface ProcessEngineOptions {
   logger: Logger;
   /** What to do with a limit that this machine cannot enforce: refuse the workload, or run it and show the limit as not effective. */
   unenforced: 'refuse' | 'allow';
+  /** How much of each workload's output is kept; default 5 files of 10 MiB. */
+  log?: LogLimits;
+  /** How the machine is looked at; default `probe`. */
+  look?: (folder: string, random: Random) => Promise<Machine>;
 }
+
+const defaultLog: LogLimits = { maxBytes: 10 * 2 ** 20, files: 5 };
+/** Workloads taken up at once by a new daemon: after a reboot all of them start. */
+const adoptedAtOnce = 8;
 
 /** Bare processes under runc, or, where runc cannot be used, as plain processes in sessions of their own. */
 export async function createProcessEngine(options: ProcessEngineOptions): Promise<Engine> {
-  const { folder, random } = options;
-  const machine = await probe(path.join(folder, 'probe'), random);
-  const lock = await lockFolder(path.join(folder, 'probe'), 'runtime');
-  const engine = new ProcessEngine(options, machine, () => lock.release());
-  await engine.adopt();
-  return engine;
+  const { folder, random, look = probe } = options;
+  const trials = path.join(folder, 'probe');
+  await mkdir(trials, { recursive: true, mode: 0o700 });
+  const lock = await lockFolder(trials, 'runtime');
+  try {
+    const engine = new ProcessEngine(options, await look(trials, random), () => lock.release());
+    await engine.adopt();
+    return engine;
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
 }
 
 class ProcessEngine implements Engine {
@@ -73,13 +95,21 @@ class ProcessEngine implements Engine {
     this.#events = new EventRing(options.clock, options.random.hex(8));
   }
 
-  /** Takes up everything that an earlier daemon has left: what runs, what has ended, what a reboot has ended. */
+  /** Takes up everything that an earlier daemon has left: what runs, what has ended, what a reboot has ended, what is half done. */
   async adopt(): Promise<void> {
-    const { workloads, broken } = await this.#folders.load();
-    for (const id of broken)
-      this.#options.logger.error({ workload: id }, 'the files of a workload are damaged; it is left alone');
+    const { logger } = this.#options;
+    const { workloads, broken } = await this.#folders.load((id) =>
+      removeGroup(this.#machine.cgroups, cgroupPath(id)).catch(() => {}),
+    );
+    for (const id of broken) logger.error({ workload: id }, 'the files of a workload are damaged; it is left alone');
     for (const { record, status } of workloads) this.#workloads.set(record.id, this.#workload(record, status));
-    await Promise.all([...this.#workloads.values()].map((workload) => workload.adopt()));
+    const turn = limitConcurrency(adoptedAtOnce);
+    const adopted = [...this.#workloads.values()].map((workload) =>
+      turn(() => workload.adopt()).catch((error: unknown) =>
+        logger.error({ err: error, workload: workload.record.id }, 'cannot take up a workload'),
+      ),
+    );
+    await Promise.all(adopted);
   }
 
   info(): Promise<EngineInfo> {
@@ -103,55 +133,66 @@ class ProcessEngine implements Engine {
   create(spec: WorkloadSpec, options: FencedOptions = {}): Promise<WorkloadState> {
     const created = this.#creating.then(() => this.#create(spec, options));
     this.#creating = created.catch(() => {}); // Its caller hears of it; the next one starts anyway.
-    return created;
+    return this.#limited('create', options, created);
   }
 
-  async #create(spec: WorkloadSpec, { revision = 0 }: FencedOptions): Promise<WorkloadState> {
+  async #create(spec: WorkloadSpec, { revision }: FencedOptions): Promise<WorkloadState> {
     const known = [...this.#workloads.values()].find(({ record }) => record.spec.name === spec.name);
     if (known !== undefined) {
-      if (known.record.spec.labels['eru.operation'] === spec.labels['eru.operation']) return known.state();
-      throw new EruError('exists', `${spec.name} is there already, made by another operation`);
+      if (known.record.spec.labels['eru.operation'] !== spec.labels['eru.operation'])
+        throw new EruError('exists', `${spec.name} is there already, made by another operation`);
+      await known.allow(revision);
+      return known.state();
     }
-    const limits = this.#check(spec, spec.engineParams);
+    checkSpec(spec, this.#machine);
+    const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
     const taken = new Set([...this.#workloads.values()].flatMap(({ ports }) => ports));
-    const ports = 'none' in spec.networks ? {} : await choosePorts(spec.publish, taken);
     const { random, clock } = this.#options;
+    const ports = 'none' in spec.networks ? {} : await choosePorts(spec.publish, taken, random);
     const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports };
-    const effective = await this.#tryLimits(record.id, limits);
-    await this.#folders.create(record, { ...freshStatus, revision, engineParams: spec.engineParams, effective });
-    const workload = this.#workload(record, { ...freshStatus, revision, engineParams: spec.engineParams, effective });
+    const status = await this.#folders.create(record, async () => ({
+      ...freshStatus,
+      revision: revision ?? 0,
+      engineParams: spec.engineParams,
+      effective: await tryLimits(this.#machine.cgroups, cgroupPath(record.id), limits),
+    }));
+    const workload = this.#workload(record, status);
     this.#workloads.set(record.id, workload);
     this.#events.emit('created', record.id, spec.name);
     return workload.state();
   }
 
   async start(id: string, options: FencedOptions = {}): Promise<void> {
-    await this.#get(id).start(options.revision);
+    await this.#limited('start', options, this.#get(id).start(options.revision));
   }
 
   async stop(id: string, options: FencedOptions & { graceMs?: number } = {}): Promise<void> {
-    await this.#get(id).stop(options.graceMs, options.revision);
+    await this.#limited('stop', options, this.#get(id).stop(options.graceMs, options.revision));
   }
 
-  async kill(id: string, signal: string): Promise<void> {
-    await this.#get(id).kill(signal);
+  async kill(id: string, signal: string, options: CallOptions = {}): Promise<void> {
+    await this.#limited('kill', options, this.#get(id).kill(signal));
   }
 
-  suspend(): Promise<void> {
-    return unsupported('suspending processes');
+  suspend(id: string): Promise<void> {
+    return this.#unsupported('suspending processes', id);
   }
 
-  resume(): Promise<void> {
-    return unsupported('resuming processes');
+  resume(id: string): Promise<void> {
+    return this.#unsupported('resuming processes', id);
   }
 
-  async remove(id: string, { force = false }: CallOptions & { force?: boolean } = {}): Promise<void> {
+  async remove(id: string, options: CallOptions & { force?: boolean } = {}): Promise<void> {
     const workload = this.#workloads.get(id);
-    if (workload === undefined) return;
+    if (workload !== undefined) await this.#limited('remove', options, this.#remove(workload, options.force ?? false));
+  }
+
+  async #remove(workload: Workload, force: boolean): Promise<void> {
+    const { id, spec } = workload.record;
     await workload.remove(force);
     await this.#folders.remove(id);
-    this.#workloads.delete(id);
-    this.#events.emit('removed', id, workload.record.spec.name);
+    // Two may have asked; one event is told.
+    if (this.#workloads.delete(id)) this.#events.emit('removed', id, spec.name);
   }
 
   async inspect(id: string): Promise<WorkloadState> {
@@ -170,8 +211,15 @@ class ProcessEngine implements Engine {
     return this.#events.read(options);
   }
 
-  async wait(id: string, { signal }: CallOptions = {}): Promise<ExitState> {
-    return this.#get(id).wait(signal);
+  async wait(id: string, { signal, timeoutMs }: CallOptions = {}): Promise<ExitState> {
+    const workload = this.#get(id);
+    if (timeoutMs === undefined) return workload.wait(signal);
+    const limit = deadline(this.#options.clock, timeoutMs, signal);
+    try {
+      return await workload.wait(limit.signal);
+    } finally {
+      limit.clear();
+    }
   }
 
   async *logs(id: string, options: LogOptions = {}): AsyncGenerator<LogEntry> {
@@ -180,102 +228,81 @@ class ProcessEngine implements Engine {
     yield* readLog(workload.folder.log, options, workload.gone);
   }
 
-  async exec(id: string, spec: ExecSpec): Promise<Session> {
+  async exec(id: string, spec: ExecSpec, { signal }: CallOptions = {}): Promise<Session> {
     const workload = this.#get(id);
-    const { record } = workload;
-    if (!workload.isRunning) throw new EruError('precondition', `${record.spec.name} is not running`);
     if (spec.command.length === 0) throw invalid('command', '', 'give a command to run');
-    const dir = spec.dir === '' ? record.spec.dir : spec.dir;
-    const env = [...environmentOf(record), ...spec.env];
-    const { runc } = this.#machine;
-    const make = spec.tty ? terminalSession : pipeSession;
-    if (runc === undefined) {
-      const user = { ...record.spec, user: spec.user === '' ? record.spec.user : spec.user };
-      const variables = Object.fromEntries(
-        env.map((variable) => variable.split(/=(.*)/s).slice(0, 2) as [string, string]),
-      );
-      return make([...asUser(this.#machine, user, dir), ...spec.command], spec, variables);
-    }
-    const { uid, gid } = resolveUser(spec.user === '' ? record.spec.user : spec.user, rootOf(record.spec));
-    const flags = [
-      ...env.flatMap((variable) => ['--env', variable]),
-      '--cwd',
-      dir === '' ? '/' : dir,
-      '--user',
-      `${uid}:${gid}`,
-    ];
-    return make(
-      [runc, '--root', this.#runcRoot, 'exec', ...(spec.tty ? ['--tty'] : []), ...flags, id, ...spec.command],
-      spec,
-    );
+    const command = await workload.exec(spec);
+    if (signal?.aborted) throw EruError.from(signal.reason);
+    const session = spec.tty ? terminalSession(command, spec) : pipeSession(command, spec);
+    const leave = (): void => void session.close();
+    signal?.addEventListener('abort', leave, { once: true });
+    const ended = (): void => signal?.removeEventListener('abort', leave);
+    session.exit.then(ended, ended);
+    return session;
   }
 
-  attach(): Promise<Session> {
-    return unsupported('attaching to processes');
+  attach(id: string): Promise<Session> {
+    return this.#unsupported('attaching to processes', id);
   }
 
-  copyTo(): Promise<void> {
-    return unsupported('copying files into processes');
+  copyTo(id: string): Promise<void> {
+    return this.#unsupported('copying files into processes', id);
   }
 
-  // oxlint-disable-next-line require-yield
-  async *copyFrom(): AsyncGenerator<Uint8Array> {
-    await unsupported('copying files out of processes');
+  async *copyFrom(id: string): AsyncGenerator<Uint8Array> {
+    yield await this.#unsupported('copying files out of processes', id);
   }
 
-  async update(id: string, engineParams: EngineParams, { revision }: FencedOptions = {}): Promise<WorkloadState> {
+  async update(id: string, engineParams: EngineParams, options: FencedOptions = {}): Promise<WorkloadState> {
     const workload = this.#get(id);
-    const limits = this.#check(workload.record.spec, engineParams);
-    await workload.update(engineParams, limits, revision);
+    const limits = checkLimits(workload.record.spec, engineParams, this.#machine, this.#refuses);
+    await this.#limited('update', options, workload.update(engineParams, limits, options.revision));
     this.#events.emit('updated', id, workload.record.spec.name);
     return workload.state();
   }
 
   async stats(id: string): Promise<WorkloadStats> {
-    this.#get(id);
-    const usage = readUsage(this.#machine.cgroups, cgroupPath(id));
-    const none = { cpuSeconds: 0, memoryBytes: 0, pids: 0, cpuThrottledSeconds: 0, oomKills: 0 };
-    return { atMs: this.#options.clock.now(), ...(usage ?? none) };
+    return { atMs: this.#options.clock.now(), ...this.#get(id).usage() };
   }
 
-  networkConnect(): Promise<string[]> {
-    return unsupported('connecting processes to networks');
+  networkConnect(id: string): Promise<string[]> {
+    return this.#unsupported('connecting processes to networks', id);
   }
 
-  networkDisconnect(): Promise<void> {
-    return unsupported('disconnecting processes from networks');
+  networkDisconnect(id: string): Promise<void> {
+    return this.#unsupported('disconnecting processes from networks', id);
   }
 
   networkList(): Promise<[]> {
-    return unsupported('listing networks');
+    return this.#unsupported('listing networks');
   }
 
   imageList(): Promise<[]> {
-    return unsupported('images');
+    return this.#unsupported('images');
   }
 
   async *imagePull(): AsyncGenerator<never> {
-    yield await unsupported('images');
+    yield await this.#unsupported('images');
   }
 
   async *imagePush(): AsyncGenerator<never> {
-    yield await unsupported('images');
+    yield await this.#unsupported('images');
   }
 
   imageRemove(): Promise<string[]> {
-    return unsupported('images');
+    return this.#unsupported('images');
   }
 
   imagePrune(): Promise<void> {
-    return unsupported('images');
+    return this.#unsupported('images');
   }
 
   async *imageBuild(): AsyncGenerator<never> {
-    yield await unsupported('images');
+    yield await this.#unsupported('images');
   }
 
-  raw(): Promise<Uint8Array> {
-    return unsupported('raw operations');
+  raw(id: string): Promise<Uint8Array> {
+    return this.#unsupported('raw operations', id);
   }
 
   async close(): Promise<void> {
@@ -285,19 +312,18 @@ class ProcessEngine implements Engine {
     await this.#release();
   }
 
-  get #runcRoot(): string {
-    return path.join(this.#options.folder, 'runc');
-  }
-
-  #workload(record: WorkloadRecord, status: ConstructorParameters<typeof Workload>[0]['status']): Workload {
-    const { clock, logger, folder } = this.#options;
+  #workload(record: WorkloadRecord, status: WorkloadStatus): Workload {
+    const { clock, logger, folder, log = defaultLog } = this.#options;
     return new Workload({
-      record,
+      place: {
+        machine: this.#machine,
+        folder: this.#folders.of(record.id),
+        record,
+        runcRoot: path.join(folder, 'runc'),
+        hidden: [folder],
+      },
       status,
-      machine: this.#machine,
-      folder: this.#folders.of(record.id),
-      runcRoot: this.#runcRoot,
-      hidden: [folder],
+      logLimits: log,
       clock,
       logger,
       emit: (type) => this.#events.emit(type, record.id, record.spec.name),
@@ -310,79 +336,23 @@ class ProcessEngine implements Engine {
     return workload;
   }
 
-  /** Everything that can be refused before anything is made. */
-  #check(spec: WorkloadSpec, engineParams: EngineParams): WantedLimits {
-    const { machine, refuse } = { machine: this.#machine, refuse: this.#options.unenforced === 'refuse' };
-    if (spec.image !== '')
-      throw new EruError(
-        'unsupported',
-        `image: this node runs processes and has no images; leave image ${JSON.stringify(spec.image)} out and give commands`,
-      );
-    if (spec.command.length === 0) throw invalid('commands', '', 'a process needs a command');
-    const foreign = Object.keys(spec.networks).find((name) => name !== 'host' && name !== 'none');
-    if (foreign !== undefined)
-      throw new EruError('unsupported', `networks: ${foreign} is not known here; processes have host or none`);
-    if (spec.stdin) throw new EruError('unsupported', 'open_stdin: processes have no stdin yet');
-    const root = rootOf(spec);
-    if (!existsSync(root)) throw invalid('root', root, 'there is no such folder on the node');
-    resolveUser(spec.user, root);
-    rlimitsOf(spec);
-    const [program = ''] = spec.command;
-    if (findProgram(program, defaultPath, spec.dir, root) === undefined) {
-      throw invalid(
-        'commands',
-        program,
-        `there is no such program on the node (looked in ${program.includes('/') ? root : defaultPath})`,
-      );
-    }
-    for (const { source } of spec.mounts)
-      if (!existsSync(source)) throw invalid('mounts', source, 'there is no such file or folder on the node');
-    if (
-      machine.runc === undefined &&
-      (spec.root.type === 'folder' || spec.root.writable || 'none' in spec.networks || spec.mounts.length > 0)
-    ) {
-      throw new EruError(
-        'unsupported',
-        'roots, private layers, mounts and empty networks need runc, which cannot be used here',
-      );
-    }
-    const { limits, beyond } = wantedLimits(engineParams, spec.pids);
-    if (beyond.length > 0) throw new EruError('unsupported', `${beyond.join(', ')} cannot be enforced for processes`);
-    if (limits.cpuset?.some((core) => core >= machine.cores) === true)
-      throw invalid('cpuset', limits.cpuset.join(','), `this node has cores 0 to ${machine.cores - 1}`);
-    const missing = Object.keys(shownLimits(limits)).filter(
-      (limit) => machine.cgroups.mounts[controllerOf[limit] ?? 'memory'] === undefined,
-    );
-    if (missing.length > 0 && refuse)
-      throw new EruError(
-        'unsupported',
-        `${missing.join(', ')} cannot be limited on this node: its cgroups cannot be written`,
-      );
-    return limits;
+  get #refuses(): boolean {
+    return this.#options.unenforced === 'refuse';
   }
 
-  /** Writes the limits to a group for the moment, so that what the kernel refuses or rounds is known at once. */
-  async #tryLimits(id: string, limits: WantedLimits): Promise<ReturnType<typeof limitsOf>> {
-    const { cgroups } = this.#machine;
-    const group = cgroupPath(id);
-    try {
-      await makeGroup(cgroups, group);
-      await writeLimits(cgroups, group, limitWrites(cgroups, limits));
-      return readLimits(cgroups, group) ?? {};
-    } finally {
-      await removeGroup(cgroups, group);
-    }
+  /** A deadline ends the caller's waiting, not the effect. */
+  #limited<T>(
+    verb: 'create' | 'start' | 'stop' | 'kill' | 'remove' | 'update',
+    options: CallOptions & { graceMs?: number },
+    work: Promise<T>,
+  ): Promise<T> {
+    const { signal, timeoutMs, graceMs } = options;
+    const limit = { timeoutMs: callLimitMs(verb, timeoutMs, graceMs), ...(signal !== undefined && { signal }) };
+    return waitFor(work, verb, limit, this.#options.clock);
   }
-}
 
-const controllerOf: Readonly<Record<string, 'cpu' | 'memory' | 'pids' | 'cpuset'>> = {
-  cpu: 'cpu',
-  memoryBytes: 'memory',
-  pids: 'pids',
-  cpuset: 'cpuset',
-  memoryNodes: 'cpuset',
-};
-
-function unsupported(what: string): Promise<never> {
-  return Promise.reject(new EruError('unsupported', `${what} is not supported by the process engine yet`));
+  async #unsupported(what: string, id?: string): Promise<never> {
+    if (id !== undefined) this.#get(id);
+    throw new EruError('unsupported', `${what} is not supported by the process engine yet`);
+  }
 }

@@ -33,13 +33,13 @@ export class EventRing {
 
   async *read(options: CallOptions & { after?: string }): AsyncIterable<EngineEvent> {
     const { after, signal } = options;
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw EruError.from(signal.reason);
     const missed = after === undefined ? [] : this.#since(after);
     const queue = new Queue<EngineEvent>(readerLimit + missed.length + 1);
     queue.push({ type: 'ready', cursor: after ?? this.#cursor() });
     for (const event of missed) queue.push(event);
     this.#readers.add(queue);
-    const stop = (): void => queue.end(signal?.reason);
+    const stop = (): void => queue.end(EruError.from(signal?.reason));
     signal?.addEventListener('abort', stop, { once: true });
     try {
       yield* queue;

@@ -18,7 +18,7 @@ const safetyMs = 1000;
  */
 export async function* readLog(folder: string, options: LogOptions, gone: AbortSignal): AsyncGenerator<LogEntry> {
   const { follow = false, tail, sinceMs = 0, untilMs = Number.POSITIVE_INFINITY, signal } = options;
-  signal?.throwIfAborted();
+  checkAborted(signal);
   const joiner = new LineJoiner();
   const wanted = (entry: LogEntry): boolean => entry.atMs >= sinceMs && entry.atMs <= untilMs;
   const cursor = new LogCursor(folder);
@@ -30,7 +30,7 @@ export async function* readLog(folder: string, options: LogOptions, gone: AbortS
       const last = gone.aborted || !follow;
       wake?.arm();
       for await (const raw of cursor.lines()) {
-        signal?.throwIfAborted();
+        checkAborted(signal);
         const line = parseLogLine(raw);
         const entry = line === undefined ? undefined : joiner.add(line);
         if (entry === undefined) continue;
@@ -39,13 +39,17 @@ export async function* readLog(folder: string, options: LogOptions, gone: AbortS
       }
       if (last) break;
       await wake?.happened();
-      if (signal?.aborted) throw EruError.from(signal.reason);
+      checkAborted(signal);
     }
     if (tail !== 0) yield* joiner.rest().filter(wanted);
   } finally {
     wake?.close();
     await cursor.close();
   }
+}
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw EruError.from(signal.reason);
 }
 
 /** A place in a sequence of files that are renamed and deleted under it. */

@@ -1,13 +1,14 @@
 import { run } from '@eru/kit';
-import { watch } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { FolderWatch } from './folder-watch.ts';
 import type { LogLimits } from './log-files.ts';
 import { currentLog, readNumbers, rotateLog } from './log-files.ts';
 import { formatLog } from './log-format.ts';
 import { Serial } from './serial.ts';
+import type { Output } from './supervisor.ts';
 
 const streams = ['stdout', 'stderr'] as const;
 const blockBytes = 256 * 1024;
@@ -21,7 +22,7 @@ const gatherMs = 20;
  * into the log, with the time at which it was seen, and rotates there. Nothing is lost or doubled when the daemon is killed in between:
  * what was taken over is known together with the length that the log had then, and anything after that is cut off and done again.
  */
-export class LogSpool {
+export class LogSpool implements Output {
   readonly #folder: string;
   readonly #log: string;
   readonly #limits: LogLimits;
@@ -30,8 +31,7 @@ export class LogSpool {
   readonly #serial = new Serial();
   readonly #reclaimed: Record<string, number> = {};
   #taken: Record<string, number> | undefined;
-  #watcher: { close(): void } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #watch: FolderWatch | undefined;
 
   constructor(options: {
     folder: string;
@@ -47,16 +47,11 @@ export class LogSpool {
     this.#fallocate = options.fallocate;
   }
 
-  /** Follows what is written from now on. */
   watch(): void {
-    try {
-      this.#watcher ??= watch(this.#folder, (_event, name) => {
-        if (name === 'stdout' || name === 'stderr') this.#soon();
-      }).on('error', () => {});
-    } catch {
-      return; // No watches left: the engine's round does it, later.
-    }
-    this.#soon();
+    // A full disk: tried again with the next output, and at the end.
+    const take = (): void => void this.drain().catch(() => {});
+    this.#watch ??= new FolderWatch(this.#folder, gatherMs, take);
+    take();
   }
 
   /** Takes over what there is. */
@@ -72,17 +67,9 @@ export class LogSpool {
   }
 
   async close(): Promise<void> {
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    clearTimeout(this.#timer);
+    this.#watch?.close();
+    this.#watch = undefined;
     await this.#serial.idle();
-  }
-
-  #soon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.drain().catch(() => {}); // A full disk: tried again with the next output, and at the end.
-    }, gatherMs).unref();
   }
 
   async #drainStream(stream: 'stdout' | 'stderr'): Promise<void> {
@@ -108,6 +95,11 @@ export class LogSpool {
     }
   }
 
+  /** Beside the folder, not in it: writing it is no news. */
+  get #takenFile(): string {
+    return `${this.#folder}.taken`;
+  }
+
   async #append(data: Buffer): Promise<void> {
     let log: FileHandle | undefined;
     try {
@@ -120,12 +112,12 @@ export class LogSpool {
 
   async #remember(taken: Record<string, number>): Promise<void> {
     const log = (await stat(path.join(this.#log, currentLog)).catch(() => undefined))?.size ?? 0;
-    await writeFile(path.join(this.#folder, 'taken.json'), JSON.stringify({ ...taken, log }));
+    await writeFile(this.#takenFile, JSON.stringify({ ...taken, log }));
   }
 
   async #recover(): Promise<Record<string, number>> {
     const file = path.join(this.#log, currentLog);
-    const { log, ...taken } = await readNumbers(path.join(this.#folder, 'taken.json'));
+    const { log, ...taken } = await readNumbers(this.#takenFile);
     const size = (await stat(file).catch(() => undefined))?.size ?? 0;
     // Shorter than it was: rotated since, and nothing was added.
     if (log !== undefined && size > log) await truncate(file, log);

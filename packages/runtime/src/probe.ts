@@ -1,31 +1,32 @@
 import type { Random } from '@eru/kit';
-import { run } from '@eru/kit';
+import { readIfExists, run, runOk } from '@eru/kit';
 import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { findCgroups, groupExists, makeGroup, removeGroup, type CgroupTree } from './cgroup.ts';
+import { createContainer } from './conmon.ts';
 import { coreCount, findTool, ownCapabilities, versionOf, type Machine } from './machine.ts';
 import { readBootId } from './process-identity.ts';
+import { plainWords } from './runc.ts';
 
-/** Finds out what this machine offers by trying it: a group is made, a container is run, a layer is mounted. */
+const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Finds out what this machine offers by trying it: a group is made, a container is run under conmon and without, a layer is mounted. */
 export async function probe(folder: string, random: Random): Promise<Machine> {
-  const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
   const cgroups = await usableCgroups(findCgroups(await readFile('/proc/self/mountinfo', 'utf8')), random);
-  const found = findTool('runc', searchPath);
-  const trial = found === undefined ? 'it is not installed' : await tryRunc(folder, found, random);
-  const runc = trial === undefined ? found : undefined;
+  const isolation = await tryIsolation(folder, random);
   const memory = cgroups.mounts.memory;
   const swapFile = cgroups.version === 1 ? 'memory.memsw.limit_in_bytes' : 'cgroup.controllers';
   const swapLimits = memory !== undefined && (await exists(path.join(memory, swapFile)));
-  const { offers, missing } = await describe(cgroups, runc, trial);
   return {
     bootId: readBootId(),
     uid: process.getuid?.() ?? 0,
     cores: coreCount(),
     cgroups,
-    runc,
-    conmon: undefined,
-    overlay: runc !== undefined,
+    runc: isolation.runc,
+    conmon: isolation.conmon,
+    overlay: isolation.overlay,
     swapLimits,
     capabilities: ownCapabilities(),
     tools: {
@@ -34,23 +35,43 @@ export async function probe(folder: string, random: Random): Promise<Machine> {
       prlimit: findTool('prlimit', searchPath),
       fallocate: findTool('fallocate', searchPath),
     },
-    offers,
-    missing,
+    ...(await describe(cgroups, isolation)),
   };
+}
+
+interface Isolation {
+  runc: string | undefined;
+  conmon: string | undefined;
+  overlay: boolean;
+  /** Why there is no runc, or no conmon. */
+  why: string;
+}
+
+async function tryIsolation(folder: string, random: Random): Promise<Isolation> {
+  const runc = findTool('runc', searchPath);
+  const none = { runc: undefined, conmon: undefined, overlay: false };
+  if (runc === undefined) return { ...none, why: 'it is not installed' };
+  const conmon = findTool('conmon', searchPath);
+  const withConmon = conmon === undefined ? 'it is not installed' : await tryConmon(folder, conmon, runc, random);
+  const withShell = withConmon === '' ? '' : await tryRunc(folder, runc, 'bind', random);
+  if (withShell !== '') return { ...none, why: withShell };
+  const overlay = (await tryRunc(folder, runc, 'overlay', random)) === '';
+  return { runc, conmon: withConmon === '' ? conmon : undefined, overlay, why: withConmon };
 }
 
 async function describe(
   cgroups: CgroupTree,
-  runc: string | undefined,
-  trial: string | undefined,
+  { runc, conmon, overlay, why }: Isolation,
 ): Promise<{ offers: string[]; missing: string[] }> {
   const offers: string[] = [];
   const missing: string[] = [];
   if (runc === undefined)
     missing.push(
-      `runc cannot be used here (${trial}): processes see the whole machine; no own file system, user or network view`,
+      `runc cannot be used here (${why}): processes see the whole machine; no own file system, user or network view`,
     );
   else offers.push(`runc ${await versionOf(runc)}`);
+  if (conmon !== undefined) offers.push(`conmon ${await versionOf(conmon)}`);
+  if (overlay) offers.push('private layers over the root');
   const limits = (['cpu', 'memory', 'pids', 'cpuset'] as const).filter((name) => cgroups.mounts[name] !== undefined);
   if (limits.length > 0) offers.push(`cgroup v${cgroups.version}: ${limits.join(', ')}`);
   if (limits.length < 4) {
@@ -83,24 +104,46 @@ async function usableCgroups(tree: CgroupTree, random: Random): Promise<CgroupTr
   return { ...tree, mounts };
 }
 
-/** Undefined when a trivial container runs; else what runc said. */
-async function tryRunc(folder: string, runc: string, random: Random): Promise<string | undefined> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const bundle = await mkdtemp(path.join(folder, 'probe-'));
+/** Empty when a trivial container runs; else what was said. */
+async function tryRunc(folder: string, runc: string, root: 'bind' | 'overlay', random: Random): Promise<string> {
+  return inBundle(folder, root, random, async (bundle, id) => {
+    const words = ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, id];
+    const { code, stderr } = await run(runc, words, { timeoutMs: 20_000 });
+    return code === 0 ? '' : plainWords(stderr.trim().split('\n').at(-1) ?? `exit code ${code}`);
+  });
+}
+
+/** The same under conmon, with its log and its exit code where we want them. */
+async function tryConmon(folder: string, conmon: string, runc: string, random: Random): Promise<string> {
+  return inBundle(folder, 'bind', random, async (bundle, id) => {
+    const at = (name: string): string => path.join(bundle, name);
+    const runcRoot = at('state');
+    await mkdir(at('exits'));
+    try {
+      const files = { pidFile: at('pid'), supervisorFile: at('supervisor'), exitFolder: at('exits'), log: at('log') };
+      await createContainer({ conmon, runc, runcRoot, id, name: id, bundle, ...files });
+      await runOk(runc, ['--root', runcRoot, 'start', id]);
+      for (let waited = 0; waited < 5000 && !(await exists(at(`exits/${id}`))); waited += 2) await sleep(2);
+      const [code, log] = [await readIfExists(at(`exits/${id}`)), await readIfExists(at('log'))];
+      return code?.trim() === '0' && log?.includes(' stdout F eru\n') === true ? '' : 'it kept no exit code or no log';
+    } finally {
+      await run(runc, ['--root', runcRoot, 'delete', '--force', id]);
+    }
+  });
+}
+
+async function inBundle(
+  folder: string,
+  root: 'bind' | 'overlay',
+  random: Random,
+  attempt: (bundle: string, id: string) => Promise<string>,
+): Promise<string> {
+  const bundle = await mkdtemp(path.join(folder, 'trial-'));
   const id = `eru-probe-${random.hex(8)}`;
   try {
-    await mkdir(path.join(bundle, 'rootfs'));
-    await writeFile(path.join(bundle, 'config.json'), JSON.stringify(trivial(id)));
-    const { code, stderr } = await run(runc, ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, id], {
-      timeoutMs: 20_000,
-    });
-    return code === 0
-      ? undefined
-      : (stderr
-          .trim()
-          .split('\n')
-          .at(-1)
-          ?.replace(/^.*msg=/, '') ?? `exit code ${code}`);
+    for (const name of ['rootfs', 'upper', 'work']) await mkdir(path.join(bundle, name));
+    await writeFile(path.join(bundle, 'config.json'), JSON.stringify(trivial(id, bundle, root)));
+    return await attempt(bundle, id);
   } catch (error) {
     return (error as Error).message;
   } finally {
@@ -108,19 +151,22 @@ async function tryRunc(folder: string, runc: string, random: Random): Promise<st
   }
 }
 
-function trivial(id: string): object {
+function trivial(id: string, bundle: string, root: 'bind' | 'overlay'): object {
+  const layer = [`lowerdir=/`, `upperdir=${bundle}/upper`, `workdir=${bundle}/work`];
   return {
     ociVersion: '1.0.2',
     process: {
       terminal: false,
       user: { uid: 0, gid: 0 },
-      args: ['/bin/sh', '-c', 'exit 0'],
+      args: ['/bin/sh', '-c', 'echo eru'],
       env: ['PATH=/bin:/usr/bin'],
       cwd: '/',
     },
-    root: { path: 'rootfs', readonly: true },
+    root: { path: 'rootfs', readonly: root === 'bind' },
     mounts: [
-      { destination: '/', type: 'bind', source: '/', options: ['bind', 'ro', 'rprivate'] },
+      root === 'bind'
+        ? { destination: '/', type: 'bind', source: '/', options: ['bind', 'ro', 'rprivate'] }
+        : { destination: '/', type: 'overlay', source: 'overlay', options: layer },
       { destination: '/proc', type: 'proc', source: 'proc' },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] },
     ],

@@ -8,11 +8,9 @@ export interface ProcessIdentity {
   startTime: string;
 }
 
-export interface ProcessStat {
+interface ProcessStat {
   /** `R`, `S`, `Z`, … */
   state: string;
-  parent: number;
-  session: number;
   cpuTicks: number;
   startTime: string;
   residentPages: number;
@@ -24,8 +22,6 @@ function parseStat(text: string): ProcessStat {
   const number = (index: number): number => Number(fields[index - 3]);
   return {
     state: fields[0] ?? '',
-    parent: number(4),
-    session: number(6),
     cpuTicks: number(14) + number(15),
     startTime: fields[22 - 3] ?? '',
     residentPages: number(24),
@@ -75,7 +71,7 @@ export function findProcesses(accept: (pid: number, stat: ProcessStat) => boolea
 }
 
 /** Undefined when the process is gone, or belongs to somebody else. */
-export function readProc(pid: number, file: 'stat' | 'status' | 'environ'): string | undefined {
+export function readProc(pid: number, file: 'stat' | 'status' | 'environ' | 'cmdline'): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {
@@ -96,4 +92,18 @@ export function sendSignal(pid: number, signal: number): boolean {
 
 function isDead(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
+}
+
+/** Clock ticks a second; every Linux that Node runs on has this number. */
+const ticksPerSecond = 100;
+const pageBytes = 4096;
+
+/** What these processes use now, for machines without cgroups. What ended ones have used is not in it. */
+export function usageOf(pids: readonly number[]): { cpuSeconds: number; memoryBytes: number; pids: number } {
+  const stats = pids.map(statProcess).filter((stat) => stat !== undefined);
+  return {
+    cpuSeconds: stats.reduce((sum, { cpuTicks }) => sum + cpuTicks, 0) / ticksPerSecond,
+    memoryBytes: stats.reduce((sum, { residentPages }) => sum + residentPages, 0) * pageBytes,
+    pids: stats.length,
+  };
 }

@@ -14,17 +14,21 @@ export interface EndedRun {
   attempts: number;
 }
 
-/** Whether and when its policy starts it again (docker's rules: 100 ms, doubled up to a minute, anew after ten steady seconds). */
+/** Whether its policy starts it again; `pauseAfter` says when (docker's rules: 100 ms, doubled up to a minute, anew after ten steady seconds). */
 export function decideRestart(
   policy: RestartPolicy,
   ended: EndedRun,
-): { restart: false } | { restart: true; pauseMs: number; failures: number } {
+): { restart: false } | { restart: true; failures: number } {
   if (policy.type === 'no') return { restart: false };
   if (policy.type === 'on-failure') {
     if (ended.exitCode === 0) return { restart: false };
     if (policy.retries > 0 && ended.attempts >= policy.retries) return { restart: false };
   }
   const failures = ended.lastedMs >= steadyMs ? 0 : ended.failures;
-  const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(failures, 20));
-  return { restart: true, pauseMs, failures: failures + 1 };
+  return { restart: true, failures: failures + 1 };
+}
+
+/** How long a restart waits after so many ends in a row, ms. */
+export function pauseAfter(failures: number): number {
+  return Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(Math.max(0, failures - 1), 20));
 }

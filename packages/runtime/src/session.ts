@@ -1,24 +1,30 @@
 import type { ExecSpec, Session, TerminalSize } from '@eru/engines';
-import { childEnvironment, EruError, Queue, signalNumber } from '@eru/kit';
+import { EruError, Queue, signalNumber } from '@eru/kit';
 import { spawn as spawnInTerminal } from '@lydell/node-pty';
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 
+import type { Command } from './launcher.ts';
+
 type Output = { stream: 'stdout' | 'stderr'; data: Uint8Array };
+
+/** Of a terminal that nobody has measured. */
+export const defaultSize: TerminalSize = { rows: 24, cols: 80 };
 
 /** Output pieces held for a reader before the command has to wait. */
 const heldPieces = 256;
 
 /** A command with pipes. Ends when it has ended and its output is read. */
-export function pipeSession(command: readonly string[], spec: ExecSpec, env?: NodeJS.ProcessEnv): Session {
-  const [program = '', ...args] = command;
+export function pipeSession({ words, env }: Command, spec: ExecSpec): Session {
+  const [program = '', ...args] = words;
   const child = spawn(program, args, {
     stdio: [spec.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-    env: childEnvironment(env),
+    env,
   });
   const output = new Queue<Output>(heldPieces);
   const pump = async (stream: 'stdout' | 'stderr', source: Readable): Promise<void> => {
-    for await (const data of source) if (!(await output.put({ stream, data: data as Buffer }))) return;
+    // A reader who has left is not waited for; the command goes on.
+    for await (const data of source) await output.put({ stream, data: data as Buffer });
   };
   const exit = new Promise<number>((resolve, reject) => {
     child.once('error', (cause) => reject(EruError.from(cause)));
@@ -51,14 +57,14 @@ export function pipeSession(command: readonly string[], spec: ExecSpec, env?: No
 }
 
 /** A command on a terminal of its own; everything comes on stdout. */
-export function terminalSession(command: readonly string[], spec: ExecSpec, env?: NodeJS.ProcessEnv): Session {
-  const [program = '', ...args] = command;
-  const size: TerminalSize = spec.size ?? { rows: 24, cols: 80 };
+export function terminalSession({ words, env }: Command, spec: ExecSpec): Session {
+  const [program = '', ...args] = words;
+  const size = spec.size ?? defaultSize;
   const terminal = spawnInTerminal(program, args, {
     rows: size.rows,
     cols: size.cols,
     cwd: '/',
-    env: childEnvironment(env) as Record<string, string>,
+    env: env as Record<string, string>,
     encoding: null,
   });
   const output = new Queue<Output>();

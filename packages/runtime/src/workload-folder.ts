@@ -1,5 +1,5 @@
 import type { EngineParams, Limits, WorkloadSpec } from '@eru/engines';
-import { EruError, isErrno, readIfExists, syncFolder, writeFileAtomic } from '@eru/kit';
+import { EruError, isEruError, isErrno, readIfExists, syncFolder, writeFileAtomic } from '@eru/kit';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -23,7 +23,7 @@ export interface WorkloadStatus {
   wanted: 'running' | 'stopped';
   phase: 'created' | 'starting' | 'running' | 'restarting' | 'exited';
   /** The run that is starting or running, or has ended and is not cleared away yet. */
-  run: Run | null;
+  run: RunRecord | null;
   startedAtMs: number;
   restarts: number;
   /** Restarts since it was last started by hand, and those in a row without a steady run. */
@@ -37,7 +37,8 @@ export interface WorkloadStatus {
   effective: Limits;
 }
 
-interface Run {
+/** One run, with what it was started by: a later daemon, which may choose otherwise, goes on with these. */
+export interface RunRecord {
   launcher: 'runc' | 'plain';
   supervisor: 'conmon' | 'shell';
   /** Absent while it is starting. */
@@ -64,23 +65,28 @@ export const freshStatus: Omit<WorkloadStatus, 'engineParams' | 'effective' | 'r
 /** Where everything of one workload lies. */
 export class WorkloadFolder {
   readonly path: string;
-  readonly bundle: string;
   readonly log: string;
-  /** Of the present run: spooled output, pid files, sessions. */
+  /** Of the present run: bundle, pid file, what its supervisor leaves. Made anew for each. */
   readonly run: string;
+  /** Holds nothing but the exit code of the present run, in a file named after the workload. */
+  readonly exit: string;
   /** The private layer over the host's root, kept over restarts. */
   readonly layer: string;
 
   constructor(folder: string) {
     this.path = folder;
-    this.bundle = path.join(folder, 'bundle');
     this.log = path.join(folder, 'log');
     this.run = path.join(folder, 'run');
+    this.exit = path.join(this.run, 'exits');
     this.layer = path.join(folder, 'layer');
   }
 
   async writeStatus(status: WorkloadStatus): Promise<void> {
-    await writeFileAtomic(path.join(this.path, 'state.json'), JSON.stringify(status), 0o600);
+    try {
+      await writeFileAtomic(path.join(this.path, 'state.json'), JSON.stringify(status), 0o600);
+    } catch (cause) {
+      throw cannotKeep(this.path, cause);
+    }
   }
 }
 
@@ -96,21 +102,24 @@ export class WorkloadFolders {
     return new WorkloadFolder(path.join(this.#root, id));
   }
 
-  /** All or nothing, also over a crash: made beside its place and renamed. */
-  async create(record: WorkloadRecord, status: WorkloadStatus): Promise<void> {
+  /** All or nothing, also over a crash: made beside its place and renamed. `before` runs while a crash would be cleaned up after. */
+  async create(record: WorkloadRecord, before: () => Promise<WorkloadStatus>): Promise<WorkloadStatus> {
     const temporary = new WorkloadFolder(path.join(this.#root, `.new-${record.id}`));
     try {
       await mkdir(temporary.path, { mode: 0o700 });
-      for (const folder of [temporary.bundle, path.join(temporary.bundle, 'rootfs'), temporary.log])
-        await mkdir(folder);
-      await writeFileAtomic(path.join(temporary.path, 'spec.json'), encodeRecord(record), 0o600);
-      await temporary.writeStatus(status);
+      await mkdir(temporary.log);
+      const status = await before();
+      await Promise.all([
+        writeFileAtomic(path.join(temporary.path, 'spec.json'), encodeRecord(record), 0o600),
+        temporary.writeStatus(status),
+      ]);
       await rename(temporary.path, this.of(record.id).path);
       await syncFolder(this.#root);
+      return status;
     } catch (cause) {
       await rm(temporary.path, { recursive: true, force: true });
-      const why = isErrno(cause, 'ENOSPC') ? 'the disk is full' : (cause as Error).message;
-      throw new EruError('failed', `cannot keep the workload in ${this.#root}: ${why}`, { cause });
+      if (isEruError(cause)) throw cause;
+      throw cannotKeep(this.#root, cause);
     }
   }
 
@@ -123,26 +132,38 @@ export class WorkloadFolders {
     await rm(grave, { recursive: true, force: true });
   }
 
-  /** What is there, after what a crash left half-made or half-removed is cleared away. */
-  async load(): Promise<{ workloads: { record: WorkloadRecord; status: WorkloadStatus }[]; broken: string[] }> {
+  /** What is there, after what a crash left half-made or half-removed is cleared away; `clear` is told each such workload first. */
+  async load(
+    clear: (id: string) => Promise<void>,
+  ): Promise<{ workloads: { record: WorkloadRecord; status: WorkloadStatus }[]; broken: string[] }> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     const workloads: { record: WorkloadRecord; status: WorkloadStatus }[] = [];
     const broken: string[] = [];
     for (const entry of await readdir(this.#root)) {
       if (entry.startsWith('.')) {
+        await clear(entry.replace(/^\.(new|gone)-/, ''));
         await rm(path.join(this.#root, entry), { recursive: true, force: true });
         continue;
       }
       const [record, status] = await Promise.all([this.#read(entry, 'spec.json'), this.#read(entry, 'state.json')]);
-      if (record === undefined || status === undefined) broken.push(entry);
-      else workloads.push({ record: decodeRecord(record), status: JSON.parse(status) as WorkloadStatus });
+      try {
+        workloads.push({ record: decodeRecord(record), status: JSON.parse(status) as WorkloadStatus });
+      } catch {
+        broken.push(entry);
+      }
     }
     return { workloads, broken };
   }
 
-  #read(id: string, file: string): Promise<string | undefined> {
-    return readIfExists(path.join(this.#root, id, file));
+  /** Empty when it is not there, which no decoder takes. */
+  async #read(id: string, file: string): Promise<string> {
+    return (await readIfExists(path.join(this.#root, id, file))) ?? '';
   }
+}
+
+function cannotKeep(place: string, cause: unknown): EruError {
+  const why = isErrno(cause, 'ENOSPC') ? 'the disk is full' : (cause as Error).message;
+  return new EruError('failed', `cannot keep the workload in ${place}: ${why}`, { cause });
 }
 
 function encodeRecord(record: WorkloadRecord): string {

@@ -1,39 +1,31 @@
-import type { EngineParams, ExitState, Limits, RunState, WorkloadState } from '@eru/engines';
-import { backoff, EruError, isErrno, readIfExists, run, type Clock, type Logger } from '@eru/kit';
-import { watch, type FSWatcher } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { constants } from 'node:os';
+import type { EngineParams, ExecSpec, ExitState, Limits, RunState, WorkloadState, WorkloadStats } from '@eru/engines';
+import { backoff, EruError, type Clock, type Logger } from '@eru/kit';
 
 import { cgroupPath } from './bundle.ts';
-import { groupProcesses, limitWrites, readLimits, readOomKills, removeGroup, writeLimits } from './cgroup.ts';
-import { exitFile, launch, pidFile } from './launch.ts';
+import { limitWrites, readLimits, tryLimits, writeLimits } from './cgroup.ts';
+import { FolderWatch } from './folder-watch.ts';
+import type { Command, Place } from './launcher.ts';
 import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
-import { LogSpool } from './log-spool.ts';
-import type { Machine } from './machine.ts';
-import { dispositionOf, findProcesses, identify, isAlive, sendSignal } from './process-identity.ts';
-import { decideRestart } from './restart.ts';
+import type { LogLimits } from './log-files.ts';
+import { decideRestart, pauseAfter } from './restart.ts';
+import { chooseRun, Run, type RunEnd, type RunStart } from './run.ts';
 import { Serial } from './serial.ts';
-import { endsByDefault, parseSignal } from './signals.ts';
+import { parseSignal } from './signals.ts';
+import type { Output } from './supervisor.ts';
 import type { WorkloadFolder, WorkloadRecord, WorkloadStatus } from './workload-folder.ts';
 
 export interface WorkloadOptions {
-  record: WorkloadRecord;
+  place: Place;
   status: WorkloadStatus;
-  machine: Machine;
-  folder: WorkloadFolder;
-  runcRoot: string;
-  hidden: readonly string[];
+  logLimits: LogLimits;
   clock: Clock;
   logger: Logger;
   emit: (type: 'started' | 'exited') => void;
 }
 
 const defaultGraceMs = 10_000;
-/** How long a command may take from its launch to being there. */
-const launchMs = 30_000;
 /** Notifications may be missing on some file systems; then this is how late an end is seen. */
 const safetyMs = 2_000;
-const logLimits = { maxBytes: 10 * 2 ** 20, files: 5 };
 
 /** One workload: its verbs take turns, its ends are heard of, its policy is kept. */
 export class Workload {
@@ -44,25 +36,21 @@ export class Workload {
   readonly #gone = new AbortController();
   readonly #changed = new Set<() => void>();
   #status: WorkloadStatus;
-  #watcher: FSWatcher | undefined;
+  #exitWatch: FolderWatch | undefined;
   #timer: { cancel(): void } | undefined;
-  #spool: LogSpool | undefined;
+  #output: Output | undefined;
   #closed = false;
 
   constructor(options: WorkloadOptions) {
     this.#options = options;
-    this.record = options.record;
-    this.folder = options.folder;
+    this.record = options.place.record;
+    this.folder = options.place.folder;
     this.#status = options.status;
   }
 
   /** Aborts when it is removed. */
   get gone(): AbortSignal {
     return this.#gone.signal;
-  }
-
-  get isRunning(): boolean {
-    return this.#status.phase === 'running';
   }
 
   /** Ports that are spoken for, also while it is stopped. */
@@ -76,14 +64,13 @@ export class Workload {
     const { spec } = record;
     const status = this.#status;
     const running = status.phase === 'running';
-    const phase: RunState = status.phase === 'starting' ? 'created' : status.phase;
     return {
       id: record.id,
       name: spec.name,
       labels: spec.labels,
       image: spec.image,
       user: spec.user,
-      state: phase,
+      state: shownPhase(status),
       pid: running ? (status.run?.main?.pid ?? 0) : 0,
       createdAtMs: record.createdAtMs,
       startedAtMs: status.startedAtMs,
@@ -99,12 +86,17 @@ export class Workload {
     };
   }
 
+  /** Takes note of a right that carries no effect; refuses an outdated one. */
+  allow(revision?: number): Promise<void> {
+    return this.#turns.run(async () => this.#fence(revision));
+  }
+
   start(revision?: number): Promise<void> {
     return this.#turns.run(async () => {
       this.#fence(revision);
+      if (this.#status.phase === 'running') await this.#look();
       if (this.#status.phase === 'running') return;
-      await this.#write({ wanted: 'running', attempts: 0, failures: 0, error: '' });
-      await this.#launch();
+      await this.#launch({ wanted: 'running', attempts: 0, failures: 0 });
     });
   }
 
@@ -129,7 +121,8 @@ export class Workload {
     return this.#turns.run(async () => {
       if (this.#status.phase === 'running' && !force)
         throw new EruError('precondition', `${this.record.spec.name} is running; stop it first, or remove it by force`);
-      await this.#write({ wanted: 'stopped' });
+      // A disk that is full must not keep a workload from being removed.
+      await this.#write({ wanted: 'stopped' }).catch(() => {});
       await this.#end(0);
       await this.#clear();
       this.#gone.abort();
@@ -141,14 +134,32 @@ export class Workload {
   update(engineParams: EngineParams, limits: WantedLimits, revision?: number): Promise<void> {
     return this.#turns.run(async () => {
       this.#fence(revision);
-      const { cgroups } = this.#options.machine;
-      if (this.#status.phase === 'running') {
-        await writeLimits(cgroups, cgroupPath(this.record.id), limitWrites(cgroups, limits, this.#limits()));
+      const { cgroups } = this.#options.place.machine;
+      const group = cgroupPath(this.record.id);
+      if (this.#status.phase !== 'running') {
+        const effective = await tryLimits(cgroups, group, limits);
+        return this.#write({ engineParams, effective });
       }
-      await this.#write({ engineParams });
-      const effective = this.#effective();
-      await this.#write({ effective: this.#status.phase === 'running' ? effective : shownLimits(limits) });
+      const before = this.#limits();
+      try {
+        await writeLimits(cgroups, group, limitWrites(cgroups, limits, before));
+      } catch (error) {
+        // All or nothing: what was written of it goes back.
+        await writeLimits(cgroups, group, limitWrites(cgroups, before, limits)).catch(() => {});
+        throw error;
+      }
+      await this.#write({ engineParams, effective: readLimits(cgroups, group) ?? {} });
     });
+  }
+
+  /** The command that runs one more beside it. */
+  async exec(spec: ExecSpec): Promise<Command> {
+    if (this.#status.phase !== 'running') throw new EruError('precondition', `${this.record.spec.name} is not running`);
+    return this.#run().launcher.exec(this.#options.place, spec);
+  }
+
+  usage(): Omit<WorkloadStats, 'atMs'> {
+    return this.#run().usage();
   }
 
   async wait(signal?: AbortSignal): Promise<ExitState> {
@@ -173,145 +184,120 @@ export class Workload {
   }
 
   async takeOverLog(): Promise<void> {
-    await this.#spool?.drain();
+    await this.#output?.drain();
   }
 
   /** Goes on from what the last daemon has written, and from what has happened since. */
   adopt(): Promise<void> {
     return this.#turns.run(async () => {
-      const { phase, wanted, run: last } = this.#status;
-      this.#openSpool();
-      if (phase === 'running' || phase === 'starting') {
-        const { bootId } = this.#options.machine;
-        if (phase === 'starting' && last?.bootId === bootId && (await this.#isThere())) await this.#settleLaunch();
-        else this.#watch();
-        await this.#look();
-      } else if (wanted === 'running' && phase === 'restarting') await this.#launch();
+      const { phase, run } = this.#status;
+      if (phase === 'running') {
+        this.#follow();
+        return this.#look();
+      }
+      if (phase === 'starting') return this.#adoptLaunch();
+      // It ended, and the daemon died before everything of it was cleared away.
+      if (run !== null) {
+        await this.#takeOverOutput();
+        await this.#clear();
+      }
+      if (phase === 'restarting') this.#scheduleRestart();
     });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#watcher?.close();
+    this.#exitWatch?.close();
     this.#timer?.cancel();
-    await this.#spool?.close();
+    await this.#output?.close();
   }
 
-  async #launch(): Promise<void> {
-    const { machine, runcRoot, hidden } = this.#options;
-    await this.#clear();
-    await this.#write({
-      phase: 'starting',
-      run: { launcher: machine.runc === undefined ? 'plain' : 'runc', supervisor: 'shell', bootId: machine.bootId },
-    });
+  /** A daemon died between the decision to start and the knowledge that it runs. */
+  async #adoptLaunch(): Promise<void> {
+    const { machine } = this.#options.place;
     try {
-      await launch({ machine, folder: this.folder, record: this.record, limits: this.#limits(), runcRoot, hidden });
-      await this.#settleLaunch();
+      if (this.#status.run?.bootId !== machine.bootId) return await this.#look();
+      const start = await this.#run().resume();
+      if (start === 'nothing') await this.#launch({});
+      else await this.#started(start);
     } catch (error) {
-      await this.#write({
-        phase: 'exited',
-        run: null,
-        exitCode: 127,
-        finishedAtMs: this.#options.clock.now(),
-        error: EruError.from(error).message,
-      });
+      this.#options.logger.warn({ err: error, workload: this.record.id }, 'a launch could not be completed');
+      if (this.#status.phase === 'starting') await this.#failed(error);
+    }
+  }
+
+  /** `change` is written together with the decision to start. */
+  async #launch(change: Partial<WorkloadStatus>): Promise<void> {
+    this.#timer?.cancel();
+    await this.#clear();
+    const run = chooseRun(this.#options.place.machine);
+    await this.#write({ ...change, phase: 'starting', run, error: '' });
+    try {
+      await this.#started(await this.#run().launch(this.#limits()));
+    } catch (error) {
+      await this.#failed(error);
       throw error;
     }
   }
 
-  /** Waits until the command is there, or has ended already. */
-  async #settleLaunch(): Promise<void> {
-    const { clock, machine } = this.#options;
-    this.#openSpool();
-    const limit = clock.monotonic() + launchMs;
-    for (let pauseMs = 2; ; pauseMs = Math.min(50, pauseMs * 1.5)) {
-      const pid = Number((await readIfExists(pidFile(this.folder))) ?? Number.NaN);
-      const main = pid > 0 ? identify(pid, machine.bootId) : undefined;
-      if (main !== undefined) {
-        await this.#write({
-          phase: 'running',
-          startedAtMs: clock.now(),
-          run: { ...this.#run(), main },
-          oomKilled: false,
-          error: '',
-        });
-        await this.#write({ effective: this.#effective() });
-        this.#options.emit('started');
-        this.#watch();
-        return;
-      }
-      const code = await this.#exitCode();
-      if (code !== undefined && pid > 0) {
-        await this.#write({ phase: 'running', startedAtMs: clock.now() });
-        this.#options.emit('started');
-        await this.#look();
-        return;
-      }
-      if (code !== undefined)
-        throw new EruError('failed', `${this.record.spec.name} did not start: ${await this.#complaint()}`);
-      if (clock.monotonic() > limit)
-        throw new EruError('timeout', `${this.record.spec.name} did not start within ${launchMs / 1000} s`);
-      await clock.sleep(pauseMs);
-    }
+  async #started({ main, atMs }: RunStart): Promise<void> {
+    const { place } = this.#options;
+    const effective = readLimits(place.machine.cgroups, cgroupPath(this.record.id)) ?? this.#status.effective;
+    await this.#write({
+      phase: 'running',
+      startedAtMs: atMs,
+      run: { ...this.#status.run!, ...(main !== undefined && { main }) },
+      effective,
+    });
+    this.#options.emit('started');
+    this.#follow();
+    if (main === undefined) await this.#look();
   }
 
-  /** Hears of the exit file; a slow look catches what was not told. */
-  #watch(): void {
-    this.#watcher?.close();
+  /** A launch that came to nothing leaves nothing. */
+  async #failed(error: unknown): Promise<void> {
+    await this.#takeOverOutput();
+    await this.#write({
+      phase: 'exited',
+      exitCode: 127,
+      finishedAtMs: this.#options.clock.now(),
+      error: EruError.from(error).message,
+    });
+    await this.#clear();
+  }
+
+  /** Hears of the exit file, and keeps the log; a slow look catches what was not told. */
+  #follow(): void {
+    const { place, clock, logger, logLimits } = this.#options;
     const look = (): void =>
       void this.#turns
         .run(() => this.#look())
-        .catch((error: unknown) =>
-          this.#options.logger.error({ err: error, workload: this.record.id }, 'cannot follow a workload'),
-        );
-    try {
-      this.#watcher = watch(this.folder.run, (_event, name) => {
-        if (name === 'exit') look();
-      });
-      this.#watcher.on('error', () => {}); // The slow look goes on.
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOSPC')) throw error;
-    }
+        .catch((error: unknown) => logger.error({ err: error, workload: this.record.id }, 'cannot follow a workload'));
+    this.#exitWatch?.close();
+    this.#exitWatch = new FolderWatch(place.folder.exit, 0, look);
+    this.#output ??= this.#run().output({ limits: logLimits, now: () => clock.now() });
+    this.#output.watch();
     const again = (): void => {
       if (this.#closed || this.#status.phase !== 'running') return;
       look();
-      this.#timer = this.#options.clock.timer(safetyMs, again);
+      this.#timer = clock.timer(safetyMs, again);
     };
     this.#timer?.cancel();
-    this.#timer = this.#options.clock.timer(safetyMs, again);
+    this.#timer = clock.timer(safetyMs, again);
   }
 
   /** Has it ended? Then its end is written, and its policy asked. */
   async #look(): Promise<void> {
-    const { phase, run: last } = this.#status;
+    const { phase } = this.#status;
     if (phase !== 'running' && phase !== 'starting') return;
-    const { machine } = this.#options;
-    let code = await this.#exitCode();
-    if (code === undefined) {
-      if (last?.main !== undefined && isAlive(last.main, machine.bootId)) return;
-      if (last?.bootId === machine.bootId && (await this.#isThere())) {
-        // The command has just ended; its supervisor writes the code in a moment.
-        await this.#options.clock.sleep(200);
-        code = await this.#exitCode();
-      }
-    }
-    await this.#ended(
-      code ?? 255,
-      code === undefined ? 'its end was not seen: the machine was restarted, or its supervisor killed' : '',
-    );
+    const end = await this.#run().ended();
+    if (end !== undefined) await this.#ended(end);
   }
 
-  async #ended(code: number, error: string): Promise<void> {
-    const { clock, machine } = this.#options;
+  async #ended({ code: exitCode, oomKilled, atMs: finishedAtMs, error }: RunEnd): Promise<void> {
+    const { logger } = this.#options;
     const status = this.#status;
-    const oomKilled =
-      code === 137 &&
-      status.run?.bootId === machine.bootId &&
-      readOomKills(machine.cgroups, cgroupPath(this.record.id)) > 0;
-    const sent = status.run?.endedBySignal;
-    const exitCode = sent !== undefined && code === 137 && !oomKilled ? 128 + sent : code;
-    await this.#spool?.drain();
-    const finishedAtMs = clock.now();
+    await this.#takeOverOutput();
     const decision =
       status.wanted === 'running'
         ? decideRestart(this.record.spec.restart, {
@@ -321,117 +307,104 @@ export class Workload {
             attempts: status.attempts,
           })
         : { restart: false as const };
-    await this.#clear();
-    await this.#write({
+    // Written before anything of the run is cleared away: a daemon that dies in between is told how it ended.
+    const end = {
       phase: decision.restart ? 'restarting' : 'exited',
-      run: null,
       exitCode,
       oomKilled,
       finishedAtMs,
       error,
-    });
+      ...(decision.restart && { failures: decision.failures }),
+    } as const;
+    try {
+      await this.#save(end);
+      await this.#clear();
+    } catch (cause) {
+      // A full disk: what its supervisor has left stays, for the daemon that can write it down.
+      logger.error({ err: cause, workload: this.record.id }, 'the end of a workload cannot be kept');
+      this.#status = { ...this.#status, ...end };
+    }
+    this.#tell();
     this.#options.emit('exited');
-    if (!decision.restart) return;
-    await this.#write({ failures: decision.failures });
+    if (decision.restart) this.#scheduleRestart();
+  }
+
+  /** Its pause counts from its end, whichever daemon saw it. */
+  #scheduleRestart(): void {
+    const { clock, logger } = this.#options;
+    const { failures, finishedAtMs } = this.#status;
+    const pauseMs = Math.max(0, Math.min(pauseAfter(failures), finishedAtMs + pauseAfter(failures) - clock.now()));
     this.#timer?.cancel();
-    this.#timer = clock.timer(decision.pauseMs, () => void this.#turns.run(() => this.#restart()).catch(() => {})); // Its state says why.
+    this.#timer = clock.timer(
+      pauseMs,
+      () =>
+        void this.#turns
+          .run(() => this.#restart())
+          .catch((error: unknown) =>
+            logger.warn({ err: error, workload: this.record.id }, 'cannot restart a workload'),
+          ),
+    );
   }
 
   async #restart(): Promise<void> {
-    if (this.#closed || this.#status.phase !== 'restarting' || this.#status.wanted !== 'running') return;
+    if (this.#closed || this.#status.phase !== 'restarting') return;
     const { restarts, attempts } = this.#status;
-    await this.#write({ restarts: restarts + 1, attempts: attempts + 1 });
-    await this.#launch();
+    try {
+      await this.#launch({ restarts: restarts + 1, attempts: attempts + 1 });
+    } catch (error) {
+      // It could not even be started: for its policy that is an end like another, so that a full disk is outlived.
+      const { failures, exitCode } = this.#status;
+      const ended = { exitCode, lastedMs: 0, failures, attempts: attempts + 1 };
+      const decision = decideRestart(this.record.spec.restart, ended);
+      if (!decision.restart) throw error;
+      await this.#write({ phase: 'restarting', failures: decision.failures }).finally(() => this.#scheduleRestart());
+    }
   }
 
   /** Ends what runs: the stop signal, and after the grace time KILL to everything of it. */
   async #end(graceMs: number): Promise<void> {
-    const { clock, machine } = this.#options;
-    this.#timer?.cancel();
-    if (this.#status.phase === 'restarting') await this.#write({ phase: 'exited' });
+    const { clock } = this.#options;
+    if (this.#status.phase === 'restarting') {
+      this.#timer?.cancel();
+      await this.#write({ phase: 'exited' });
+    }
+    const { stopSignal } = this.record.spec;
     if (this.#status.phase === 'running' && graceMs > 0)
-      await this.#signal(
-        parseSignal(this.record.spec.stopSignal === '' ? 'TERM' : this.record.spec.stopSignal, 'stop_signal'),
-      );
+      await this.#signal(parseSignal(stopSignal === '' ? 'TERM' : stopSignal, 'stop_signal'));
     const limit = clock.monotonic() + graceMs;
     for (let attempt = 1; this.#status.phase === 'running' || this.#status.phase === 'starting'; attempt++) {
-      if ((await this.#exitCode()) !== undefined) await this.#look();
-      else if (this.#status.run?.main === undefined || !isAlive(this.#status.run.main, machine.bootId))
-        await this.#look();
-      else {
-        if (clock.monotonic() >= limit) for (const pid of this.#processes()) sendSignal(pid, constants.signals.SIGKILL);
-        await clock.sleep(Math.min(100, backoff(attempt, { baseMs: 5 })));
-      }
+      await this.#look();
+      if (this.#status.phase !== 'running' && this.#status.phase !== 'starting') return;
+      const left = limit - clock.monotonic();
+      if (left <= 0) this.#run().kill();
+      await clock.sleep(Math.min(100, left > 0 ? left : 100, backoff(attempt, { baseMs: 2 })));
     }
   }
 
-  /** The first process of a pid namespace is spared the kernel's default action: it is carried out for the kernel. */
   async #signal(number: number): Promise<void> {
-    const { main, launcher } = this.#run();
-    if (main === undefined || !isAlive(main, this.#options.machine.bootId)) return;
-    const spared = launcher === 'runc' && endsByDefault(number) && dispositionOf(main.pid, number) === 'default';
-    if (spared) await this.#write({ run: { ...this.#run(), endedBySignal: number } });
-    sendSignal(main.pid, spared ? constants.signals.SIGKILL : number);
+    await this.#run().signal(number, (change) => this.#write({ run: { ...this.#status.run!, ...change } }));
   }
 
-  /** All of it: what its group holds, and what its session holds where it has no group. */
-  #processes(): number[] {
-    const { main } = this.#run();
-    const inGroup = groupProcesses(this.#options.machine.cgroups, cgroupPath(this.record.id));
-    const session = main === undefined ? undefined : findProcesses((pid) => pid === main.pid);
-    return [...new Set([...inGroup, ...(session ?? [])])];
-  }
-
-  /** What a run leaves with runc and in the cgroups. */
+  /** What a run leaves with runc, in the cgroups and in its folder. */
   async #clear(): Promise<void> {
-    const { machine, runcRoot } = this.#options;
-    await this.#spool?.drain();
-    await this.#spool?.close();
-    this.#spool = undefined;
-    if (machine.runc !== undefined) await run(machine.runc, ['--root', runcRoot, 'delete', '--force', this.record.id]);
-    for (const pid of groupProcesses(machine.cgroups, cgroupPath(this.record.id)))
-      sendSignal(pid, constants.signals.SIGKILL);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await removeGroup(machine.cgroups, cgroupPath(this.record.id));
-        break;
-      } catch (error) {
-        // Killed processes leave their group a moment later.
-        if (attempt > 50) throw error;
-        await this.#options.clock.sleep(20);
-      }
+    if (this.#status.run === null) return;
+    this.#exitWatch?.close();
+    await this.#run().clear();
+    // Kept in memory only: a later daemon clears once more, which finds nothing.
+    this.#status = { ...this.#status, run: null };
+  }
+
+  /** All that a run has said is in the log. */
+  async #takeOverOutput(): Promise<void> {
+    const { clock, logLimits, logger } = this.#options;
+    const output = this.#output ?? this.#run().output({ limits: logLimits, now: () => clock.now() });
+    this.#output = undefined;
+    try {
+      await output.drain();
+    } catch (error) {
+      logger.error({ err: error, workload: this.record.id }, 'the end of the output of a workload is lost');
     }
-    await rm(this.folder.run, { recursive: true, force: true });
-  }
-
-  #openSpool(): void {
-    const { machine, clock } = this.#options;
-    this.#spool ??= new LogSpool({
-      folder: this.folder.run,
-      log: this.folder.log,
-      limits: logLimits,
-      now: () => clock.now(),
-      fallocate: machine.tools.fallocate,
-    });
-    this.#spool.watch();
-  }
-
-  async #exitCode(): Promise<number | undefined> {
-    const text = await readIfExists(exitFile(this.folder));
-    return text === undefined || text.trim() === '' ? undefined : Number(text);
-  }
-
-  async #isThere(): Promise<boolean> {
-    return (
-      (await readIfExists(pidFile(this.folder))) !== undefined ||
-      findProcesses((pid) => pid === this.#status.run?.main?.pid).length > 0
-    );
-  }
-
-  /** The last line that a launch has printed. */
-  async #complaint(): Promise<string> {
-    const text = (await readIfExists(`${this.folder.run}/stderr`)) ?? '';
-    return text.trim().split('\n').at(-1) ?? 'it said nothing';
+    await output.close();
   }
 
   #limits(): WantedLimits {
@@ -441,16 +414,15 @@ export class Workload {
   /** What the kernel holds while it runs, else what it held last; of that, what was asked for. */
   #effective(): Limits {
     const asked = Object.keys(this.#limits());
-    const read =
-      (this.#status.phase === 'running'
-        ? readLimits(this.#options.machine.cgroups, cgroupPath(this.record.id))
-        : undefined) ?? this.#status.effective;
-    return Object.fromEntries(Object.entries(read).filter(([name]) => asked.includes(name)));
+    const { phase, effective } = this.#status;
+    const group = cgroupPath(this.record.id);
+    const read = phase === 'running' ? readLimits(this.#options.place.machine.cgroups, group) : undefined;
+    return Object.fromEntries(Object.entries(read ?? effective).filter(([name]) => asked.includes(name)));
   }
 
-  #run(): NonNullable<WorkloadStatus['run']> {
-    const { bootId, runc } = this.#options.machine;
-    return this.#status.run ?? { launcher: runc === undefined ? 'plain' : 'runc', supervisor: 'shell', bootId };
+  #run(): Run {
+    const { place, clock } = this.#options;
+    return new Run(place, this.#status.run ?? chooseRun(place.machine), clock);
   }
 
   #exit(): ExitState {
@@ -471,12 +443,23 @@ export class Workload {
   }
 
   async #write(change: Partial<WorkloadStatus>): Promise<void> {
-    this.#status = { ...this.#status, ...change };
-    await this.folder.writeStatus(this.#status);
+    await this.#save(change);
     this.#tell();
+  }
+
+  async #save(change: Partial<WorkloadStatus>): Promise<void> {
+    const status = { ...this.#status, ...change };
+    await this.folder.writeStatus(status);
+    this.#status = status;
   }
 
   #tell(): void {
     for (const told of this.#changed) told();
   }
+}
+
+/** A start that is under way shows what was before it. */
+function shownPhase({ phase, startedAtMs }: WorkloadStatus): RunState {
+  if (phase !== 'starting') return phase;
+  return startedAtMs === 0 ? 'created' : 'restarting';
 }

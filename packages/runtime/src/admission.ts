@@ -1,0 +1,142 @@
+import type { EngineParams, Limits, WorkloadSpec } from '@eru/engines';
+import { EruError, invalid } from '@eru/kit';
+import { existsSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+
+import { findProgram } from './host-view.ts';
+import { defaultPath, rlimitsOf, rootOf } from './launcher.ts';
+import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
+import type { Machine } from './machine.ts';
+import { parseSignal } from './signals.ts';
+import { resolveUser } from './user.ts';
+
+/** Refuses, before anything is made, everything that this machine cannot do or cannot enforce: `invalid` or `unsupported`. */
+export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(spec.name))
+    throw invalid('name', spec.name, 'begin with a letter or digit; letters, digits, _ . - may follow');
+  if (spec.image !== '')
+    throw new EruError(
+      'unsupported',
+      `image: this node runs processes and has no images; leave image ${JSON.stringify(spec.image)} out and give commands`,
+    );
+  if (spec.command.length === 0) throw invalid('commands', '', 'a process needs a command');
+  const foreign = Object.keys(spec.networks).find((name) => name !== 'host' && name !== 'none');
+  if (foreign !== undefined)
+    throw new EruError('unsupported', `networks: ${foreign} is not known here; processes have host or none`);
+  if (spec.stdin) throw new EruError('unsupported', 'open_stdin: processes have no stdin yet');
+  if (spec.stopSignal !== '') parseSignal(spec.stopSignal, 'stop_signal');
+  const nameless = spec.env.find((variable) => !/^[^=\0]+=[^\0]*$/s.test(variable));
+  if (nameless !== undefined) throw invalid('env', nameless, 'write NAME=value');
+  checkPorts(spec.publish);
+  checkFiles(spec);
+  resolveUser(spec.user, rootOf(spec));
+  rlimitsOf(spec);
+  checkNames(spec);
+  checkSysctls(spec);
+  if (machine.runc === undefined) checkPlain(spec, machine);
+  else if (spec.root.type === 'host' && spec.root.writable && !machine.overlay)
+    throw new EruError(
+      'unsupported',
+      'root: this machine cannot lay a private layer over its root (no overlay file system)',
+    );
+}
+
+/** The limits asked for. `refuse`: what this machine cannot enforce is `unsupported`, not only shown as not effective. */
+export function checkLimits(
+  spec: WorkloadSpec,
+  engineParams: EngineParams,
+  { cores, cgroups }: Machine,
+  refuse: boolean,
+): WantedLimits {
+  const { limits, beyond } = wantedLimits(engineParams, spec.pids);
+  if (beyond.length > 0) throw new EruError('unsupported', `${beyond.join(', ')} cannot be enforced for processes`);
+  if (limits.cpuset?.some((core) => core >= cores) === true)
+    throw invalid('cpuset', limits.cpuset.join(','), `this node has cores 0 to ${cores - 1}`);
+  const missing = (Object.keys(shownLimits(limits)) as (keyof Limits)[]).filter(
+    (limit) => cgroups.mounts[controllerOf[limit]] === undefined,
+  );
+  if (missing.length > 0 && refuse)
+    throw new EruError(
+      'unsupported',
+      `${missing.join(', ')} cannot be limited on this node: its cgroups cannot be written`,
+    );
+  return limits;
+}
+
+const controllerOf: Readonly<Record<keyof Limits, 'cpu' | 'memory' | 'pids' | 'cpuset'>> = {
+  cpu: 'cpu',
+  memoryBytes: 'memory',
+  pids: 'pids',
+  cpuset: 'cpuset',
+  memoryNodes: 'cpuset',
+};
+
+function checkPorts(publish: readonly string[]): void {
+  for (const entry of publish) {
+    const port = Number(entry);
+    if (/^\d+$/.test(entry) ? port < 1 || port > 65_535 : !/^[a-z][a-z0-9_-]{0,31}$/i.test(entry))
+      throw invalid('publish', entry, 'give a port from 1 to 65535, or a name such as http for a free one');
+  }
+}
+
+function checkFiles(spec: WorkloadSpec): void {
+  const root = rootOf(spec);
+  if (!existsSync(root)) throw invalid('root', root, 'there is no such folder on the node');
+  if (spec.dir !== '' && !path.isAbsolute(spec.dir)) throw invalid('dir', spec.dir, 'give an absolute path');
+  const [program = ''] = spec.command;
+  if (findProgram(program, defaultPath, spec.dir, root) === undefined) {
+    throw invalid(
+      'commands',
+      program,
+      `there is no such program on the node (looked in ${program.includes('/') ? root : defaultPath})`,
+    );
+  }
+  for (const { source } of spec.mounts)
+    if (!existsSync(source)) throw invalid('mounts', source, 'there is no such file or folder on the node');
+}
+
+/** What goes into resolv.conf and hosts. */
+function checkNames({ dns, extraHosts }: WorkloadSpec): void {
+  const server = dns.find((address) => net.isIP(address) === 0);
+  if (server !== undefined) throw invalid('dns', server, 'give the address of a name server');
+  const host = extraHosts.find((entry) => net.isIP(entry.replace(/^[^:\s]+:/, '')) === 0);
+  if (host !== undefined) throw invalid('extra_hosts', host, 'write host:address');
+}
+
+/** Only what belongs to a namespace of its own: anything else would change the machine. */
+function checkSysctls({ sysctls, networks }: WorkloadSpec): void {
+  for (const name of Object.keys(sysctls)) {
+    const own = /^(kernel\.(msg|sem|shm)|fs\.mqueue\.)/.test(name) || ('none' in networks && name.startsWith('net.'));
+    if (!own)
+      throw new EruError(
+        'unsupported',
+        `sysctls: ${name} is not of a namespace of its own here; set it on the machine`,
+      );
+  }
+}
+
+/** What needs namespaces. */
+function checkPlain(spec: WorkloadSpec, machine: Machine): void {
+  const wanted = Object.entries({
+    root: spec.root.type === 'folder' || spec.root.writable,
+    'network none': 'none' in spec.networks,
+    mounts: spec.mounts.length > 0,
+    dns: spec.dns.length > 0,
+    extra_hosts: spec.extraHosts.length > 0,
+    sysctls: Object.keys(spec.sysctls).length > 0,
+  }).flatMap(([name, is]) => (is ? [name] : []));
+  if (wanted.length > 0)
+    throw new EruError('unsupported', `${wanted.join(', ')}: needs runc, which cannot be used on this node`);
+  if (Object.keys(spec.ulimits).length > 0 && machine.tools.prlimit === undefined)
+    throw new EruError('unsupported', 'ulimits: need runc or prlimit, and neither can be used on this node');
+  if (
+    spec.user !== '' &&
+    resolveUser(spec.user, '/').uid !== machine.uid &&
+    (machine.uid !== 0 || machine.tools.setpriv === undefined)
+  )
+    throw new EruError(
+      'unsupported',
+      `user: ${spec.user} cannot be had here; this daemon runs as user ${machine.uid}, without runc`,
+    );
+}

@@ -1,0 +1,143 @@
+import { childEnvironment, EruError, run } from '@eru/kit';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { ociConfig, ociProcess, type OciMount } from './bundle.ts';
+import { hostFileSystems, neededFromPrivate } from './host-view.ts';
+import {
+  defaultPath,
+  distinct,
+  environmentOf,
+  pidFile,
+  rlimitsOf,
+  rootOf,
+  type Launcher,
+  type Place,
+} from './launcher.ts';
+import type { WantedLimits } from './limits.ts';
+import { defaultSize } from './session.ts';
+import { resolveUser } from './user.ts';
+
+/** Opens the file as descriptor 3 and removes its name. */
+const withFile = 'exec 3<"$1"; rm -f "$1"; shift; exec "$@"';
+
+/** Containers of runc. The folder of the run is the bundle. */
+export const runcLauncher: Launcher = {
+  kind: 'runc',
+
+  async prepare(place, limits) {
+    await writeBundle(place, limits);
+    const { folder, record } = place;
+    const words = runcWords(place, 'run', '--keep', '--pid-file', pidFile(folder), '--bundle', folder.run, record.id);
+    return { words, env: childEnvironment() };
+  },
+
+  async exec(place, spec) {
+    const { folder, machine, record } = place;
+    const description = ociProcess({
+      spec: { ...record.spec, command: spec.command, dir: spec.dir === '' ? record.spec.dir : spec.dir },
+      user: resolveUser(spec.user === '' ? record.spec.user : spec.user, rootOf(record.spec)),
+      env: distinct([...environmentOf(record), ...spec.env]),
+      capabilities: machine.capabilities,
+      rlimits: rlimitsOf(record.spec),
+    });
+    // From a file, because only so the terminal has its size before the command asks for it. The folder goes with the run.
+    const file = path.join(folder.run, `exec-${randomUUID()}.json`);
+    const { rows, cols } = spec.size ?? defaultSize;
+    const terminal = spec.tty && { terminal: true, consoleSize: { height: rows, width: cols } };
+    await writeFile(file, encode({ ...description, ...terminal }), { mode: 0o600 });
+    // The shell forgets the file once runc has it open, and becomes runc: signals and exit code are runc's own.
+    const words = [
+      '/bin/sh',
+      '-c',
+      withFile,
+      'eru-exec',
+      file,
+      ...runcWords(place, 'exec', '--process', '/dev/fd/3', record.id),
+    ];
+    return { words, env: childEnvironment() };
+  },
+
+  async clear(place) {
+    const { machine, runcRoot, record } = place;
+    const state = path.join(runcRoot, record.id);
+    // Starting a program costs more than the look.
+    if (!existsSync(state)) return;
+    if (machine.runc !== undefined) await run(machine.runc, ['--root', runcRoot, 'delete', '--force', record.id]);
+    // What a killed runc has left half-made is not known to it, and still refuses the name.
+    await rm(state, { recursive: true, force: true });
+  },
+};
+
+/** A command line of runc for this workload's state. Throws `precondition` where runc has gone since the workload was started. */
+export function runcWords({ machine, runcRoot, record }: Place, ...args: string[]): string[] {
+  if (machine.runc === undefined)
+    throw new EruError(
+      'precondition',
+      `${record.spec.name} runs under runc, which cannot be used on this node any more`,
+    );
+  return [machine.runc, '--root', runcRoot, ...args];
+}
+
+/** What runc says, without the dress of its log: `time="…" level=error msg="the words"`. */
+export function plainWords(line: string): string {
+  const message = /msg="((?:[^"\\]|\\.)*)"/.exec(line)?.[1];
+  return message === undefined ? line.trim() : message.replaceAll(/\\(.)/g, '$1');
+}
+
+async function writeBundle(place: Place, limits: WantedLimits): Promise<void> {
+  const { machine, folder, record, hidden } = place;
+  const { spec } = record;
+  const layer =
+    spec.root.type === 'host' && spec.root.writable
+      ? { upper: path.join(folder.layer, 'upper'), work: path.join(folder.layer, 'work') }
+      : undefined;
+  const folders = [path.join(folder.run, 'rootfs'), ...Object.values(layer ?? {})];
+  await Promise.all(folders.map((name) => mkdir(name, { recursive: true })));
+  const mountinfo = await readFile('/proc/self/mountinfo', 'utf8');
+  const hostMounts = [...hostFileSystems(mountinfo, hidden), ...neededFromPrivate(spec.command, spec.dir, defaultPath)];
+  const config = ociConfig({
+    id: record.id,
+    spec,
+    user: resolveUser(spec.user, rootOf(spec)),
+    env: environmentOf(record),
+    limits,
+    cgroups: machine.cgroups,
+    swapLimits: machine.swapLimits,
+    hostname: spec.name.replaceAll(/[^A-Za-z0-9-]/g, '-').slice(0, 63),
+    capabilities: machine.capabilities,
+    rlimits: rlimitsOf(spec),
+    hostMounts,
+    fileMounts: await nameFiles(place),
+    layer,
+    hidden,
+  });
+  await writeFile(path.join(folder.run, 'config.json'), encode(config), { mode: 0o600 });
+}
+
+/** The resolver's files where the request has its own words for them, bound over those of the root. */
+async function nameFiles({ folder, record }: Place): Promise<OciMount[]> {
+  const { dns, extraHosts } = record.spec;
+  const files: [string, string][] = [];
+  if (dns.length > 0) files.push(['resolv.conf', dns.map((server) => `nameserver ${server}\n`).join('')]);
+  if (extraHosts.length > 0) {
+    const present = await readFile(path.join(rootOf(record.spec), 'etc/hosts'), 'utf8').catch(() => '');
+    const added = extraHosts.map((entry) => entry.replace(/^([^:]+):(.*)$/, '$2 $1\n'));
+    files.push(['hosts', `${present.trimEnd()}\n${added.join('')}`]);
+  }
+  const mounts: OciMount[] = [];
+  for (const [name, text] of files) {
+    const source = path.join(folder.run, name);
+    await writeFile(source, text);
+    mounts.push({ destination: `/etc/${name}`, type: 'bind', source, options: ['bind', 'rprivate', 'ro'] });
+  }
+  return mounts;
+}
+
+/** JSON has no number for "no limit" that JavaScript can hold: it is 2^64 - 1, in all its digits. */
+function encode(config: unknown): string {
+  const text = JSON.stringify(config, (_key, value: unknown) => (value === Number.POSITIVE_INFINITY ? 'INF' : value));
+  return text.replaceAll(/"(soft|hard)":"INF"/g, '"$1":18446744073709551615');
+}
