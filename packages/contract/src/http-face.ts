@@ -15,8 +15,9 @@ import type { AnyHandler, CallContext, MountedService } from './handlers.ts';
 import { statusOf, wireMessage } from './status.ts';
 
 /**
- * The same services as JSON over HTTP/1.1: `POST /pb.CoreRPC/<Method>` with `content-type: application/json`. Other
- * simple content types get 415, so a foreign web page cannot send a call without asking first.
+ * The same services as JSON over HTTP/1.1: `POST /pb.CoreRPC/<Method>` with `content-type: application/json`, and Connect's
+ * own protocol for its clients. Other simple content types get 415, so a foreign web page cannot send a call without
+ * asking first.
  */
 export function httpHandler(
   services: readonly MountedService[],
@@ -73,14 +74,21 @@ function contextOf(method: DescMethod, connect: HandlerContext): CallContext {
     signal: connect.signal,
     ...(timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }),
     metadata: { get: (name) => connect.requestHeader.get(name) ?? undefined },
+    ...peerOf(socket),
+  };
+}
+
+/** What a connection tells of its other side. */
+export function peerOf(socket: Socket | undefined): Pick<CallContext, 'peer' | 'certificate'> {
+  const shown = socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate() : undefined;
+  return {
     peer: socket?.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${socket.remotePort}`,
-    certificate:
-      socket instanceof TLSSocket && socket.authorized ? clientCertificate(socket.getPeerCertificate()) : undefined,
+    certificate: clientCertificate(shown),
   };
 }
 
 /** Connect knows the sixteen standard codes only: the nearest one, with the number itself in a detail. */
-function connectError(thrown: unknown, method: DescMethod, edge: Edge): ConnectError {
+export function connectError(thrown: unknown, method: DescMethod, edge: Edge): ConnectError {
   if (thrown instanceof ConnectError) return thrown; // the adapter's own: a body that cannot be read, a lost client
   const error = EruError.from(thrown);
   const status = edge.toStatus(thrown, method);

@@ -7,6 +7,7 @@ export * as eru from './gen/eru_pb.ts';
 export * as pb from './gen/core_pb.ts';
 export type { CallContext, ClientCertificate, MountedService, ServiceHandlers } from './handlers.ts';
 export { mount } from './handlers.ts';
+export { openApi } from './openapi.ts';
 export * from './serve.ts';
 export { statusOf } from './status.ts';
 export type { Status } from './status.ts';

@@ -112,6 +112,65 @@ test('the raw number is on the wire, as other gRPC clients see it', async () => 
   expect(stderr).toMatch(/code_1034/);
 });
 
+test('a stream of answers is lines of JSON over HTTP, at the pace of the reader; leaving it ends the handler', async () => {
+  let sent = 0;
+  const left = gate<unknown>();
+  const { address } = await pair({
+    async *listWorkloads({ appname }) {
+      if (appname === 'none') return;
+      if (appname === 'early') throw new EruError('not_found', 'no such app');
+      yield { id: 'a', labels: { k: 'v' } };
+      yield { id: 'b' };
+      if (appname === 'late') throw new EruError('failed', 'broke');
+    },
+    async *logStream(_, { signal }) {
+      signal.addEventListener('abort', () => left.resolve(signal.reason));
+      for (;;) {
+        sent += 1;
+        yield { data: new Uint8Array(64 * 1024) };
+      }
+    },
+    async *executeWorkload() {},
+  });
+  const list = async (body: string, method = 'ListWorkloads') => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`http://${address}/pb.CoreRPC/${method}`, { method: 'POST', body, headers });
+    return { status: answer.status, type: answer.headers.get('content-type'), text: await answer.text() };
+  };
+  expect(await list('{}')).toEqual({
+    status: 200,
+    type: 'application/x-ndjson',
+    text: '{"id":"a","labels":{"k":"v"}}\n{"id":"b"}\n',
+  });
+  expect(await list('{"appname":"none"}')).toMatchObject({ status: 200, text: '' });
+  expect(await list('{"appname":"early"}')).toMatchObject({
+    status: 404,
+    text: expect.stringContaining('no such app') as string,
+  });
+  expect((await list('{"appname":"late"}')).text).toMatch(
+    /^\{"id":"a".*\n\{"id":"b"\}\n\{"error":\{"code":"unknown","message":"broke"/,
+  );
+  expect(await list('{"apname":"x"}')).toMatchObject({
+    status: 400,
+    text: expect.stringContaining('apname') as string,
+  });
+  expect(await list('{', 'ListWorkloads')).toMatchObject({ status: 400 });
+  const bidi = await list('{}', 'ExecuteWorkload');
+  expect(bidi).toMatchObject({ status: 501, text: expect.stringContaining('call it over gRPC') as string });
+
+  const stop = new AbortController();
+  const endless = await fetch(`http://${address}/pb.CoreRPC/LogStream`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'content-type': 'application/json' },
+    signal: stop.signal,
+  });
+  await endless.body?.getReader().read();
+  stop.abort();
+  expect(await left.promise).toMatchObject({ code: 'canceled' });
+  expect(sent).toBeLessThan(1000);
+});
+
 test('leaving a server stream aborts the handler and lets its iterator return', async () => {
   let reason: unknown;
   let returned = false;

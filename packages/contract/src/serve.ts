@@ -11,6 +11,7 @@ import { grpcServer } from './grpc-face.ts';
 import type { CallContext, MountedService } from './handlers.ts';
 import { healthService } from './health.ts';
 import { httpHandler } from './http-face.ts';
+import { jsonLines } from './json-lines.ts';
 import { listen, parseEndpoint } from './listen.ts';
 import { foreignRequest } from './origin.ts';
 import { reflectionServices } from './reflection.ts';
@@ -81,11 +82,12 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const grpc = grpcServer(services, edge);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const rpc = httpHandler(services, edge);
+  const streams = jsonLines(services, edge);
   const server = http.createServer((request, response) => {
     const foreign = foreignRequest(request, options.hostNames ?? []);
     if (foreign !== undefined)
       response.writeHead(403, { 'content-type': 'text/plain; charset=utf-8' }).end(`${foreign}\n`);
-    else if (options.http?.(request, response) !== true) rpc(request, response);
+    else if (options.http?.(request, response) !== true && !streams(request, response)) rpc(request, response);
   });
   const secure = options.tls && tlsServer(options.tls);
   const sockets = splitByFirstBytes(server, secure, (socket) => injector.injectConnection(socket));

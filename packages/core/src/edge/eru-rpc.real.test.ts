@@ -308,6 +308,7 @@ describe('the credential', () => {
     expect((await get('/readyz')).status).toBe(200);
     expect((await get('/metrics')).status).toBe(401);
     expect((await get('/metrics', { eru: 'secret' })).status).toBe(200);
+    expect(await (await get('/openapi.json')).json()).toMatchObject({ openapi: '3.1.0', info: { version: 'test' } });
   });
 });
 

@@ -6,13 +6,19 @@ export interface HttpPaths {
   notReady: () => string | undefined;
   /** Wanted for the metrics; what is open says only that we are there. */
   admits: (request: IncomingMessage) => boolean;
+  /** The description of the JSON face. */
+  openApi: () => object;
 }
 
-/** `/healthz`: this process answers. `/readyz`: it can also work. `/metrics`. True when the request was one of these. */
+/**
+ * `/healthz`: this process answers. `/readyz`: it can also work. `/metrics`. `/openapi.json`: how to call us. True when the
+ * request was one of these.
+ */
 export function httpPaths({
   metrics,
   notReady,
   admits,
+  openApi,
 }: HttpPaths): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {
     const [path = ''] = (request.url ?? '').split('?');
@@ -35,6 +41,9 @@ export function httpPaths({
           ({ text, type }) => answer(response, 200, text, type),
           (error: unknown) => answer(response, 500, `${String(error)}\n`),
         );
+        return true;
+      case '/openapi.json':
+        answer(response, 200, JSON.stringify(openApi()), 'application/json');
         return true;
       default:
         return false;

@@ -1,4 +1,4 @@
-import type { ServeOptions } from '@eru/contract';
+import { eru, openApi, pb, type ServeOptions } from '@eru/contract';
 import { Registry } from 'prom-client';
 
 import type { Context } from '../context.ts';
@@ -57,6 +57,7 @@ export function coreServices(
       metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
       notReady: () => notReady(membership, closing),
       admits: (request) => gate?.admits(request) ?? true,
+      openApi: () => openApi([pb.CoreRPC, eru.Eru], version),
     }),
     ...(gate !== undefined && { authenticate: (call) => gate.admit(call) }),
   };
