@@ -55,7 +55,7 @@ function describe(capacity: JsonObject): string {
   let text = names.join();
   for (const key of groupKeys) {
     const groups = capacity[key];
-    if (isJsonObject(groups)) text += `\n${names.map((name) => groups[name]).join()}`;
+    if (isJsonObject(groups)) text += `\n${JSON.stringify(names.map((name) => groups[name] ?? null))}`;
     else text += '\n';
   }
   return `${text}\n${readTexts(capacity, 'reserved').join()}`;
