@@ -125,7 +125,7 @@ export class SimulatedHost {
   connect(workload: SimulatedWorkload, network: string, wanted: string): string {
     if (workload.addresses.has(network))
       throw new EruError('exists', `${workload.spec.name} is on network ${network} already`);
-    const address = this.networks.take(network, workload.id, wanted);
+    const address = this.networks.take(network, workload.id, wanted, (holder) => this.#lends(holder));
     workload.addresses.set(network, address);
     return address;
   }
@@ -134,19 +134,19 @@ export class SimulatedHost {
     const address = workload.addresses.get(network);
     if (address === undefined) throw new EruError('not_found', `${workload.spec.name} is not on network ${network}`);
     workload.addresses.delete(network);
-    this.networks.give(network, address);
+    this.networks.give(network, address, workload.id);
   }
 
   copyTo(workload: SimulatedWorkload, folder: string, archive: Uint8Array): void {
     if (!path.isAbsolute(folder)) throw invalid('path', folder, 'give an absolute path');
-    for (const [name, contents] of readTar(archive)) workload.files.set(path.join(folder, name), contents);
+    for (const [name, file] of readTar(archive)) workload.files.set(path.join(folder, name), file);
   }
 
   copyFrom(workload: SimulatedWorkload, target: string): Uint8Array {
     const base = path.dirname(target);
     const within = [...workload.files].filter(([file]) => file === target || file.startsWith(`${target}/`));
     if (within.length === 0) throw new EruError('not_found', `${target}: no such file or folder`);
-    return writeTar(within.map(([file, contents]) => [path.relative(base, file), contents] as const));
+    return writeTar(within.map(([name, file]) => [path.relative(base, name), file] as const));
   }
 
   removeImage(reference: string, force: boolean, prune: boolean): string[] {
@@ -185,7 +185,7 @@ export class SimulatedHost {
     const outside = numbers.find((port) => port < 1 || port > 65_535);
     if (outside !== undefined) throw invalid('publish', outside, 'ports go from 1 to 65535');
     const fixed = 'host' in spec.networks ? numbers : [];
-    const taken = fixed.find((port) => this.#portHolders.has(port));
+    const taken = fixed.find((port) => !this.#lends(this.#portHolders.get(port) ?? ''));
     if (taken !== undefined) throw new EruError('busy', `port ${taken} is taken by another workload`);
     for (const port of fixed) this.#portHolders.set(port, holder);
     const ports: Record<string, number> = {};
@@ -198,9 +198,15 @@ export class SimulatedHost {
     return ports;
   }
 
+  /** What has stopped, or is nobody, lends its address or port to one that asks for it by number, as a replacement in its place does. */
+  #lends(holder: string): boolean {
+    const workload = this.#byId.get(holder);
+    return workload === undefined || workload.state().state === 'exited';
+  }
+
   #release(workload: SimulatedWorkload): void {
     for (const [port, holder] of this.#portHolders) if (holder === workload.id) this.#portHolders.delete(port);
-    for (const [network, address] of workload.addresses) this.networks.give(network, address);
+    for (const [network, address] of workload.addresses) this.networks.give(network, address, workload.id);
   }
 
   #happened(type: WorkloadChange | 'created' | 'removed', id: string, name: string): void {

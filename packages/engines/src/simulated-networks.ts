@@ -17,8 +17,11 @@ export class SimulatedNetworks {
     return this.#networks.filter(({ driver }) => drivers.length === 0 || drivers.includes(driver));
   }
 
-  /** Gives the wanted address, or the lowest free one. Throws `not_found`, `busy`, `invalid`. */
-  take(network: string, holder: string, wanted: string): string {
+  /**
+   * Gives the wanted address, or the lowest free one; a wanted one also from a holder that lends it. Throws `not_found`, `busy`,
+   * `invalid`.
+   */
+  take(network: string, holder: string, wanted: string, lends: (holder: string) => boolean): string {
     const found = this.#networks.find(({ name }) => name === network);
     if (found === undefined) throw new EruError('not_found', `no network ${network}`);
     if (found.driver === 'host') return '127.0.0.1';
@@ -29,7 +32,8 @@ export class SimulatedNetworks {
     for (let host = 2; host < 65_535; host++) {
       const address = wanted === '' ? `${prefix}.${host >> 8}.${host & 255}` : wanted;
       const key = `${network} ${address}`;
-      if (!this.#held.has(key)) {
+      const present = this.#held.get(key);
+      if (present === undefined || (wanted !== '' && lends(present))) {
         this.#held.set(key, holder);
         return address;
       }
@@ -38,7 +42,8 @@ export class SimulatedNetworks {
     throw new EruError('busy', `network ${network} has no free address`);
   }
 
-  give(network: string, address: string): void {
-    this.#held.delete(`${network} ${address}`);
+  give(network: string, address: string, holder: string): void {
+    const key = `${network} ${address}`;
+    if (this.#held.get(key) === holder) this.#held.delete(key);
   }
 }

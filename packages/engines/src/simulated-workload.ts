@@ -4,6 +4,7 @@ import type { Clock } from '@eru/kit';
 import type { EngineParams, ExecSpec, LogEntry, RunState, Session, WorkloadSpec, WorkloadState } from './engine.ts';
 import { limitsOf } from './limits.ts';
 import { Ring } from './ring.ts';
+import type { TarFile } from './tar.ts';
 import type { Program } from './simulated-process.ts';
 import { RunningProcess, sessionOf, signalNumberOf } from './simulated-process.ts';
 
@@ -33,8 +34,8 @@ export class SimulatedWorkload {
   readonly log = new Ring<LogEntry>(keptLines);
   /** Network name -> address. */
   readonly addresses = new Map<string, string>();
-  /** Path -> contents of a file. */
-  readonly files = new Map<string, Uint8Array>();
+  /** By path. */
+  readonly files = new Map<string, TarFile>();
   readonly #options: WorkloadOptions;
   readonly #createdAtMs: number;
   readonly #attached = new Set<Queue<Chunk>>();

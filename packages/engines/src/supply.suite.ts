@@ -4,6 +4,8 @@ import type { Bench, EngineTraits } from './bench.suite.ts';
 import { all, refused } from './bench.suite.ts';
 import { readTar, writeTar } from './tar.ts';
 
+const owned = { mode: 0o640, uid: 7, gid: 8 };
+
 /** Files, networks and images: what a workload is supplied with. */
 export function supplyTests(get: () => Bench, traits: EngineTraits): void {
   const lacks = (verb: 'copyTo' | 'networkConnect' | 'imageBuild'): boolean =>
@@ -26,18 +28,21 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
       const { engine, programs } = get();
       const { id } = await get().created(programs.serves());
       const contents = Buffer.alloc(200_000, 'eru');
-      await engine.copyTo(id, '/tmp', pieces(writeTar([['data/a.bin', contents]])));
+      await engine.copyTo(id, '/tmp', pieces(writeTar([['data/a.bin', { contents, ...owned }]])));
       const folder = readTar(Buffer.concat(await all(engine.copyFrom(id, '/tmp/data'))));
       expect([...folder.keys()]).toEqual(['data/a.bin']);
       const file = readTar(Buffer.concat(await all(engine.copyFrom(id, '/tmp/data/a.bin'))));
-      expect(Buffer.compare(file.get('a.bin') ?? Buffer.alloc(0), contents)).toBe(0);
+      expect(Buffer.compare(file.get('a.bin')?.contents ?? Buffer.alloc(0), contents)).toBe(0);
     });
 
     it('refuses what is not there and what leaves the target', async () => {
       const { engine, programs } = get();
       const { id } = await get().created(programs.serves());
       await refused(all(engine.copyFrom(id, '/nowhere')), 'not_found');
-      await refused(engine.copyTo(id, '/tmp', pieces(writeTar([['../evil', Buffer.from('x')]]))), 'invalid');
+      await refused(
+        engine.copyTo(id, '/tmp', pieces(writeTar([['../evil', { contents: Buffer.from('x'), ...owned }]]))),
+        'invalid',
+      );
       await refused(engine.copyTo(id, '/tmp', pieces(Buffer.alloc(1000, 'no tar'))), 'invalid');
     });
   });
@@ -74,7 +79,7 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
     it('are built, listed, pushed and removed', async () => {
       const { engine } = get();
       const reference = 'eru-contract-suite:1';
-      const context = pieces(writeTar([['Dockerfile', Buffer.from('FROM scratch\n')]]));
+      const context = pieces(writeTar([['Dockerfile', { contents: Buffer.from('FROM scratch\n'), ...owned }]]));
       const build = { references: [reference], platform: '' };
       expect((await all(engine.imageBuild(build, context))).length).toBeGreaterThan(0);
       const [image] = await engine.imageList('eru-contract-suite');
