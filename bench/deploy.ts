@@ -175,6 +175,8 @@ function request(app: string, names: readonly string[]): CreateRequest {
     hook: null,
     afterCreate: [],
     ignoreHook: false,
+    ignorePull: false,
+    files: new Map(),
   };
 }
 

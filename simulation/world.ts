@@ -44,11 +44,18 @@ export class World {
     this.#nodes = nodes;
   }
 
+  /** What broke an invariant at any revision so far. */
+  readonly violations = new Set<string>();
+
   static async create({ seed, nodes = 3 }: WorldOptions): Promise<World> {
     const random = seededRandom(seed);
     const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
     const clock = new VirtualClock();
-    const world = new World(await openMemoryStore({ clock, random }), random, names);
+    const world = new World(
+      watched(await openMemoryStore({ clock, random }), () => world.#checkNow()),
+      random,
+      names,
+    );
     Object.assign(world, { clock });
     for (const name of names) {
       world.machines.set(
@@ -65,6 +72,11 @@ export class World {
     }
     await world.#seedStore();
     return world;
+  }
+
+  async #checkNow(): Promise<void> {
+    for (const sentence of checkStore(await snapshot(this.store), this.scheduler, { atRest: false }))
+      this.violations.add(sentence);
   }
 
   /** Starts a core; resolves when it has joined. */
@@ -104,22 +116,22 @@ export class World {
   deploy(
     { core }: LivingCore,
     count: number,
-    options: { app?: string; memory?: number; signal?: AbortSignal } = {},
+    { signal, ...options }: Partial<CreateRequest> & { memory?: number; signal?: AbortSignal } = {},
   ): AsyncIterable<CreateEvent> {
     return createWorkloads(
       core.context,
       core.membership.current(),
       this.request(count, options),
-      options.signal ?? new AbortController().signal,
+      signal ?? new AbortController().signal,
     );
   }
 
   request(
     count: number,
-    { app = 'app', memory = 256 * 2 ** 20 }: { app?: string; memory?: number } = {},
+    { memory = 256 * 2 ** 20, ...more }: Partial<CreateRequest> & { memory?: number } = {},
   ): CreateRequest {
     return {
-      app,
+      app: 'app',
       entrypoint: 'web',
       pod,
       strategy: 'AUTO',
@@ -134,6 +146,9 @@ export class World {
       hook: { afterStart: ['warm up'], beforeStop: ['drain'], force: false },
       afterCreate: [],
       ignoreHook: false,
+      ignorePull: false,
+      files: new Map(),
+      ...more,
     };
   }
 
@@ -183,6 +198,22 @@ export class World {
       await put(`node-resources/${name}`, { ...this.scheduler.addNode(undefined, info), cordon: false });
     }
   }
+}
+
+/** A store whose every write is followed by a look at everything. */
+function watched(store: Store, look: () => Promise<void>): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (name === 'txn')
+        return async (...args: Parameters<Store['txn']>) => {
+          const result = await target.txn(...args);
+          if (result.succeeded) await look();
+          return result;
+        };
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
 }
 
 const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {

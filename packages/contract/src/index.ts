@@ -1,4 +1,4 @@
-export type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+export type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 export { create, fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
 export * from './certificates.ts';
 export * from './connect.ts';

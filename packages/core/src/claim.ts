@@ -1,64 +1,62 @@
 import { deadline, EruError, isEruError } from '@eru/kit';
 
-import type { OwnWrite } from './commit.ts';
+import { noSuchWorkload } from './absent.ts';
 import type { Context } from './context.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
-import { encode, versioned, type OperationRecord, type Versioned, type WorkloadRecord } from './records.ts';
+import { encode, versioned, type ClaimedOperation, type Versioned, type WorkloadRecord } from './records.ts';
+import { requestBegin, taken, type RequestKey } from './requests.ts';
 
-/** An operation on one workload: header and claim stand in the store, with this revision. */
-export interface Claimed<T extends OperationRecord> {
-  operation: T;
+/** An operation on one workload: header and claim stand in the store. */
+export interface Claimed<Op extends ClaimedOperation> {
+  operation: Op;
+  /** Of the header: the last transaction of the operation, and the right to its next effect on the engine. */
   headerRevision: number;
   claimRevision: number;
-  /** The transaction that gave the right to effects on the engine: the claim, or the takeover. */
-  right: number;
   record: Versioned<WorkloadRecord>;
 }
 
 /**
- * Claims a workload for an operation (operations.md, "Change and remove"). Another operation's claim is waited for up to the
- * lock timeout, then `busy`; nobody waits while holding a claim. `not_found` for an unknown workload.
+ * Claims a workload for an operation (operations.md, "Change and remove"), which `begin` makes for the record that is claimed.
+ * Another operation's claim is waited for up to the lock timeout, then `busy`; nobody waits while holding a claim.
+ * `not_found` for an unknown workload.
  */
-export async function claim<T extends OperationRecord>(
+export async function claim<Op extends ClaimedOperation>(
   context: Context,
   tenure: Tenure,
   id: string,
-  operation: T,
+  begin: (record: WorkloadRecord) => Op,
+  request: RequestKey | undefined,
   signal: AbortSignal,
-): Promise<Claimed<T>> {
+): Promise<Claimed<Op>> {
   const { view, clock, committer, limits } = context;
   const limit = deadline(clock, limits.lockTimeoutMs, AbortSignal.any([signal, tenure.signal]));
   try {
     for (;;) {
       const record = view.workloads.get(id);
-      if (record === undefined) throw notFound(id);
+      if (record === undefined) throw noSuchWorkload(id);
       await view.until(() => (view.claims.get(id) === undefined ? true : undefined), limit.signal);
+      const operation = begin(record.value);
       const result = await committer.commit(tenure, {
         own: [
           { key: keys.claim(id), revision: 0, value: encode({ v: 1, operation: operation.id }) },
           { key: keys.operation(operation.id), revision: 0, value: encode(operation) },
+          ...requestBegin(request, operation.id),
         ],
         shared: [{ key: keys.workload(id), revision: record.modRevision }],
       });
       if (result.committed)
-        return {
-          operation,
-          record,
-          headerRevision: result.revision,
-          claimRevision: result.revision,
-          right: result.revision,
-        };
-      const current = result.current.get(keys.workload(id));
-      if (current === undefined) throw notFound(id);
+        return { operation, record, headerRevision: result.revision, claimRevision: result.revision };
       view.applyWrites(
         [...result.current.values()].filter(({ key }) => key !== tenure.fence.key),
         [],
         0,
       );
-      if (versioned(current).modRevision === record.modRevision && !result.current.has(keys.claim(id))) {
+      if (request !== undefined && result.current.has(keys.request(request.key))) throw taken(request.key);
+      const current = result.current.get(keys.workload(id));
+      if (current === undefined) throw noSuchWorkload(id);
+      if (versioned(current).modRevision === record.modRevision && !result.current.has(keys.claim(id)))
         throw new EruError('internal', `claiming ${id} failed without a reason`);
-      }
     }
   } catch (error) {
     if (isEruError(EruError.from(error), 'timeout')) {
@@ -72,33 +70,4 @@ export async function claim<T extends OperationRecord>(
   } finally {
     limit.clear();
   }
-}
-
-/** The end of a claimed operation: both keys go in one transaction. */
-export function endWrites(
-  { operation, headerRevision, claimRevision }: Claimed<OperationRecord>,
-  id: string,
-): OwnWrite[] {
-  return [
-    { key: keys.claim(id), revision: claimRevision },
-    { key: keys.operation(operation.id), revision: headerRevision },
-  ];
-}
-
-/** Rewrites the header: a decision, or a mark before something that must not happen twice. */
-export async function mark<T extends OperationRecord>(
-  context: Context,
-  tenure: Tenure,
-  claimed: Claimed<T>,
-  operation: T,
-): Promise<Claimed<T>> {
-  const result = await context.committer.commit(tenure, {
-    own: [{ key: keys.operation(operation.id), revision: claimed.headerRevision, value: encode(operation) }],
-  });
-  if (!result.committed) throw new EruError('fenced', `operation ${operation.id} was taken over`);
-  return { ...claimed, operation, headerRevision: result.revision };
-}
-
-function notFound(id: string): EruError {
-  return new EruError('not_found', `key: /workloads/${id}: bad \`Count\` value, entity count invalid`);
 }

@@ -1,4 +1,4 @@
-import { EruError, type Clock, type Logger, type Random } from '@eru/kit';
+import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
 import type { Engine } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
@@ -43,4 +43,32 @@ export async function effect<T>(context: Context, tenure: Tenure, run: () => Pro
     await context.clock.sleep(100, tenure.signal);
   }
   return run();
+}
+
+/** How often an effect that must be done is tried against an engine that answers and refuses. */
+const insistAttempts = 5;
+
+/**
+ * Repeats an effect that must be done: for as long as its engine cannot be reached, and some times when it refuses. What it
+ * goes on to refuse is only logged: the reconciler looks after the rest.
+ */
+export async function insist(context: Context, tenure: Tenure, run: () => Promise<void>): Promise<void> {
+  const { clock, random, logger } = context;
+  let refusals = 0;
+  const again = (error: unknown): boolean => {
+    if (isEruError(error, 'unavailable') || isEruError(error, 'timeout')) return true;
+    refusals += 1;
+    return !isEruError(error, 'not_found') && !isEruError(error, 'fenced') && refusals < insistAttempts;
+  };
+  await retry(() => effect(context, tenure, run), {
+    signal: tenure.signal,
+    clock,
+    random,
+    baseMs: 200,
+    maxMs: 15_000,
+    retryable: again,
+  }).catch((error: unknown) => {
+    if (tenure.signal.aborted || isEruError(error, 'fenced')) throw error;
+    logger.warn({ err: error }, 'an engine refuses what must be done');
+  });
 }

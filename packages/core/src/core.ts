@@ -9,6 +9,7 @@ import { keys } from './keys.ts';
 import { Membership } from './membership.ts';
 import { defaultReconciler, Reconciler, type ReconcilerOptions } from './reconciler.ts';
 import { encode } from './records.ts';
+import { Remap } from './remap.ts';
 import { Takeovers } from './takeover.ts';
 import { Turns } from './turns.ts';
 import { ClusterView } from './view.ts';
@@ -76,6 +77,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   };
   membership.onTenure((tenure) => {
     void new Takeovers(context, tenure).run(stop.signal);
+    void new Remap(context, tenure).run(stop.signal);
     void new Reconciler(context, tenure, { ...defaultReconciler, ...options.reconciler }).run(stop.signal);
   });
   await membership.join(stop.signal);

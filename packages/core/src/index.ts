@@ -1,7 +1,10 @@
 export { startCore, type Core, type CoreOptions } from './core.ts';
 export { controlWorkload } from './control.ts';
 export { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from './create.ts';
+export { dissociateWorkload } from './dissociate.ts';
+export { reallocWorkload } from './realloc.ts';
 export { removeWorkload } from './remove.ts';
+export { replaceWorkload, type ReplaceRequest } from './replace.ts';
 export { checkAcknowledged, checkObjects, checkStore, snapshot } from './invariants.ts';
 export { Reconciler } from './reconciler.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';

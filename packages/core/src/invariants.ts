@@ -3,14 +3,22 @@ import { labelNames } from '@eru/engines';
 import type { Resources, Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
+import { bookedOn } from './booked.ts';
 import {
   decode,
   type ClaimRecord,
   type NodeResourcesRecord,
   type OperationRecord,
+  type ReleaseRecord,
+  type RequestRecord,
   type SlotsRecord,
   type WorkloadRecord,
 } from './records.ts';
+
+/**
+ * What must hold, as code: the invariants of operations.md. Tests, storms and the crash sweep check them; at every revision
+ * those that one revision can show, at rest all of them.
+ */
 
 /** Everything in the store at one revision. */
 export interface Snapshot {
@@ -37,24 +45,26 @@ export async function snapshot(store: Store): Promise<Snapshot> {
   }
 }
 
-/** What is booked on each node by records and by slots that are not recorded yet. */
+/** What is booked on each node, at one revision. */
 export function bookedByNode({ kvs }: Snapshot): Map<string, Resources[]> {
-  const booked = new Map<string, Resources[]>();
-  const add = (node: string, resources: Resources): void => {
-    booked.set(node, [...(booked.get(node) ?? []), resources]);
-  };
-  for (const record of values<WorkloadRecord>(kvs, 'workloads/')) add(record.node, record.resources);
-  for (const [key, kv] of kvs) {
-    const node = slotNode(key);
-    if (node === undefined) continue;
-    for (const slot of decode<SlotsRecord>(kv.value).slots) if (!slot.recorded) add(node, slot.resources);
-  }
-  return booked;
+  return bookedOn({
+    workloads: values<WorkloadRecord>(kvs, 'workloads/'),
+    slots: [...kvs].flatMap(([key, kv]) => {
+      const node = slotNode(key);
+      return node === undefined ? [] : [[node, decode<SlotsRecord>(kv.value)] as const];
+    }),
+    operations: headers(kvs),
+  });
+}
+
+function headers(kvs: Snapshot['kvs']): OperationRecord[] {
+  return [...kvs].flatMap(([key, kv]) => (/^operations\/[^/]+$/.test(key) ? [decode<OperationRecord>(kv.value)] : []));
 }
 
 /**
  * The invariants of operations.md that one revision can show, as sentences about what breaks them. 1: usage is the sum of
- * what is booked, and within capacity. 4: a claim belongs to an operation. With `atRest`, 6: nothing is in flight.
+ * what is booked, and within capacity. 3: one key, one operation. 4: a claim belongs to an operation. With `atRest`, 6:
+ * nothing is in flight.
  */
 export function checkStore(snapshot: Snapshot, scheduler: Scheduler, options: { atRest: boolean }): string[] {
   const { kvs } = snapshot;
@@ -69,15 +79,53 @@ export function checkStore(snapshot: Snapshot, scheduler: Scheduler, options: { 
     booked.delete(node);
   }
   for (const node of booked.keys()) broken.push(`${node}: workloads or slots on a node that has no resources`);
-  for (const [key, kv] of kvs) {
-    if (!key.startsWith('claims/')) continue;
-    const { operation } = decode<ClaimRecord>(kv.value);
-    if (!kvs.has(`operations/${operation}`)) broken.push(`${key} belongs to operation ${operation}, which is gone`);
-  }
+  broken.push(...checkClaims(kvs), ...checkOperations(kvs), ...checkRequests(kvs));
   for (const key of kvs.keys()) {
     if (key.startsWith('status/workloads/') && !kvs.has(`workloads/${key.slice('status/workloads/'.length)}`))
       broken.push(`${key} has no record`);
     if (options.atRest && /^(operations|claims)\//.test(key)) broken.push(`${key} is left at rest`);
+  }
+  return broken;
+}
+
+/** 4: what is claimed exists, and its operation does. */
+function checkClaims(kvs: Snapshot['kvs']): string[] {
+  const broken: string[] = [];
+  for (const [key, { operation }] of entries<ClaimRecord>(kvs, 'claims/')) {
+    if (!kvs.has(`operations/${operation}`)) broken.push(`${key} belongs to operation ${operation}, which is gone`);
+    if (!kvs.has(`workloads/${key.slice('claims/'.length)}`)) broken.push(`${key} claims a workload that is gone`);
+  }
+  return broken;
+}
+
+/** Slots have a header; what an operation holds in place of a record is claimed by it. */
+function checkOperations(kvs: Snapshot['kvs']): string[] {
+  const broken: string[] = [];
+  for (const key of kvs.keys()) {
+    if (slotNode(key) !== undefined && !kvs.has(`operations/${key.split('/')[1]}`)) broken.push(`${key} has no header`);
+  }
+  for (const operation of headers(kvs)) {
+    for (const id of 'held' in operation ? Object.keys(operation.held ?? {}) : []) {
+      const claim = kvs.get(`claims/${id}`);
+      if (claim === undefined || decode<ClaimRecord>(claim.value).operation !== operation.id)
+        broken.push(`operation ${operation.id} holds something for ${id} without a claim`);
+    }
+  }
+  return broken;
+}
+
+/** 3: a request without a result belongs to the one operation that carries its key, and the other way round. */
+function checkRequests(kvs: Snapshot['kvs']): string[] {
+  const broken: string[] = [];
+  for (const [key, { operation, result }] of entries<RequestRecord>(kvs, 'requests/')) {
+    if (result === null && !kvs.has(`operations/${operation}`))
+      broken.push(`${key} waits for operation ${operation}, which is gone`);
+  }
+  for (const { id, key } of headers(kvs)) {
+    if (key === '') continue;
+    const request = kvs.get(`requests/${key}`);
+    if (request === undefined || decode<RequestRecord>(request.value).operation !== id)
+      broken.push(`operation ${id} carries the key ${key} of another operation`);
   }
   return broken;
 }
@@ -97,6 +145,11 @@ export function checkObjects({ kvs }: Snapshot, objects: readonly WorkloadState[
   }
   for (const { id, name } of ours.values())
     if (!kvs.has(`released/${id}`)) broken.push(`${name} has an object and no record`);
+  for (const [key, { name }] of entries<ReleaseRecord>(kvs, 'released/')) {
+    const id = key.slice('released/'.length);
+    if (kvs.has(`workloads/${id}`)) broken.push(`${name} is released and has a record`);
+    if (!ours.has(id)) broken.push(`${name} is released and has no object`);
+  }
   return broken;
 }
 
@@ -113,6 +166,10 @@ export function slotNode(key: string): string | undefined {
   return top === 'operations' && index !== undefined ? node : undefined;
 }
 
-function values<T extends WorkloadRecord | OperationRecord>(kvs: Snapshot['kvs'], prefix: string): T[] {
+function entries<T>(kvs: Snapshot['kvs'], prefix: string): [string, T][] {
+  return [...kvs].filter(([key]) => key.startsWith(prefix)).map(([key, kv]) => [key, decode<T>(kv.value)]);
+}
+
+function values<T>(kvs: Snapshot['kvs'], prefix: string): T[] {
   return [...kvs].filter(([key]) => key.startsWith(prefix)).map(([, kv]) => decode<T>(kv.value));
 }

@@ -21,6 +21,11 @@ export const keys = {
   workloadStatus: (id: string): string => `status/workloads/${id}`,
 } as const;
 
+/** The node of a slot key, or of its name in the view's table. */
+export function nodeOfSlots(key: string): string {
+  return key.split('/').at(-2) ?? '';
+}
+
 /** Slots that share one key. */
 export const slotsPerKey = 64;
 

@@ -3,6 +3,7 @@ import { keepLease, type Compare, type Store } from '@eru/store';
 
 import { keys } from './keys.ts';
 import { encode, type CoreRecord, type Owner } from './records.ts';
+import type { ClusterView } from './view.ts';
 
 /**
  * One stay of this core in the cluster: `cores/<core>` under one lease. Its create revision is the epoch that fences every
@@ -27,6 +28,12 @@ export interface MembershipOptions {
   address: string;
   version: string;
   ttlMs: number;
+}
+
+/** One core is enough for background work; transactions and fences keep a wrong guess harmless. */
+export function isEldest(view: ClusterView, tenure: Tenure): boolean {
+  const epochs = [...view.cores].map(([, { createRevision }]) => createRevision);
+  return tenure.held() && Math.min(...epochs) === tenure.owner.epoch;
 }
 
 /** Keeps this process a member of the cluster, tenure after tenure. */

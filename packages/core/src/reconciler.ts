@@ -1,11 +1,12 @@
 import { assertNever, EruError, limitConcurrency, retry, stableStringify } from '@eru/kit';
-import { labelNames, limitsOf, type Limits, type WorkloadState } from '@eru/engines';
+import { labelNames, limitsOf, type WorkloadState } from '@eru/engines';
 
 import type { Context } from './context.ts';
 import { controlWorkload } from './control.ts';
 import { bookedByNode, snapshot } from './invariants.ts';
 import { keys } from './keys.ts';
-import type { Tenure } from './membership.ts';
+import { isEldest, type Tenure } from './membership.ts';
+import { differs, paramsOf } from './remap.ts';
 import { encode, versioned, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from './records.ts';
 
 export interface ReconcilerOptions {
@@ -22,7 +23,7 @@ const concurrentNodes = 16;
 
 /** One difference between engine, records and usage. Equal `key`s in two rounds are the same difference. */
 export interface Finding {
-  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage';
+  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'release';
   node: string;
   /** Workload id, or the node's name for `usage`. */
   object: string;
@@ -54,7 +55,7 @@ export class Reconciler {
     while (!over.aborted) {
       const { intervalMs } = this.#options;
       await clock.sleep(intervalMs * (0.75 + random.next() / 2), over).catch(() => {});
-      if (over.aborted || !this.#isEldest()) continue;
+      if (over.aborted || !isEldest(view, this.#tenure)) continue;
       await Promise.all(
         view.nodes.names().map((node) =>
           limit(() =>
@@ -65,12 +66,6 @@ export class Reconciler {
         ),
       );
     }
-  }
-
-  /** One core is enough; transactions keep a wrong guess harmless. */
-  #isEldest(): boolean {
-    const epochs = [...this.#context.view.cores].map(([, { createRevision }]) => createRevision);
-    return this.#tenure.held() && Math.min(...epochs) === this.#tenure.owner.epoch;
   }
 
   /** Compares one node and repairs what the round before had found too. Answers all findings of this round. */
@@ -97,6 +92,10 @@ export class Reconciler {
     for (const record of view.workloadsOn(node)) {
       if (!byId.has(record.id)) findings.push(...(await this.#lookAtMissing(record)));
     }
+    for (const [id, { value }] of view.releases) {
+      if (value.node === node && !byId.has(id))
+        findings.push({ kind: 'release', node, object: id, recorded: value.name, found: 'nothing' });
+    }
     findings.push(...this.#lookAtUsage(node));
     return findings;
   }
@@ -108,10 +107,10 @@ export class Reconciler {
       if (view.claims.get(record.id) !== undefined) return [];
       if (record.vanishedAtMs !== undefined)
         return [{ kind: 'returned', node, object: record.id, recorded: 'vanished', found: object.state }];
-      const limits = limitsOf(record.engineParams);
-      const wanted = stableStringify(limits);
-      const actual = stableStringify(requestedOf(object, limits));
-      return wanted === actual ? [] : [{ kind: 'limits', node, object: record.id, recorded: wanted, found: actual }];
+      const wanted = limitsOf(paramsOf(this.#context, node, record));
+      if (!differs(wanted, object)) return [];
+      const [recorded, found] = [stableStringify(wanted), stableStringify(object.limits.requested)];
+      return [{ kind: 'limits', node, object: record.id, recorded, found }];
     }
     const operation = object.labels[labelNames.operation] ?? '';
     const [stored, header, release] = await Promise.all([
@@ -132,12 +131,7 @@ export class Reconciler {
     const { view, scheduler } = this.#context;
     const resources = view.nodeResources.get(node)?.value;
     if (resources === undefined) return [];
-    const booked = view.workloadsOn(node).map((record) => record.resources);
-    for (const [key, { value }] of view.slots) {
-      if (key.split('/')[1] === node)
-        booked.push(...value.slots.filter((slot) => !slot.recorded).map((slot) => slot.resources));
-    }
-    const { lines } = scheduler.diff(resources, booked);
+    const { lines } = scheduler.diff(resources, view.booked(node).get(node) ?? []);
     return lines.length === 0 ? [] : [{ kind: 'usage', node, object: node, recorded: lines.join('; '), found: '' }];
   }
 
@@ -161,6 +155,8 @@ export class Reconciler {
         return true;
       case 'usage':
         return this.#repairUsage(finding.node);
+      case 'release':
+        return this.#endRelease(finding.object);
       default:
         return assertNever(finding.kind);
     }
@@ -204,6 +200,16 @@ export class Reconciler {
     return result.committed;
   }
 
+  /** What was released is gone, and its name never returns. */
+  async #endRelease(id: string): Promise<boolean> {
+    const release = this.#context.view.releases.get(id);
+    if (release === undefined) return false;
+    const result = await this.#context.committer.commit(this.#tenure, {
+      own: [{ key: keys.release(id), revision: release.modRevision }],
+    });
+    return result.committed;
+  }
+
   /** Sets usage to its sum at one revision, if the node's resources have not changed since. */
   async #repairUsage(node: string): Promise<boolean> {
     const { store, scheduler, committer } = this.#context;
@@ -243,11 +249,4 @@ export class Reconciler {
 
 function keyOf({ kind, object, recorded, found }: Finding): string {
   return JSON.stringify([kind, object, recorded, found]);
-}
-
-/** What the engine was last asked for, as far as the record speaks of it. */
-function requestedOf(object: WorkloadState, wanted: Limits): Limits {
-  return Object.fromEntries(
-    Object.keys(wanted).map((limit) => [limit, object.limits.requested[limit as keyof Limits]]),
-  );
 }

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json } from '@eru/kit';
-import type { RunState } from '@eru/engines';
-import type { NodeResources, Resources, Strategy } from '@eru/scheduler';
+import type { RunState, WorkloadSpec } from '@eru/engines';
+import type { Allocation, NodeResources, Resources, Strategy } from '@eru/scheduler';
 import type { KeyValue } from '@eru/store';
 
 /**
@@ -79,6 +79,13 @@ export interface WorkloadRecord {
   vanishedAtMs?: number;
 }
 
+/** Dissociated: its object is left alone. */
+export interface ReleaseRecord {
+  v: 1;
+  name: string;
+  node: string;
+}
+
 export interface ClaimRecord {
   v: 1;
   operation: string;
@@ -96,51 +103,113 @@ interface OperationBase {
   id: string;
   owner: Owner;
   createdAtMs: number;
-  /** Idempotency key; empty = none. */
+  /** Name in `requests/` of its idempotency key; empty = none. */
   key: string;
+  /** What each takeover found and did, the last few. */
+  takeovers?: TakeoverNote[];
+}
+
+export interface TakeoverNote {
+  /** The dead owner. */
+  from: string;
+  by: string;
+  atMs: number;
+  /** For people: the steps it found, what it does with them, and whether hooks may have run. */
+  did: string;
 }
 
 export interface CreateOperation extends OperationBase {
-  kind: 'create';
+  kind: 'create' | 'lambda';
   state: 'reserving' | 'running' | 'undoing';
   app: string;
   entrypoint: string;
   pod: string;
   strategy: Strategy;
   count: number;
+  /** Nobody waits for it: a takeover finishes it. Absent: it undoes what has not started. */
+  request?: StoredRequest;
+  /** Lambda: when what still runs is removed; 0 = never. */
+  deadlineMs?: number;
 }
 
-export interface RemoveOperation extends OperationBase {
-  kind: 'remove';
-  /** `trying` may still be refused by the engine; `removing` rolls forward. */
-  state: 'trying' | 'removing';
+/** What a takeover needs to go on with a create: everything but files, which are not stored. */
+export interface StoredRequest {
+  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'rawArgs'>;
+  /** base64 */
+  rawArgs: string;
+  env: string[];
+  labels: Record<string, string>;
+  meta: string;
+  hook: HookRecord | null;
+  afterCreate: string[];
+  ignoreHook: boolean;
+}
+
+/** An operation on one workload, which it claims; its steps are a table of `transitions.ts`. */
+interface WorkloadOperation extends OperationBase {
   workload: string;
+  /** For people, after the record is gone. */
+  name: string;
+  node: string;
+  step: string;
+  /** Steps of hooks that have begun: they are never run again. */
+  hooks?: string[];
+  /** What workloads hold on the node instead of what their records say, by id. */
+  held?: Record<string, Resources>;
+}
+
+export interface RemoveOperation extends WorkloadOperation {
+  kind: 'remove';
   force: boolean;
   /** Stop first, with the hooks: the full flow. */
   stop: boolean;
   graceMs: number | null;
-  /** Hooks are marked before they run and never run twice. */
-  hooks: 'pending' | 'begun';
 }
 
-/** `limits` is the reconciler's: it brings the engine's limits to what the record says. */
 export type ControlType = 'start' | 'stop' | 'restart' | 'suspend' | 'resume' | 'limits';
 
-export interface ControlOperation extends OperationBase {
+export interface ControlOperation extends WorkloadOperation {
   kind: 'control';
-  /** A restart is `starting` once its stop is done. */
-  state: 'running' | 'starting';
-  workload: string;
   type: ControlType;
   force: boolean;
-  hooks: 'pending' | 'begun';
 }
 
-export type OperationRecord = CreateOperation | RemoveOperation | ControlOperation;
+export interface DissociateOperation extends WorkloadOperation {
+  kind: 'dissociate';
+}
 
-type SlotStep = 'reserved' | 'recorded' | 'hooking' | 'undoing';
+export interface ReallocOperation extends WorkloadOperation {
+  kind: 'realloc';
+  /** Increments, kind -> request. */
+  request: Resources;
+  /** What it had before, once the new is booked. */
+  old?: Allocation;
+}
 
-/** One instance of a create that is not finished. Its resources are booked; from `recorded` on the record counts them. */
+export interface ReplaceOperation extends WorkloadOperation {
+  kind: 'replace';
+  /** The new one is started before the old one is stopped. */
+  overlap: boolean;
+  /** The old one is started again when the new one fails. */
+  wasRunning: boolean;
+  ignoreHook: boolean;
+  /** How long the new one may take to be healthy; 0 = no gate. */
+  gateMs: number;
+}
+
+/** Those that claim one workload. */
+export type ClaimedOperation =
+  | RemoveOperation
+  | ControlOperation
+  | DissociateOperation
+  | ReallocOperation
+  | ReplaceOperation;
+
+export type OperationRecord = CreateOperation | ClaimedOperation;
+
+export type SlotStep = 'reserved' | 'recorded' | 'hooking' | 'waiting' | 'undoing';
+
+/** One new instance of an operation that is not finished. Its resources are booked; from `recorded` on the record counts them. */
 export interface Slot {
   name: string;
   /** 0-based over the whole request. */
@@ -159,11 +228,28 @@ export interface SlotsRecord {
   slots: Slot[];
 }
 
+/** One idempotency key, one operation. */
 export interface RequestRecord {
   v: 1;
   operation: string;
-  /** JSON of what the client was told, once the operation has ended. */
-  result: Json;
+  /** Of the request, to tell a repetition from another request under the same key. */
+  digest: string;
+  /** What has become of single instances so far, where no record tells it. */
+  failures: Outcome[];
+  /** Everything, once the operation has ended; the key then hangs on a lease. */
+  result: Outcome[] | null;
+}
+
+/** What the client is told of one workload. */
+export interface Outcome {
+  name: string;
+  node: string;
+  /** Empty when it failed. */
+  id: string;
+  /** Empty when it did not. */
+  error: string;
+  /** Output of hooks, the beginning of it. */
+  hook: string;
 }
 
 /** Whoever shows the secret may do what the role says. */

@@ -8,6 +8,7 @@ import { formatName, keys, slotsPerKey } from './keys.ts';
 import { slotNode } from './invariants.ts';
 import type { Tenure } from './membership.ts';
 import { inSlices } from './slices.ts';
+import { requestBegin, taken, type RequestKey } from './requests.ts';
 import { encode, type CreateOperation, type Slot, type SlotsRecord, type Versioned } from './records.ts';
 
 /** A booked plan: the operation's header and slots as the store has them. */
@@ -22,6 +23,7 @@ type Refused = Extract<PlanResult, { ok: false }>;
 
 export interface ReserveRequest {
   operation: CreateOperation;
+  request?: RequestKey | undefined;
   /** Counts and candidates are read from the view at each attempt. */
   plan(): PlanRequest;
 }
@@ -194,8 +196,8 @@ export class Reserve {
       const shared = bookingWrite(this.#context, { node, add: slots.map(({ resources }) => resources), subtract: [] });
       const bytes = [...own, ...shared].reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
       const open = groups.at(-1);
-      // Compares, effects and the else branch each count; two more for the header and the app.
-      const room = open === undefined ? 0 : limits.txnOperations - 8 - commitSize(open.commit);
+      // Compares, effects and the else branch each count; three more for the header, the app and the request.
+      const room = open === undefined ? 0 : limits.txnOperations - 9 - commitSize(open.commit);
       if (open !== undefined && room >= own.length + shared.length && open.bytes + bytes < limits.txnBytes / 2) {
         open.commit = {
           ...open.commit,
@@ -217,14 +219,23 @@ export class Reserve {
   }
 
   async #commitGroup({ commit }: Group, last: boolean): Promise<CommitResult> {
+    const { request } = this.#request;
     const value: CreateOperation = { ...this.#request.operation, state: last ? 'running' : 'reserving' };
     const header = { key: keys.operation(value.id), revision: this.#header.modRevision, value: encode(value) };
     const writesHeader = last || this.#header.modRevision === 0;
     const result = await this.#context.committer.commit(this.#tenure, {
       ...commit,
-      own: writesHeader ? [...commit.own, header] : commit.own,
+      own: [
+        ...commit.own,
+        ...(writesHeader ? [header] : []),
+        ...(this.#header.modRevision === 0 ? requestBegin(request, value.id) : []),
+      ],
     });
-    if (!result.committed) return result;
+    if (!result.committed) {
+      if (request !== undefined && this.#header.modRevision === 0 && result.current.has(keys.request(request.key)))
+        throw taken(request.key);
+      return result;
+    }
     if (writesHeader) this.#header = { value, createRevision: 0, modRevision: result.revision, lease: undefined };
     for (const { key, value: slots } of commit.own) {
       const decoded = JSON.parse(new TextDecoder().decode(slots)) as SlotsRecord;

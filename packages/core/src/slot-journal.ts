@@ -1,11 +1,22 @@
 import { assert, EruError } from '@eru/kit';
 
+import type { Compare } from '@eru/store';
+
 import { commitWithBookings, type Booking } from './booking.ts';
 import type { OwnWrite } from './commit.ts';
 import type { Context } from './context.ts';
-import { keys } from './keys.ts';
+import { keys, nodeOfSlots } from './keys.ts';
 import type { Tenure } from './membership.ts';
-import { encode, type CreateOperation, type Slot, type SlotsRecord, type Versioned } from './records.ts';
+import {
+  encode,
+  type CreateOperation,
+  type Outcome,
+  type RequestRecord,
+  type Slot,
+  type SlotsRecord,
+  type Versioned,
+} from './records.ts';
+import { requestEnd, shortened } from './requests.ts';
 
 /** One step of one slot. */
 export interface SlotChange {
@@ -15,6 +26,8 @@ export interface SlotChange {
   own?: readonly OwnWrite[];
   deletes?: readonly string[];
   booking?: Booking;
+  /** What the client is told, when this ends the slot. */
+  outcome?: Outcome;
 }
 
 /** Changes in one transaction: with a record, a claim and a booking each they stay under 128 operations. */
@@ -35,17 +48,23 @@ export class SlotJournal {
   readonly #keyOf = new Map<string, string>();
   #pending: { change: SlotChange; resolve: (revision: number) => void; reject: (error: unknown) => void }[] = [];
   #writing = false;
+  /** Of a keyed operation: its request, and what has become of its instances. */
+  #request: Versioned<RequestRecord> | undefined;
+  readonly #outcomes: Outcome[];
 
   constructor(
     context: Context,
     tenure: Tenure,
     header: Versioned<CreateOperation>,
     slots: Iterable<[string, Versioned<SlotsRecord>]>,
+    keyed?: { request: Versioned<RequestRecord>; outcomes: readonly Outcome[] },
   ) {
     this.#context = context;
     this.#tenure = tenure;
     this.#operation = header.value.id;
     this.#header = header;
+    this.#request = keyed?.request;
+    this.#outcomes = [...(keyed?.outcomes ?? [])];
     for (const [key, { value, modRevision }] of slots) {
       this.#keys.set(key, { revision: modRevision, slots: new Map(value.slots.map((slot) => [slot.name, slot])) });
       for (const slot of value.slots) this.#keyOf.set(slot.name, key);
@@ -55,8 +74,14 @@ export class SlotJournal {
   /** All slots that are left, with their nodes. */
   slots(): { node: string; slot: Slot }[] {
     return [...this.#keys].flatMap(([key, { slots }]) =>
-      [...slots.values()].map((slot) => ({ node: key.split('/')[2] ?? '', slot })),
+      [...slots.values()].map((slot) => ({ node: nodeOfSlots(key), slot })),
     );
+  }
+
+  /** Holds while this operation is still ours. */
+  unchanged(): Compare {
+    const { value, modRevision } = this.#header;
+    return { key: keys.operation(value.id), target: 'mod', op: '=', value: modRevision };
   }
 
   /** Resolves with the revision of the transaction that holds the change. `fenced` when the operation is not ours any more. */
@@ -101,11 +126,13 @@ export class SlotJournal {
     });
     const last = [...this.#keys].every(([key, { slots }]) => (next.get(key) ?? slots).size === 0);
     if (last) own.push({ key: keys.operation(this.#operation), revision: this.#header.modRevision });
+    const outcomes = changes.flatMap((change) => change.outcome ?? []);
+    const request = await this.#requestWrites(outcomes, last);
     const result = await commitWithBookings(
       this.#context,
       this.#tenure,
       {
-        own: [...own, ...changes.flatMap((change) => change.own ?? [])],
+        own: [...own, ...changes.flatMap((change) => change.own ?? []), ...request],
         deletes: changes.flatMap((change) => change.deletes ?? []),
       },
       changes.flatMap((change) => change.booking ?? []),
@@ -115,6 +142,25 @@ export class SlotJournal {
       if (slots.size === 0) this.#keys.delete(key);
       else this.#keys.set(key, { revision: result.revision, slots });
     }
+    this.#outcomes.push(...outcomes);
+    if (request.length > 0 && this.#request !== undefined)
+      this.#request = { ...this.#request, modRevision: result.revision };
     return result.revision;
+  }
+
+  /**
+   * What has become of a keyed operation's instances survives its core: those that exist are known by their records, those that
+   * failed are noted with the request as they fail, and the last one ends the request.
+   */
+  async #requestWrites(outcomes: readonly Outcome[], last: boolean): Promise<OwnWrite[]> {
+    const known = this.#request;
+    if (known === undefined) return [];
+    const { key } = this.#header.value;
+    if (last) return [await requestEnd(this.#context, this.#tenure, key, known, [...this.#outcomes, ...outcomes])];
+    const failures = outcomes.filter(({ error }) => error !== '').map(shortened);
+    if (failures.length === 0) return [];
+    const value: RequestRecord = { ...known.value, failures: [...known.value.failures, ...failures] };
+    this.#request = { ...known, value };
+    return [{ key: keys.request(key), revision: known.modRevision, value: encode(value) }];
   }
 }

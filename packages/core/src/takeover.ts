@@ -1,35 +1,45 @@
-import { backoff, isEruError } from '@eru/kit';
+import { backoff } from '@eru/kit';
 
 import type { Claimed } from './claim.ts';
 import type { Context } from './context.ts';
-import { finishControl } from './control.ts';
-import { undoAll } from './create.ts';
+import { controlMachine } from './control.ts';
+import { finishCreate } from './create.ts';
+import { dissociateMachine } from './dissociate.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
+import { reallocMachine } from './realloc.ts';
 import {
   encode,
   versioned,
+  type ClaimedOperation,
   type ClaimRecord,
-  type ControlOperation,
+  type CreateOperation,
   type OperationRecord,
-  type RemoveOperation,
   type SlotsRecord,
+  type TakeoverNote,
   type Versioned,
   type WorkloadRecord,
 } from './records.ts';
-import { finishRemove } from './remove.ts';
+import { removeMachine } from './remove.ts';
+import { replaceMachine } from './replace.ts';
+import { requestEnd, requestOf } from './requests.ts';
+import { takeoverText } from './tables-of.ts';
+import { WorkloadRun, type HeldSlot, type Machine } from './workload-run.ts';
 
 /** Pause between two looks at operations whose owner may be dead; changes of the membership are looked at at once. */
 const scanMs = 5_000;
 
+/** Notes that a header keeps. */
+const notesKept = 8;
+
 /**
  * Finishes what dead cores have left (operations.md, "Takeover"). The view only suggests; the transaction decides: fence,
- * header unchanged, and the owner's key absent or of another epoch.
+ * header unchanged, and the owner's key absent or of another epoch. What is done with each step is in its table.
  */
 export class Takeovers {
   readonly #context: Context;
   readonly #tenure: Tenure;
-  #attempts = new Map<string, number>();
+  readonly #attempts = new Map<string, number>();
 
   constructor(context: Context, tenure: Tenure) {
     this.#context = context;
@@ -79,7 +89,8 @@ export class Takeovers {
       if (attempt > 1) await clock.sleep(backoff(attempt - 1, { random }), this.#tenure.signal);
       const header = await this.#own(id);
       if (header === undefined) return;
-      logger.info({ operation: id, kind: header.value.kind }, 'took over an operation');
+      const { kind, takeovers } = header.value;
+      logger.info({ operation: id, kind, did: takeovers?.at(-1)?.did }, 'took over an operation');
       await this.#finish(header);
       this.#attempts.delete(id);
     } finally {
@@ -87,15 +98,35 @@ export class Takeovers {
     }
   }
 
-  /** Writes this core into the header; undefined when it is not to be had. */
+  /** Writes this core into the header, and what it is going to do; undefined when it is not to be had. */
   async #own(id: string): Promise<Versioned<OperationRecord> | undefined> {
-    const { store, committer } = this.#context;
+    const { store, committer, clock, view } = this.#context;
     const kv = await store.get(keys.operation(id), { signal: this.#tenure.signal });
     if (kv === undefined) return undefined;
     const { value } = versioned<OperationRecord>(kv);
     const { owner } = value;
     const mine = owner.core === this.#tenure.owner.core && owner.epoch === this.#tenure.owner.epoch;
-    const next: OperationRecord = { ...value, owner: this.#tenure.owner };
+    const note: TakeoverNote = {
+      from: owner.core,
+      by: this.#tenure.owner.core,
+      atMs: clock.now(),
+      did: takeoverText(
+        value,
+        view.slotsOf(id).flatMap(
+          ([
+            ,
+            {
+              value: { slots },
+            },
+          ]) => slots,
+        ),
+      ),
+    };
+    const next: OperationRecord = {
+      ...value,
+      owner: this.#tenure.owner,
+      takeovers: [...(value.takeovers ?? []), note].slice(-notesKept),
+    };
     const result = await committer.commit(this.#tenure, {
       own: [{ key: kv.key, revision: kv.modRevision, value: encode(next) }],
       compare: mine ? [] : [{ key: keys.core(owner.core), target: 'create', op: '!=', value: owner.epoch }],
@@ -107,69 +138,93 @@ export class Takeovers {
 
   async #finish(header: Versioned<OperationRecord>): Promise<void> {
     const { value } = header;
-    if (value.kind === 'create') {
-      const slots = await this.#slots(value.id);
-      if (slots.length === 0) await this.#end(header);
-      else await undoAll(this.#context, this.#tenure, { ...header, value }, slots);
-      return;
+    switch (value.kind) {
+      case 'create':
+      case 'lambda':
+        return this.#finishCreate({ ...header, value });
+      case 'remove':
+        return this.#finishClaimed(header.modRevision, value, removeMachine);
+      case 'control':
+        return this.#finishClaimed(header.modRevision, value, controlMachine);
+      case 'dissociate':
+        return this.#finishClaimed(header.modRevision, value, dissociateMachine);
+      case 'realloc':
+        return this.#finishClaimed(header.modRevision, value, reallocMachine);
+      case 'replace':
+        return this.#finishClaimed(header.modRevision, value, replaceMachine(undefined));
     }
-    const claimed = await this.#claimed(header, value);
-    if (claimed === undefined) await this.#end(header);
-    else if (claimed.operation.kind === 'remove')
-      await finishRemove(this.#context, this.#tenure, { ...claimed, operation: claimed.operation });
-    else
-      await finishControl(this.#context, this.#tenure, { ...claimed, operation: claimed.operation }).catch(
-        (error: unknown) => this.#unlessOver(error),
+  }
+
+  async #finishCreate(header: Versioned<CreateOperation>): Promise<void> {
+    const slots = await this.#slots(header.value.id);
+    if (slots.length === 0) return this.#end(header);
+    const claims = new Map<string, number>();
+    for (const slot of slots.flatMap(([, { value }]) => value.slots)) {
+      const claim = slot.recorded ? await this.#claimOf(slot.id, header.value.id) : 0;
+      if (claim > 0) claims.set(slot.id, claim);
+    }
+    await finishCreate(this.#context, this.#tenure, header, slots, claims);
+  }
+
+  /** Read after the header is ours: nobody else writes them now. */
+  async #slots(id: string): Promise<[string, Versioned<SlotsRecord>][]> {
+    const { kvs } = await this.#context.store.range({ prefix: keys.slotsOf(id), signal: this.#tenure.signal });
+    return kvs.map((kv) => [kv.key, versioned<SlotsRecord>(kv)]);
+  }
+
+  /** Revision of the operation's claim on a workload; 0 without one. Also into the view. */
+  async #claimOf(workload: string, operation: string): Promise<number> {
+    const { store, view } = this.#context;
+    const claim = await store.get(keys.claim(workload), { signal: this.#tenure.signal });
+    if (claim === undefined || versioned<ClaimRecord>(claim).value.operation !== operation) return 0;
+    view.applyWrites([claim], [], claim.modRevision);
+    return claim.modRevision;
+  }
+
+  async #finishClaimed<Op extends ClaimedOperation>(
+    headerRevision: number,
+    operation: Op,
+    machine: Machine<Op>,
+  ): Promise<void> {
+    const { store, logger } = this.#context;
+    const { signal } = this.#tenure;
+    const claimRevision = await this.#claimOf(operation.workload, operation.id);
+    const record = await store.get(keys.workload(operation.workload), { signal });
+    if (claimRevision === 0 || record === undefined)
+      return this.#end({ value: operation, modRevision: headerRevision, createRevision: 0, lease: undefined });
+    const claimed: Claimed<Op> = {
+      operation,
+      headerRevision,
+      claimRevision,
+      record: versioned<WorkloadRecord>(record),
+    };
+    const run = new WorkloadRun(this.#context, this.#tenure, machine, claimed, await this.#heldSlot(operation.id));
+    const failure = await run.finish({ takenOver: true });
+    if (failure !== undefined)
+      logger.warn(
+        { err: failure, operation: operation.id },
+        'an operation that was taken over has ended with a refusal',
       );
   }
 
-  /** The slots, and into the view the claims that go with them. Read after the header is ours: nobody else writes them now. */
-  async #slots(id: string): Promise<[string, Versioned<SlotsRecord>][]> {
-    const { store, view } = this.#context;
-    const slots: [string, Versioned<SlotsRecord>][] = [];
-    const { kvs } = await store.range({ prefix: keys.slotsOf(id), signal: this.#tenure.signal });
-    for (const kv of kvs) {
-      const record = versioned<SlotsRecord>(kv);
-      slots.push([kv.key, record]);
-      for (const slot of record.value.slots.filter(({ recorded }) => recorded)) {
-        const claim = await store.get(keys.claim(slot.id), { signal: this.#tenure.signal });
-        if (claim !== undefined) view.applyWrites([claim], [], claim.modRevision);
-      }
-    }
-    return slots;
-  }
-
-  async #claimed(
-    header: Versioned<OperationRecord>,
-    operation: RemoveOperation | ControlOperation,
-  ): Promise<Claimed<RemoveOperation | ControlOperation> | undefined> {
-    const { store } = this.#context;
-    const { signal } = this.#tenure;
-    const [claim, record] = await Promise.all([
-      store.get(keys.claim(operation.workload), { signal }),
-      store.get(keys.workload(operation.workload), { signal }),
-    ]);
-    if (claim === undefined || record === undefined || versioned<ClaimRecord>(claim).value.operation !== operation.id)
-      return undefined;
-    return {
-      operation,
-      headerRevision: header.modRevision,
-      claimRevision: claim.modRevision,
-      right: header.modRevision,
-      record: versioned<WorkloadRecord>(record),
-    };
+  async #heldSlot(operation: string): Promise<HeldSlot | undefined> {
+    const [first] = await this.#slots(operation);
+    const slot = first?.[1].value.slots[0];
+    if (first === undefined || slot === undefined) return undefined;
+    const claimRevision = slot.recorded ? await this.#claimOf(slot.id, operation) : 0;
+    return { key: first[0], revision: first[1].modRevision, slot, claimRevision };
   }
 
   /** A header without slots or claim has nothing left to do. */
   async #end(header: Versioned<OperationRecord>): Promise<void> {
+    const { id, key } = header.value;
+    const request = await requestOf(this.#context, key, this.#tenure.signal);
+    const kept =
+      request === undefined || request.value.operation !== id || request.value.result !== null
+        ? []
+        : [await requestEnd(this.#context, this.#tenure, key, request, request.value.failures)];
     await this.#context.committer.commit(this.#tenure, {
-      own: [{ key: keys.operation(header.value.id), revision: header.modRevision }],
+      own: [{ key: keys.operation(id), revision: header.modRevision }, ...kept],
     });
-  }
-
-  /** A control that fails has still ended; only a lost right is for somebody else. */
-  #unlessOver(error: unknown): void {
-    if (isEruError(error, 'fenced') || this.#tenure.signal.aborted) throw error;
-    this.#context.logger.warn({ err: error }, 'a control operation that was taken over failed');
   }
 }

@@ -1,5 +1,5 @@
 import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
-import { Fleet, type Scheduler } from '@eru/scheduler';
+import { Fleet, type Resources, type Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
 import type {
@@ -11,6 +11,7 @@ import type {
   NodeStatusRecord,
   OperationRecord,
   PodRecord,
+  ReleaseRecord,
   RequestRecord,
   SlotsRecord,
   TokenRecord,
@@ -18,7 +19,8 @@ import type {
   WorkloadRecord,
   WorkloadStatusRecord,
 } from './records.ts';
-import { parseName } from './keys.ts';
+import { bookedOn } from './booked.ts';
+import { nodeOfSlots, parseName } from './keys.ts';
 import { Table } from './table.ts';
 
 /** One key's change, after it is in the view. `after` absent: deleted. */
@@ -37,7 +39,7 @@ interface Tables {
   nodeResources: Table<NodeResourcesRecord>;
   workloads: Table<WorkloadRecord>;
   claims: Table<ClaimRecord>;
-  releases: Table<{ v: 1 }>;
+  releases: Table<ReleaseRecord>;
   operations: Table<OperationRecord>;
   slots: Table<SlotsRecord>;
   requests: Table<RequestRecord>;
@@ -62,7 +64,7 @@ export class ClusterView {
   readonly nodeResources = new Table<NodeResourcesRecord>('node-resources/');
   readonly workloads = new Table<WorkloadRecord>('workloads/');
   readonly claims = new Table<ClaimRecord>('claims/');
-  readonly releases = new Table<{ v: 1 }>('released/');
+  readonly releases = new Table<ReleaseRecord>('released/');
   readonly operations = new Table<OperationRecord>('operations/');
   readonly slots = new Table<SlotsRecord>('operations/');
   readonly requests = new Table<RequestRecord>('requests/');
@@ -148,6 +150,17 @@ export class ClusterView {
   /** Workloads of an entrypoint by node, those in flight included. */
   counts(app: string, entrypoint: string): ReadonlyMap<string, number> {
     return this.#counts.get(`${app}/${entrypoint}`) ?? new Map();
+  }
+
+  /** What is booked on each node, or on one, as far as is known here. */
+  booked(node?: string): Map<string, Resources[]> {
+    return bookedOn({
+      workloads: node === undefined ? [...this.workloads].map(([, { value }]) => value) : this.workloadsOn(node),
+      slots: [...this.slots]
+        .map(([key, { value }]) => [nodeOfSlots(key), value] as const)
+        .filter(([on]) => node === undefined || on === node),
+      operations: [...this.operations].map(([, { value }]) => value),
+    });
   }
 
   /** True when the node reports, or is not checked. */

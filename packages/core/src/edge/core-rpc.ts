@@ -1,9 +1,11 @@
 import { mount, pb, type MountedService } from '@eru/contract';
 
 import { deployMethods } from './deploy-methods.ts';
+import { changeMethods } from './change-methods.ts';
 import type { Edge } from './edge.ts';
 import { execMethods } from './exec-methods.ts';
 import { infoMethods } from './info-methods.ts';
+import { lambdaMethods } from './lambda-methods.ts';
 import { logMethods } from './log-methods.ts';
 import { nodeMethods } from './node-methods.ts';
 import { podMethods } from './pod-methods.ts';
@@ -19,6 +21,8 @@ export function coreRpc(edge: Edge): MountedService {
     ...statusMethods(edge),
     ...workloadMethods(edge),
     ...deployMethods(edge),
+    ...changeMethods(edge),
+    ...lambdaMethods(edge),
     ...execMethods(edge),
     ...logMethods(edge),
   });

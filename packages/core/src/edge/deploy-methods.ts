@@ -3,12 +3,14 @@ import { EruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
-import { createWorkloads, planRequest, type CreateEvent } from '../create.ts';
+import { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
 import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
 import { nodeAddress } from './node-wire.ts';
 import { count64 } from './plan-wire.ts';
 import { readResources, resourcesText } from './resources-json.ts';
+import type { WorkloadRecord } from '../records.ts';
+import type { ClusterView } from '../view.ts';
 import { published } from './workload-wire.ts';
 
 export type CreateMessage = MessageInitShape<typeof pb.CreateWorkloadMessageSchema>;
@@ -59,10 +61,11 @@ export async function* deploy(
   request: DeployRequest,
   resources: Resources,
   signal: AbortSignal,
+  how: Pick<CreateRequest, 'request' | 'asynchronous' | 'lambda'> = {},
 ): AsyncIterable<CreateEvent> {
   const { strategy, nodes, ...rest } = request;
   if (strategy === undefined) throw new EruError('unsupported', unsupportedStrategy);
-  const create = { ...rest, strategy, resources, candidates: () => candidates.of(nodes) };
+  const create = { ...rest, ...how, strategy, resources, candidates: () => candidates.of(nodes) };
   for await (const event of createWorkloads(context, membership.current(), create, signal)) {
     if (event.type === 'planned') deployed(event.slots.length);
     yield event;
@@ -94,7 +97,8 @@ export function doneMessage(
   request: DeployRequest,
   event: Extract<CreateEvent, { type: 'done' }>,
 ): CreateMessage {
-  const { node, name, id, record, error, hook, resources } = event;
+  const { node, name, id, record, error, hook, resources, unprepared } = event;
+  if (unprepared) return refused(error?.message ?? '');
   const message: CreateMessage = {
     podname: request.pod,
     nodename: node,
@@ -103,15 +107,23 @@ export function doneMessage(
     resources: resourcesText(resources),
   };
   if (error !== undefined || record === undefined) return { ...message, error: error?.message ?? '', success: false };
-  // Other networks give their addresses later; the agent reports them.
-  const onHost =
-    'host' in request.template.networks ||
-    (Object.keys(request.template.networks).length === 0 && request.template.image === '');
-  const networks = onHost ? { host: nodeAddress(view.nodes.get(node)?.value.endpoint ?? '') } : {};
-  return { ...message, id, success: true, publish: published(networks, record.publish, record.ports) };
+  return { ...message, id, success: true, publish: publishedAtOnce(view, request.template, record) };
 }
 
-function leniently({ context: { logger } }: Edge, { resources }: pb.DeployOptions): Resources {
+/** Where a new workload is reached on its node's own network. Other networks give their addresses later; the agent reports them. */
+export function publishedAtOnce(
+  view: ClusterView,
+  { networks, image }: DeployRequest['template'],
+  { node, publish, ports }: WorkloadRecord,
+): Record<string, string> {
+  const onHost = 'host' in networks || (Object.keys(networks).length === 0 && image === '');
+  return published(onHost ? { host: nodeAddress(view.nodes.get(node)?.value.endpoint ?? '') } : {}, publish, ports);
+}
+
+export function leniently(
+  { context: { logger } }: Edge,
+  { resources }: Pick<pb.DeployOptions, 'resources'>,
+): Resources {
   return readResources(resources, (kind) =>
     logger.warn({ kind }, 'a resource request is no JSON object and is ignored'),
   );

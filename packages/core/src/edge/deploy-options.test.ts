@@ -63,16 +63,28 @@ test.each<[string, Options, Process?]>([
   ['process.mounts.target: "x"', good, { mounts: [{ source: '/a', target: 'x' }] }],
   ['process.ulimits.nofile: "2:1"', good, { ulimits: { nofile: { soft: 2n, hard: 1n } } }],
   ['process.pids: -1', good, { pids: -1 }],
+  ['data: "etc/x"', { ...good, data: { 'etc/x': new Uint8Array() } }],
+  ['modes: 4096', { ...good, data: { '/x': new Uint8Array() }, modes: { '/x': { mode: 4096n } } }],
+  ['owners: "-1:0"', { ...good, data: { '/x': new Uint8Array() }, owners: { '/x': { uid: -1 } } }],
 ])('what only we check names field and value: %s', (message, options, process) => {
   expect(() => read(options, process)).toThrow(
     expect.objectContaining({ code: 'invalid', message: expect.stringContaining(message) }),
   );
 });
 
-test('files are refused as long as they cannot be copied in', () => {
-  expect(() => read({ ...good, data: { '/etc/x': new Uint8Array([1]) } })).toThrow(
-    expect.objectContaining({ code: 'unsupported' }),
-  );
+test('files have a mode and an owner, and are executable by all without both', () => {
+  const contents = new Uint8Array([1]);
+  const files = read({
+    ...good,
+    data: { '/etc/a': contents, '/etc/b': contents, '/etc/c': contents },
+    modes: { '/etc/b': { mode: 0o600n } },
+    owners: { '/etc/b': { uid: 7, gid: 8 }, '/etc/c': { uid: 7, gid: 0 } },
+  }).files;
+  expect(Object.fromEntries(files)).toEqual({
+    '/etc/a': { contents, mode: 0o755, uid: 0, gid: 0 },
+    '/etc/b': { contents, mode: 0o600, uid: 7, gid: 8 },
+    '/etc/c': { contents, mode: 0, uid: 7, gid: 0 },
+  });
 });
 
 test('a process needs a command, and no image', () => {

@@ -7,6 +7,7 @@ import type { CreateRequest } from '../create.ts';
 import { splitCommand } from '../hooks.ts';
 import { checkWorkloadNames } from '../names.ts';
 import type { HookRecord } from '../records.ts';
+import type { FileContent } from '../spec-of.ts';
 import { checkAbsolute, checkEnv, checkHealthPort, checkPublish, readRestart } from './deploy-checks.ts';
 
 /** Which nodes a deploy may use (reference/core-rpc.md section 4.8). */
@@ -68,18 +69,19 @@ export function readPlacement(
  */
 export function readDeploy(
   wire: pb.DeployOptions | undefined,
-  { process, anyEngine }: { process?: eru.ProcessOptions | undefined; anyEngine: boolean },
+  {
+    process,
+    anyEngine,
+    replacing = false,
+  }: { process?: eru.ProcessOptions | undefined; anyEngine: boolean; replacing?: boolean },
 ): DeployRequest {
   const { options, entry, ...placement } = readPlacement(wire);
-  checkOriginal(options, entry, anyEngine);
+  if (replacing) checkReplacing(options, entry);
+  else checkOriginal(options, entry, anyEngine);
   checkWorkloadNames(placement.app, placement.entrypoint);
   if (options.count > mostInstances)
     throw invalid('count', options.count, `the most in one request are ${mostInstances}`);
   if (options.nodesLimit < 0) throw invalid('nodes_limit', options.nodesLimit, 'write 0 for none, or more');
-  if (Object.keys(options.data).length > 0)
-    throw new EruError('unsupported', 'data: this server cannot copy files into a workload yet', {
-      details: { field: 'data' },
-    });
   checkEnv('env', options.env);
   for (const label of [labelNames.operation, labelNames.cluster]) {
     if (label in options.labels) throw invalid('labels', label, 'this label is set by core');
@@ -87,13 +89,33 @@ export function readDeploy(
   return {
     ...placement,
     pod: options.podname,
-    template: templateOf(options, entry, process),
+    template: templateOf(options, entry, process, replacing && !anyEngine),
     env: options.env,
     meta: metaOf(entry),
     hook: hookOf(entry.hook),
     afterCreate: options.afterCreate,
     ignoreHook: options.ignoreHook,
+    ignorePull: options.ignorePull,
+    files: filesOf(options),
   };
+}
+
+/** Without mode and owner a file is executable by all (section 4.12). */
+export function filesOf({
+  data,
+  modes,
+  owners,
+}: Pick<pb.DeployOptions, 'data' | 'modes' | 'owners'>): Map<string, FileContent> {
+  return new Map(
+    Object.entries(data).map(([path, contents]) => {
+      checkAbsolute('data', path);
+      const mode = toSafeNumber(modes[path]?.mode ?? 0n, 'modes');
+      const { uid = 0, gid = 0 } = owners[path] ?? {};
+      if (mode < 0 || mode > 0o7777) throw invalid('modes', mode, 'write permission bits, from 0 to 0o7777');
+      if (uid < 0 || gid < 0) throw invalid('owners', `${uid}:${gid}`, 'write numbers from 0');
+      return [path, { contents, mode: mode === 0 && uid === 0 && gid === 0 ? 0o755 : mode, uid, gid }];
+    }),
+  );
 }
 
 /** Stages V and E, in their order. */
@@ -110,15 +132,22 @@ function checkOriginal(
   if (count < 0) throw new EruError('invalid', `count: ${count}: invalid deploy count`);
 }
 
+/** Of a replacement: pod and count come from the old one, and the image is looked at when its turn comes. */
+function checkReplacing({ name }: pb.DeployOptions, entry: pb.EntrypointOptions): void {
+  if (name === '') throw new EruError('invalid', 'app name is empty');
+  if (entry.name.includes('_')) throw new EruError('invalid', "entrypoint name has '_' character");
+}
+
 function templateOf(
   options: pb.DeployOptions,
   entry: pb.EntrypointOptions,
   process: eru.ProcessOptions | undefined,
+  imageLater: boolean,
 ): CreateRequest['template'] {
   checkPublish(entry.publish);
   if (entry.dir !== '') checkAbsolute('entrypoint.dir', entry.dir);
   const command = commandOf(entry, options.extraArgs);
-  if (options.image === '' && command.length === 0)
+  if (options.image === '' && command.length === 0 && !imageLater)
     throw new EruError('invalid', 'entrypoint.commands: a process needs a command', {
       details: { field: 'entrypoint.commands' },
     });

@@ -2,6 +2,7 @@ import type { Context } from '../context.ts';
 import type { Membership } from '../membership.ts';
 import type { Engines } from '../nodes.ts';
 import type { Candidates } from './candidates.ts';
+import type { OperationLog } from './operation-log.ts';
 
 /** What every method works with. */
 export interface Edge {
@@ -9,6 +10,7 @@ export interface Edge {
   membership: Membership;
   engines: Engines;
   candidates: Candidates;
+  operations: OperationLog;
   /** Told how many instances were begun. */
   deployed: (instances: number) => void;
   /** The identity of the cluster: `Info.identifier`, label `eru.coreid`. */

@@ -1,24 +1,30 @@
-import type { eru, MessageInitShape, ServiceHandlers } from '@eru/contract';
-import { EruError, isEruError } from '@eru/kit';
+import { eru, type MessageInitShape, type ServiceHandlers } from '@eru/contract';
+import { EruError, invalid, isEruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
 import { planRequest, type CreateEvent } from '../create.ts';
+import type { Outcome } from '../records.ts';
+import { once, type RequestKey } from '../requests.ts';
 import { deploy, doneMessage } from './deploy-methods.ts';
 import { readDeploy, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
 import { noCandidatesMessage, placedMessage, planMessage } from './plan-wire.ts';
+import { requestKey } from './request-key.ts';
 import { readResourcesStrictly } from './resources-json.ts';
 
 type DeployEvent = MessageInitShape<typeof eru.DeployEventSchema>;
 type PlanMessage = MessageInitShape<typeof eru.PlanResultSchema>;
 
+/** The result of a request with a key is one value of the store. */
+const mostKeyed = 5000;
+
 export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
   const { context, candidates } = edge;
   return {
     deploy: (wire, { signal }) => {
-      const { request, resources } = read(edge, wire);
-      return eventsOf(edge, request, deploy(edge, request, resources, signal));
+      const { request, resources, key } = read(edge, wire);
+      return eventsOf(edge, request, deployOnce(edge, request, resources, key, wire.asynchronous, signal));
     },
 
     plan: async (wire, { signal }) => {
@@ -37,9 +43,10 @@ export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
 }
 
 /** Everything that can be refused before any effect. Stricter than the original's contract: nothing is ignored silently. */
-function read({ context }: Edge, wire: eru.DeployRequest): { request: DeployRequest; resources: Resources } {
-  if (wire.idempotencyKey !== '')
-    throw new EruError('unsupported', 'idempotency_key: this server does not know earlier requests by their keys yet');
+function read(
+  { context }: Edge,
+  wire: eru.DeployRequest,
+): { request: DeployRequest; resources: Resources; key: RequestKey | undefined } {
   const request = readDeploy(wire.options, { process: wire.process, anyEngine: true });
   const { view, scheduler } = context;
   if (view.pods.get(request.pod) === undefined) {
@@ -50,31 +57,94 @@ function read({ context }: Edge, wire: eru.DeployRequest): { request: DeployRequ
   }
   const resources = readResourcesStrictly(wire.options?.resources ?? {}, (asked) => scheduler.unknownKeys(asked));
   scheduler.validate(resources);
-  return { request, resources };
+  const key = requestKey(eru.DeployRequestSchema, wire);
+  if (key !== undefined && request.count > mostKeyed)
+    throw invalid('count', request.count, `the most in one request with an idempotency key are ${mostKeyed}`);
+  return { request, resources, key };
+}
+
+/** A deploy that its key has begun already: what became of it. */
+interface Attached {
+  type: 'attached';
+  operation: string;
+  result: readonly Outcome[];
+}
+
+/** The events of a deploy, or those of the one that an earlier request with this key has begun. */
+async function* deployOnce(
+  edge: Edge,
+  request: DeployRequest,
+  resources: Resources,
+  key: RequestKey | undefined,
+  asynchronous: boolean,
+  signal: AbortSignal,
+): AsyncIterable<CreateEvent | Attached> {
+  const events = deploy(edge, request, resources, signal, { request: key, asynchronous })[Symbol.asyncIterator]();
+  let next = await once<IteratorResult<CreateEvent | Attached>>(
+    edge.context,
+    key,
+    signal,
+    () => events.next(),
+    (result, operation) => ({ value: { type: 'attached', operation, result } }),
+  );
+  while (next.done !== true) {
+    yield next.value;
+    if (next.value.type === 'attached' || (asynchronous && next.value.type === 'planned')) return;
+    next = await events.next();
+  }
 }
 
 async function* eventsOf(
   edge: Edge,
   request: DeployRequest,
-  events: AsyncIterable<CreateEvent>,
+  events: AsyncIterable<CreateEvent | Attached>,
 ): AsyncIterable<DeployEvent> {
   try {
-    for await (const event of events) yield eventMessage(edge, request, event);
+    for await (const event of events) {
+      if (event.type === 'attached') yield* attachedMessages(edge, request, event);
+      else {
+        const message = eventMessage(edge, request, event);
+        if (message !== undefined) yield message;
+      }
+    }
   } catch (error) {
     yield { event: { case: 'refused', value: withoutCandidates(edge, request, error) } };
   }
 }
 
-function eventMessage(edge: Edge, request: DeployRequest, event: CreateEvent): DeployEvent {
+function* attachedMessages(edge: Edge, request: DeployRequest, { operation, result }: Attached): Iterable<DeployEvent> {
+  const instances = result.map(({ node, name }) => ({ node, name }));
+  yield { event: { case: 'planned', value: { ok: true, instances, total: BigInt(result.length), operation } } };
+  for (const { node, name, id, error, hook } of result) {
+    const record = edge.context.view.workloads.get(id)?.value;
+    const done = doneMessage(edge, request, {
+      type: 'done',
+      node,
+      name,
+      id,
+      record,
+      resources: record?.resources ?? {},
+      error: error === '' ? undefined : new EruError('failed', error),
+      hook: new TextEncoder().encode(hook),
+      unprepared: false,
+    });
+    // What was made and is gone by now was made all the same.
+    yield { event: { case: 'done', value: { ...done, id, success: error === '' } } };
+  }
+}
+
+function eventMessage(edge: Edge, request: DeployRequest, event: CreateEvent): DeployEvent | undefined {
   switch (event.type) {
     case 'planned':
-      return { event: { case: 'planned', value: placedMessage(event.slots) } };
+      return { event: { case: 'planned', value: placedMessage(event.slots, event.operation) } };
     case 'refused':
       return { event: { case: 'refused', value: planMessage(event.plan) } };
     case 'step':
       return { event: { case: 'progress', value: { name: event.name, node: event.node, step: event.step } } };
     case 'done':
       return { event: { case: 'done', value: doneMessage(edge, request, event) } };
+    case 'exited':
+      return undefined;
   }
 }
 

@@ -90,7 +90,8 @@ describe('Deploy', () => {
     ['invalid', 'resources.cpumem: "1" is not allowed', request({ resources: { cpumem: json(1) } })],
     ['invalid', 'invalid memory', request(memory(-1))],
     ['invalid', 'process.root', request({}, { process: { root: 'there' } })],
-    ['unsupported', 'idempotency_key', request({}, { idempotencyKey: 'k' })],
+    ['invalid', 'idempotency_key: "a/b"', request({}, { idempotencyKey: 'a/b' })],
+    ['invalid', 'count: 5001', request({ count: 5001 }, { idempotencyKey: 'k' })],
   ])('bad input is %s: %s', async (code, message, wrong) => {
     const expected = { code, message: expect.stringContaining(message) };
     await expect(collect(core.eru.deploy(wrong))).rejects.toMatchObject(expected);

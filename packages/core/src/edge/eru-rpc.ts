@@ -1,15 +1,19 @@
 import { eru, mount, type MountedService } from '@eru/contract';
 
 import type { Edge } from './edge.ts';
+import { eruChangeMethods } from './eru-changes.ts';
 import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
 import { eruTokenMethods } from './eru-tokens.ts';
+import { eruOperationMethods } from './eru-operations.ts';
 import { eruWorkloadMethods } from './eru-workloads.ts';
 
 /** What the original's contract cannot say. */
 export function eruRpc(edge: Edge): MountedService {
   return mount(eru.Eru, {
     ...eruDeployMethods(edge),
+    ...eruChangeMethods(edge),
+    ...eruOperationMethods(edge),
     ...eruExecMethods(edge),
     ...eruTokenMethods(edge),
     ...eruWorkloadMethods(edge),

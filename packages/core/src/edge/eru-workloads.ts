@@ -1,14 +1,16 @@
-import { type eru, type ServiceHandlers } from '@eru/contract';
+import { eru, type ServiceHandlers } from '@eru/contract';
 import { EruError } from '@eru/kit';
 import { after } from '@eru/store';
 
 import { noSuchNode } from '../absent.ts';
 import { redact } from '../records.ts';
+import { hookOf, once } from '../requests.ts';
 import { removeWorkload } from '../remove.ts';
 import { writeStatuses } from '../statuses.ts';
 import { matches } from './candidates.ts';
 import type { Edge } from './edge.ts';
 import { findWorkloads } from './find-workloads.ts';
+import { requestKey } from './request-key.ts';
 import { fullWorkload, readReport } from './workload-wire.ts';
 import { noIds, outcomes } from './workload-methods.ts';
 
@@ -38,7 +40,8 @@ export function eruWorkloadMethods({ context, membership }: Edge): ServiceHandle
       }
     },
 
-    remove: ({ ids, force, grace }, { signal }) => {
+    remove: (request, { signal }) => {
+      const { ids, force, grace } = request;
       if (ids.length === 0) throw new EruError('invalid', noIds);
       if (grace < 0)
         throw new EruError('invalid', 'grace: write a number of seconds, or 0 for the default of the engine');
@@ -48,11 +51,10 @@ export function eruWorkloadMethods({ context, membership }: Edge): ServiceHandle
         [...new Set(ids)],
         async (id, tell: (event: { id: string; success: boolean; error?: string; hook?: Uint8Array }) => void) => {
           try {
-            tell({
-              id,
-              success: true,
-              hook: await removeWorkload(context, tenure, { id, force, stop: true, graceMs }, signal),
-            });
+            const key = requestKey(eru.RemoveRequestSchema, request, id);
+            const begin = async (): Promise<Uint8Array> =>
+              removeWorkload(context, tenure, { id, force, stop: true, graceMs, request: key }, signal);
+            tell({ id, success: true, hook: await once(context, key, signal, begin, hookOf) });
           } catch (error) {
             tell({ id, success: false, error: EruError.from(error).message });
           }

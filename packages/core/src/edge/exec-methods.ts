@@ -32,7 +32,7 @@ export function execMethods({ context }: Edge): ServiceHandlers<typeof pb.CoreRP
             { command: commands, env: envs, dir: workdir, user: '', stdin: openStdin, tty: openStdin },
             { signal },
           );
-        if (openStdin) void feed(session, iterator);
+        if (openStdin) void feed(session, iterator, ({ replCmd }) => replCmd);
         for await (const [stream, data] of openStdin ? raw(session) : byLine(session)) {
           yield say(data, stream === 'stderr' ? pb.StdStreamType.STDERR : pb.StdStreamType.STDOUT);
         }
@@ -61,12 +61,16 @@ async function* byLine(session: Session): AsyncIterable<Output> {
 }
 
 /** Passes on what the client types, until it half-closes or the command ends. */
-async function feed(session: Session, requests: AsyncIterator<pb.ExecuteWorkloadOptions>): Promise<void> {
+export async function feed<T>(
+  session: Session,
+  requests: AsyncIterator<T>,
+  bytesOf: (request: T) => Uint8Array,
+): Promise<void> {
   try {
     for (;;) {
       const next = await requests.next();
       if (next.done === true) break;
-      const input = readInput(next.value.replCmd);
+      const input = readInput(bytesOf(next.value));
       if (input.type === 'close') break;
       if (input.type === 'resize') await session.resize(input.size);
       else if (input.data.length > 0) await session.write(input.data);

@@ -42,9 +42,10 @@ export function planMessage(plan: PlanResult): PlanMessage {
 }
 
 /** A plan whose instances have got their names. */
-export function placedMessage(slots: readonly { node: string; slot: Slot }[]): PlanMessage {
+export function placedMessage(slots: readonly { node: string; slot: Slot }[], operation: string): PlanMessage {
   return {
     ok: true,
+    operation,
     instances: slots.map(({ node, slot }) => ({
       node,
       name: slot.name,

@@ -1,7 +1,6 @@
 import type { pb, ServiceHandlers } from '@eru/contract';
 import { EruError } from '@eru/kit';
 
-import { bookedOnNodes } from '../booked.ts';
 import { addPod, podOf, removePod } from '../pods.ts';
 import type { Edge } from './edge.ts';
 import { resourcesText } from './resources-json.ts';
@@ -22,7 +21,7 @@ export function podMethods({ context, membership }: Edge): ServiceHandlers<typeo
 
     /** Nodes that are up; of an unknown pod none. An empty name is every pod. */
     getPodResource: async function* ({ name: pod }) {
-      const booked = bookedOnNodes(view);
+      const booked = view.booked();
       for (const name of view.nodes.names()) {
         const [node, resources] = [view.nodes.get(name)?.value, view.nodeResources.get(name)?.value];
         if (node === undefined || (pod !== '' && node.pod !== pod)) continue;

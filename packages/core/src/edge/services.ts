@@ -13,6 +13,7 @@ import { eruRpc } from './eru-rpc.ts';
 import { httpPaths } from './http-paths.ts';
 import { Metrics } from './metrics.ts';
 import { observed } from './observe.ts';
+import { OperationLog } from './operation-log.ts';
 import { toStatus } from './status-codes.ts';
 
 export interface CoreServicesOptions {
@@ -36,7 +37,15 @@ export function coreServices(
 ): Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http'>> & Pick<ServeOptions, 'authenticate'> {
   const { identifier, version, engines, credential, closing, registry = new Registry() } = options;
   const candidates = new Candidates(context.view);
-  closing.addEventListener('abort', () => candidates.close(), { once: true });
+  const operations = new OperationLog(context.view, () => context.clock.now());
+  closing.addEventListener(
+    'abort',
+    () => {
+      candidates.close();
+      operations.close();
+    },
+    { once: true },
+  );
   const metrics = new Metrics(context, registry);
   const gate = credential && new Gate(context, credential);
   const audit = auditor(context.logger, context.clock, (call) => gate?.principalOf(call));
@@ -45,6 +54,7 @@ export function coreServices(
     membership,
     engines,
     candidates,
+    operations,
     deployed: (instances) => metrics.deployed(instances),
     identifier,
     version,

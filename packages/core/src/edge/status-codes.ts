@@ -30,10 +30,17 @@ const codes: Partial<Record<Method, number>> = {
   getWorkloadsStatus: 1055,
   setWorkloadsStatus: 1056,
   createWorkload: 1074,
+  replaceWorkload: 1075,
   // The code of replace: a slip of the original that its clients print.
   removeWorkload: 1075,
+  dissociateWorkload: 1077,
   executeWorkload: 1079,
+  reallocResource: 10710,
+  runAndWait: 10712,
 };
+
+/** Where an empty list of ids is a plain error. */
+const plainWithoutIds: ReadonlySet<string> = new Set(['removeWorkload', 'dissociateWorkload', 'controlWorkload']);
 
 /** How a failed call is told. The new services have gRPC's own codes, the original's contract has one for each method. */
 export function toStatus(
@@ -43,7 +50,8 @@ export function toStatus(
   const error = EruError.from(thrown);
   if (method.parent.typeName !== pb.CoreRPC.typeName) return statusOf(error);
   // Its plain errors arrive as UNKNOWN.
-  if (error.code === 'unauthenticated' || error.message === noIds) return { code: 2, message: error.message };
+  if (error.code === 'unauthenticated') return { code: 2, message: error.message };
+  if (error.message === noIds && plainWithoutIds.has(method.localName)) return { code: 2, message: error.message };
   const code = codes[method.localName as Method];
   if (code === undefined || error.code === 'canceled' || error.code === 'forbidden') return statusOf(error);
   return { code, message: error.message };

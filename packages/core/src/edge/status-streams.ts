@@ -102,7 +102,8 @@ export function wanted({ app, entrypoint, node }: WorkloadRecord, filter: Status
   return filter.nodename === '' || node === filter.nodename;
 }
 
-async function* until<T>(changes: Latest<T>, over: AbortSignal, unsubscribe: () => void): AsyncIterable<T> {
+/** What changes until the client leaves or this core stops. */
+export async function* until<T>(changes: Latest<T>, over: AbortSignal, unsubscribe: () => void): AsyncIterable<T> {
   const end = (): void => changes.end();
   over.addEventListener('abort', end, { once: true });
   if (over.aborted) end();

@@ -89,8 +89,9 @@ export function workloadMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> 
 export function outcomes<I, M>(
   items: readonly I[],
   work: (item: I, tell: (message: M) => void) => Promise<void>,
+  width = concurrency,
 ): AsyncIterable<M> {
-  const limit = limitConcurrency(concurrency);
+  const limit = limitConcurrency(width);
   const told = new Queue<M>();
   Promise.all(items.map((item) => limit(() => work(item, (message) => told.push(message))))).then(
     () => told.end(),
@@ -121,7 +122,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function known(view: ClusterView, id: string): WorkloadRecord {
+export function known(view: ClusterView, id: string): WorkloadRecord {
   const record = view.workloads.get(id)?.value;
   if (record === undefined) throw noSuchWorkload(id);
   return record;

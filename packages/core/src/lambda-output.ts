@@ -1,0 +1,45 @@
+import { isEruError, type Clock } from '@eru/kit';
+import type { Engine, LogEntry } from '@eru/engines';
+
+const againMs = 500;
+
+/**
+ * Everything that a workload prints, each line once, from its beginning until it has exited: over restarts of its node's
+ * daemon, and whether it ended before the first line was asked for or not.
+ */
+export async function* printed(
+  engine: () => Engine,
+  id: string,
+  exited: Promise<unknown>,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncIterable<LogEntry> {
+  const over = new AbortController();
+  exited.then(
+    () => over.abort(),
+    () => over.abort(),
+  );
+  // Lines are told apart by their time; of those within one millisecond, by how many have been seen.
+  let last = { atMs: 0, seen: 0 };
+  async function* rest(follow: boolean, stop: AbortSignal): AsyncIterable<LogEntry> {
+    let skip = last.seen;
+    for await (const entry of engine().logs(id, { follow, sinceMs: last.atMs, signal: stop })) {
+      if (entry.atMs === last.atMs && skip > 0) {
+        skip -= 1;
+        continue;
+      }
+      last = { atMs: entry.atMs, seen: entry.atMs === last.atMs ? last.seen + 1 : 1 };
+      yield entry;
+    }
+  }
+  while (!over.signal.aborted) {
+    try {
+      yield* rest(true, AbortSignal.any([over.signal, signal]));
+    } catch (error) {
+      if (over.signal.aborted || signal.aborted) break;
+      if (!isEruError(error, 'unavailable') && !isEruError(error, 'timeout')) throw error;
+    }
+    await clock.sleep(againMs, AbortSignal.any([over.signal, signal])).catch(() => {});
+  }
+  if (!signal.aborted) yield* rest(false, signal);
+}
