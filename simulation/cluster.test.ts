@@ -1,10 +1,17 @@
+import { reallocWorkload, removeWorkload, type CreateRequest } from '@eru/core';
 import { describe, expect, it } from 'vitest';
 
 import { World, type LivingCore } from './world.ts';
 
-async function deploy(world: World, core: LivingCore, count: number, app: string): Promise<string[]> {
+async function deploy(
+  world: World,
+  core: LivingCore,
+  count: number,
+  app: string,
+  more: Partial<CreateRequest> = {},
+): Promise<string[]> {
   const ids: string[] = [];
-  for await (const event of world.deploy(core, count, { app })) {
+  for await (const event of world.deploy(core, count, { app, ...more })) {
     if (event.type === 'refused') throw new Error(event.plan.message);
     if (event.type === 'done') {
       if (event.error !== undefined) throw event.error;
@@ -107,5 +114,63 @@ describe('the reconciler', () => {
       cpu: 1,
       memoryBytes: 256 * 2 ** 20,
     });
+  });
+});
+
+describe('the shared pool', () => {
+  const bound = { resources: { cpumem: { 'cpu-request': 2, 'cpu-limit': 2, 'cpu-bind': true } } };
+  const never = new AbortController().signal;
+  const cores = async (world: World, id: string): Promise<readonly number[] | undefined> =>
+    (await world.clock.run(world.machines.get('n0')!.engine().inspect(id))).limits.requested.cpuset;
+
+  it('is what nobody has bound, for those that are there and those that come; whole again when nobody binds', async () => {
+    const world = await World.create({ seed: 10, nodes: 1 });
+    const core = await world.startCore();
+    const { context, membership } = core.core;
+    const [early = ''] = await world.clock.run(deploy(world, core, 1, 'early'));
+    await world.clock.advance(1000);
+    expect(await cores(world, early)).toBeUndefined();
+    const [owner = ''] = await world.clock.run(deploy(world, core, 1, 'owner', bound));
+    const own = (await cores(world, owner)) ?? [];
+    const others = [0, 1, 2, 3, 4, 5, 6, 7].filter((number) => !own.includes(number));
+    expect(own).toHaveLength(2);
+    // The one that comes is created with its pool, the other is told at once.
+    const [late = ''] = await world.clock.run(deploy(world, core, 1, 'late'));
+    expect(await cores(world, late)).toEqual(others);
+    await world.clock.advance(1000);
+    expect(await cores(world, early)).toEqual(others);
+    // A realloc of the one that shares keeps it in the pool.
+    const more = { cpumem: { 'memory-request': 1024, 'memory-limit': 1024 } };
+    await world.clock.run(reallocWorkload(context, membership.current(), { id: early, resources: more }, never));
+    expect(await cores(world, early)).toEqual(others);
+    // One of the owner gives a core back.
+    const less = { cpumem: { 'cpu-request': -1, 'cpu-limit': -1, 'keep-cpu-bind': true } };
+    await world.clock.run(reallocWorkload(context, membership.current(), { id: owner, resources: less }, never));
+    await world.clock.advance(1000);
+    const kept = (await cores(world, owner)) ?? [];
+    expect(own).toEqual(expect.arrayContaining([...kept]));
+    expect(await cores(world, early)).toHaveLength(7);
+    await world.clock.run(
+      removeWorkload(context, membership.current(), { id: owner, stop: true, force: false, graceMs: null }, never),
+    );
+    await world.clock.advance(1000);
+    expect(await cores(world, early)).toBeUndefined();
+    expect(await cores(world, late)).toBeUndefined();
+    await world.settle();
+    expect(await world.broken([early, late])).toEqual([]);
+  });
+
+  it('is repaired by the reconciler when the core that should have told it died', async () => {
+    const world = await World.create({ seed: 11, nodes: 1 });
+    const first = await world.startCore();
+    const [shares = ''] = await world.clock.run(deploy(world, first, 1, 'shares'));
+    const [owner = ''] = await world.clock.run(deploy(world, first, 1, 'owner', bound));
+    first.mortal.die();
+    await world.reopenStore();
+    await world.startCore();
+    expect(await cores(world, shares)).toBeUndefined();
+    await world.clock.advance(60_000);
+    expect(await cores(world, shares)).toHaveLength(6);
+    expect(await world.broken([shares, owner])).toEqual([]);
   });
 });

@@ -1,5 +1,12 @@
-import { seededRandom } from '@eru/kit';
-import { controlWorkload, removeWorkload } from '@eru/core';
+import { seededRandom, type Random } from '@eru/kit';
+import {
+  controlWorkload,
+  createWorkloads,
+  dissociateWorkload,
+  reallocWorkload,
+  removeWorkload,
+  replaceWorkload,
+} from '@eru/core';
 
 import { World, type LivingCore } from './world.ts';
 
@@ -42,30 +49,45 @@ export async function runStorm({ seed, operations, errors, crashes }: Storm): Pr
   };
   const one = async (core: LivingCore): Promise<void> => {
     const { context, membership } = core.core;
-    const never = new AbortController().signal;
     const known = [...exists];
     const id = known[dice.int(Math.max(1, known.length))];
     const roll = dice.next();
-    if (id === undefined || roll < 0.5) {
-      for await (const event of world.deploy(core, 1 + dice.int(4), { app: `app${dice.int(3)}` })) {
-        if (event.type === 'done' && event.error === undefined) exists.add(event.id);
-      }
-    } else if (roll < 0.75) {
+    if (id === undefined || roll < 0.4) {
+      await create(world, core, dice, exists);
+    } else if (roll < 0.55) {
       // From here on nobody may count on it.
       exists.delete(id);
-      await removeWorkload(
-        context,
-        membership.current(),
-        { id, stop: dice.next() < 0.5, force: true, graceMs: null },
-        never,
-      );
+      const how = { id, stop: dice.next() < 0.5, force: true, graceMs: null };
+      await removeWorkload(context, membership.current(), how, never);
+    } else if (roll < 0.6) {
+      exists.delete(id);
+      await dissociateWorkload(context, membership.current(), { id }, never);
+    } else if (roll < 0.75) {
+      const type = (['restart', 'stop', 'start', 'suspend', 'resume'] as const)[dice.int(5)] ?? 'restart';
+      await controlWorkload(context, membership.current(), { id, type, force: false }, never);
+    } else if (roll < 0.87) {
+      const memory = (dice.int(5) - 2) * 64 * MiB;
+      const resources = { cpumem: { 'memory-request': memory, 'memory-limit': memory, 'keep-cpu-bind': true } };
+      await reallocWorkload(context, membership.current(), { id, resources }, never);
     } else {
-      await controlWorkload(
+      // One of the two is there afterwards; which one is told only to who hears the answer.
+      exists.delete(id);
+      const { record } = await replaceWorkload(
         context,
         membership.current(),
-        { id, type: dice.next() < 0.5 ? 'restart' : 'stop', force: false },
+        {
+          id,
+          sequence: 0,
+          instance: world.request(1),
+          inheritNetworks: false,
+          copy: new Map(),
+          overlap: dice.next() < 0.5 ? world.request(1).resources : undefined,
+          gateMs: 0,
+          needsImage: false,
+        },
         never,
       );
+      exists.add(record?.id ?? id);
     }
   };
 
@@ -86,6 +108,33 @@ export async function runStorm({ seed, operations, errors, crashes }: Storm): Pr
   for (const { mortal } of cores) mortal.fate = () => undefined;
   await world.settle();
   result.acknowledged = exists.size;
-  result.broken = await world.broken(exists);
+  result.broken = [...world.violations, ...(await world.broken(exists))];
   return result;
+}
+
+const never = new AbortController().signal;
+const MiB = 2 ** 20;
+
+/** Deploys of all kinds: plain, bound to cores, under a key that is used again, that nobody waits for, that run once. */
+async function create(world: World, core: LivingCore, dice: Random, exists: Set<string>): Promise<void> {
+  const kind = dice.int(6);
+  const once = kind === 3;
+  const request = world.request(1 + dice.int(4), { app: `app${dice.int(3)}` });
+  const bound = { cpumem: { 'cpu-request': 1, 'cpu-limit': 1, 'cpu-bind': true } };
+  const events = createWorkloads(
+    core.core.context,
+    core.core.membership.current(),
+    {
+      ...request,
+      ...(kind === 1 && { resources: bound }),
+      ...(kind === 2 && { request: { key: `key${dice.int(1000)}`, digest: '' }, asynchronous: true }),
+      ...(once && {
+        template: { ...request.template, command: ['exit', '1'] },
+        lambda: { deadlineMs: 0, follow: undefined },
+      }),
+    },
+    never,
+  );
+  for await (const event of events)
+    if (event.type === 'done' && event.error === undefined && !once) exists.add(event.id);
 }

@@ -3,11 +3,12 @@ import type { Command } from 'commander';
 import type { Registry } from './program.ts';
 import { collect } from './workload-commands.ts';
 
-/** Pods, nodes, tokens and the store. */
+/** Pods, nodes, tokens, operations and the store. */
 export function addClusterCommands(registry: Registry): void {
   addPodCommands(registry);
   addNodeCommands(registry);
   addTokenCommands(registry);
+  addOperationCommands(registry);
   const { command, run } = registry;
   const store = command('store', 'look into the store');
   run(command('dump [prefix]', 'print every key as a JSON line', store), async (context, flags, prefix?: string) =>
@@ -51,6 +52,22 @@ function addTokenCommands({ command, run }: Registry): void {
   );
   run(command('rm <name>', 'remove a token', token).alias('remove'), async (context, flags, name: string) =>
     (await import('./token.ts')).removeToken(context, flags, name),
+  );
+}
+
+function addOperationCommands({ command, run }: Registry): void {
+  const op = command('op', 'what is being done, by which core, and what became of what a dead core left');
+  const list = command('ls', 'list operations in flight', op)
+    .alias('list')
+    .option('-a, --all', 'also those that have ended lately')
+    .option('--kind <kind>', 'create, lambda, remove, control, dissociate, realloc or replace')
+    .option('--workload <id>', 'only of this workload');
+  run(list, async (context, flags: object) => (await import('./operations.ts')).listOperations(context, flags));
+  run(command('show <operation>', 'show an operation, step by step', op), async (context, flags, id: string) =>
+    (await import('./operations.ts')).showOperation(context, flags, id),
+  );
+  run(command('watch', 'print every step of every operation until Ctrl-C', op), async (context) =>
+    (await import('./operations.ts')).watchOperations(context),
   );
 }
 

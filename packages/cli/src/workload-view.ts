@@ -116,7 +116,7 @@ function pairText<T>(requested: T | undefined, effective: T | undefined, format:
   return `${text(requested)}/${text(effective)}`;
 }
 
-function ageText(ms: number): string {
+export function ageText(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 120) return `${seconds}s`;
   if (seconds < 120 * 60) return `${Math.floor(seconds / 60)}m`;

@@ -13,6 +13,7 @@ import { requestKey } from './request-key.ts';
 import { readResourcesStrictly, resourcesText } from './resources-json.ts';
 import { known, outcomes } from './workload-methods.ts';
 
+type Old = Pick<WorkloadRecord, 'id' | 'name'>;
 type ReplaceEvent = MessageInitShape<typeof eru.ReplaceEventSchema>;
 
 /** Changes of workloads with what the original's contract cannot say. */
@@ -22,7 +23,6 @@ export function eruChangeMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
   return {
     realloc: async (wire, { signal }) => {
       const { id } = wire;
-      known(view, id);
       const resources = readResourcesStrictly(wire.resources, (asked) => scheduler.unknownKeys(asked));
       const request = requestKey(eru.ReallocRequestSchema, wire);
       await once(
@@ -37,9 +37,12 @@ export function eruChangeMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
 
     replace: (wire, { signal }) => {
       const { request, overlap } = read(edge, wire);
-      const olds =
-        wire.ids.length > 0 ? [...new Set(wire.ids)].map((id) => known(view, id)) : ofEntrypoint(view, request);
-      const wanted = olds.filter((old) => isWanted(old, request.pod, wire.filterLabels));
+      // A repeated request speaks of old ones that are gone: their keys know what became of them.
+      const isKnown = (id: string): boolean =>
+        view.requests.get(requestKey(eru.ReplaceRequestSchema, wire, id)?.key ?? '') !== undefined;
+      const named = [...new Set(wire.ids)].map((id) => (isKnown(id) ? { id, name: '' } : known(view, id)));
+      const olds = wire.ids.length > 0 ? named : ofEntrypoint(view, request);
+      const wanted = olds.filter((old) => !('pod' in old) || isWanted(old, request.pod, wire.filterLabels));
       const roll = new Roll(edge, wire, request, overlap, signal);
       const window = wire.window === 0 ? 1 : wire.window;
       return outcomes([...wanted.entries()], ([sequence, old], tell) => roll.one(sequence, old, tell), window);
@@ -88,7 +91,7 @@ class Roll {
     this.#signal = signal;
   }
 
-  async one(sequence: number, old: WorkloadRecord, tell: (event: ReplaceEvent) => void): Promise<void> {
+  async one(sequence: number, old: Old, tell: (event: ReplaceEvent) => void): Promise<void> {
     const about = { oldId: old.id, oldName: old.name };
     if (this.#failed || this.#signal.aborted) {
       tell({ ...about, error: 'not begun, because an earlier one failed', skipped: true });
@@ -112,7 +115,7 @@ class Roll {
     }
   }
 
-  async #replace(sequence: number, { id }: WorkloadRecord, key: ReplaceRequest['request']): Promise<ReplaceEvent> {
+  async #replace(sequence: number, { id }: Old, key: ReplaceRequest['request']): Promise<ReplaceEvent> {
     const { context, membership } = this.#edge;
     const { inheritNetworks, copy, healthGate } = this.#wire;
     const replaced = await replaceWorkload(
