@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import { countPoints, scenarios, sweepOne } from './crash-sweep.ts';
+import { countPoints, pairScenarios, scenarios, sweepOne } from './crash-sweep.ts';
 
 /** The seed of every run below; a failure names scenario, await and fate, which with it replay the run. */
 const seed = 7;
 
-describe.each(scenarios)('$name, disturbed at every await', (scenario) => {
+describe.each([...scenarios, ...pairScenarios])('$name, disturbed at every await', (scenario) => {
   for (const fate of ['crash', 'error'] as const) {
     it(`keeps every invariant through a ${fate}`, { timeout: 240_000 }, async () => {
       const points = await countPoints(scenario, seed);

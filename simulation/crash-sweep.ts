@@ -114,7 +114,7 @@ export const scenarios: Scenario[] = [
       return realloc(world, core, ids);
     },
   },
-  { name: 'replace in place', prepare: one, run: (world, core, ids) => replace(world, core, ids, {}) },
+  { name: 'replace in place', prepare: one, run: (world, core, ids) => replace(world, core, ids, {}), check: oneRuns },
   {
     name: 'replace in place whose new one does not start',
     prepare: one,
@@ -137,6 +137,30 @@ export const scenarios: Scenario[] = [
     check: oneRuns,
   },
 ];
+
+/** Two at once on the same workload, and so on the same node. Only what is gone for good is sure then. */
+const pairs = [
+  ['realloc', 'realloc'],
+  ['realloc', 'replace in place'],
+  ['replace in place', 'replace with overlap'],
+  ['replace with overlap', 'remove'],
+  ['replace in place', 'create'],
+  ['dissociate', 'restart'],
+  ['remove', 'realloc'],
+] as const;
+
+export const pairScenarios: Scenario[] = pairs.map((names): Scenario => {
+  const both = names.map((name) => scenarios.find((scenario) => scenario.name === name) as Scenario);
+  return {
+    name: names.join(' and '),
+    prepare: one,
+    run: async (world, core, ids) => {
+      const outcomes = await Promise.allSettled(both.map((scenario) => scenario.run(world, core, ids)));
+      const told = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+      return { exists: [], gone: told.flatMap(({ gone }) => gone) };
+    },
+  };
+});
 
 const request = { key: 'key', digest: 'digest' };
 
