@@ -9,18 +9,39 @@ interface ControlFlags {
   force?: boolean;
 }
 
-/** start, stop, restart: all words are known before the first is touched; the others go on when one fails. */
-export function control(type: 'start' | 'stop' | 'restart') {
+const verbs = {
+  start: 'started',
+  stop: 'stopped',
+  restart: 'restarted',
+  suspend: 'suspended',
+  resume: 'resumed',
+} as const;
+
+/** All words are known before the first is touched; the others go on when one fails. */
+export function control(type: keyof typeof verbs) {
   return (context: Context, { force = false }: ControlFlags, words: string[]): Promise<number> =>
     withConnection(context, async (connection) => {
       const { signal } = context;
       const found = await findWorkloads(connection, words, signal);
-      const outcome = new Outcomes(context, found, { start: 'started', stop: 'stopped', restart: 'restarted' }[type]);
+      const outcome = new Outcomes(context, found, verbs[type]);
       const IDs = found.map(({ record }) => record?.id ?? '');
       for await (const { id, error, hook } of connection.core.controlWorkload({ IDs, type, force }, { signal }))
         outcome.tell(id, error, hook);
       return outcome.end();
     });
+}
+
+/** Forgets workloads; what they run goes on, and is never touched again. */
+export function dissociate(context: Context, _flags: unknown, words: string[]): Promise<number> {
+  return withConnection(context, async (connection) => {
+    const { signal } = context;
+    const found = await findWorkloads(connection, words, signal);
+    const outcome = new Outcomes(context, found, 'dissociated');
+    const IDs = found.map(({ record }) => record?.id ?? '');
+    for await (const { id, error } of connection.core.dissociateWorkload({ IDs }, { signal }))
+      outcome.tell(id, error, new Uint8Array());
+    return outcome.end();
+  });
 }
 
 interface RemoveFlags extends ControlFlags {

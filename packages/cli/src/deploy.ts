@@ -21,13 +21,19 @@ import { listWorkloads } from './workloads.ts';
 export interface DeployFlags extends SpecFlags {
   wait?: boolean;
   timeout?: string;
+  async?: boolean;
+  key?: string;
 }
 
 export async function deploy(context: Context, flags: DeployFlags, file: string): Promise<number> {
   const timeoutMs = values.flagged('--timeout', values.duration, flags.timeout ?? '60s');
-  const request = await readSpec(context, file, flags);
+  const { async: asynchronous = false, key = '' } = flags;
+  if (asynchronous && flags.wait === true) throw new EruError('invalid', '--async and --wait: give one of the two');
+  const { options, process } = await readSpec(context, file, flags);
+  const request: DeployRequest = { options, process, asynchronous, idempotencyKey: key };
   return withConnection(context, async (connection) => {
     const { created, failed } = await runDeploy(context, connection, request);
+    if (asynchronous) return exitCodes.ok;
     const ids = created.map(({ id }) => id);
     if (flags.wait === true && failed === 0) await waitShowing(context, connection, ids, timeoutMs);
     const workloads = ids.length === 0 ? [] : await listWorkloads(connection, { words: ids }, context.signal);
@@ -62,6 +68,7 @@ async function runDeploy(
       switch (event.case) {
         case 'planned':
           for (const { name, node } of event.value.instances) if (name !== '') progress.set(name, `planned on ${node}`);
+          if (request.asynchronous === true) say(context, `operation ${event.value.operation} goes on by itself`);
           break;
         case 'progress':
           progress.set(event.value.name, `${event.value.step} on ${event.value.node}`);

@@ -62,6 +62,14 @@ export const size: Parse<number> = (value) => {
   return bytes;
 };
 
+/** Cores, of either sign: what is added. */
+export const coresChange: Parse<number> = (value) => {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number !== 'number' || !Number.isFinite(number))
+    throw refuse(value, 'write a number of cores, such as 0.5');
+  return number;
+};
+
 /** Cores, to two decimals as the planner counts them; 0 = none. */
 export const cores: Parse<number> = (value) => {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;

@@ -37,7 +37,7 @@ export function addWorkloadCommands(registry: Registry): void {
     (await import('./exec.ts')).exec(context, flags, word, rest),
   );
 
-  for (const type of ['start', 'stop', 'restart'] as const) {
+  for (const type of ['start', 'stop', 'restart', 'suspend', 'resume'] as const) {
     const control = command(`${type} <workloads...>`, `${type} workloads`).option(
       '-f, --force',
       'go on when a hook fails',
@@ -55,6 +55,28 @@ export function addWorkloadCommands(registry: Registry): void {
     (await import('./control.ts')).remove(context, flags, words),
   );
 
+  run(
+    command('dissociate <workloads...>', 'forget workloads and leave what they run running'),
+    async (context, flags: object, words: string[]) => (await import('./control.ts')).dissociate(context, flags, words),
+  );
+
+  const realloc = command('realloc <workload>', 'add to what a workload has, live; amounts may be negative')
+    .option('--cpu <cores>', 'added to request and limit')
+    .option('--cpu-request <cores>', 'added to what is booked')
+    .option('--cpu-limit <cores>', 'added to what is enforced')
+    .option('--memory <size>', 'added to request and limit')
+    .option('--memory-request <size>', 'added to what is booked')
+    .option('--memory-limit <size>', 'added to what is enforced')
+    .option('--storage <size>', 'added to request and limit')
+    .option('--storage-request <size>', 'added to what is booked')
+    .option('--storage-limit <size>', 'added to what is enforced')
+    .option('--cpu-bind', 'cores of its own from now on')
+    .option('--cpu-unbind', 'no cores of its own any more')
+    .option('--extra-resources <json>', 'increments of other kinds: {"kind": {...}}');
+  run(realloc, async (context, flags: object, word: string) =>
+    (await import('./realloc.ts')).realloc(context, flags, word),
+  );
+
   const status = withFilters(command('status [app]', 'show states, once or as they change'))
     .option('-w, --watch', 'go on until Ctrl-C')
     .option('--wait', 'wait until all are healthy')
@@ -67,9 +89,23 @@ export function addWorkloadCommands(registry: Registry): void {
 function addDeployCommands({ command, run }: Registry): void {
   const deploy = command('deploy <spec>', 'start instances of an entrypoint (a file, a URL, or - for standard input)')
     .option('--wait', 'wait until all are healthy')
-    .option('--timeout <duration>', 'how long to wait', '60s');
+    .option('--timeout <duration>', 'how long to wait', '60s')
+    .option('--async', 'do not wait for the instances to start')
+    .option('--key <text>', 'idempotency key: the same deploy again with it starts nothing new');
   run(withSpecOptions(deploy), async (context, flags: object, spec: string) =>
     (await import('./deploy.ts')).deploy(context, flags, spec),
+  );
+  const replace = command('replace <spec>', 'replace the workloads of an entrypoint on their nodes, some at a time')
+    .option('--overlap', 'start the new one before the old one is stopped; needs room for both')
+    .option('--window <n>', 'how many at a time', '1')
+    .option('--health-gate <duration>', 'take the old one back unless the new one is healthy within this time')
+    .option('--network-inherit', 'with networks and addresses of the old one')
+    .option('--copy <old:new>', 'path in the old one to path in the new one; may be repeated', collect)
+    .option('--filter-label <key=value>', 'only old ones with this label; may be repeated', collect)
+    .option('--workload <workload>', 'only this old one; may be repeated', collect)
+    .option('--key <text>', 'idempotency key, together with --workload');
+  run(withSpecOptions(replace), async (context, flags: object, spec: string) =>
+    (await import('./replace.ts')).replace(context, flags, spec),
   );
   run(
     withSpecOptions(command('plan <spec>', 'show what deploy would do, or why it would not')),

@@ -4,7 +4,6 @@ import type { Resources } from '@eru/scheduler';
 
 import { effect, type Context } from './context.ts';
 import { isEldest, type Tenure } from './membership.ts';
-import { nodeOfSlots } from './keys.ts';
 import type { Change } from './view.ts';
 
 /** Changes of a node within this time are answered by one look at it. */
@@ -31,24 +30,23 @@ export function wantedParams(
   more: ReadonlyMap<string, Holder> = new Map(),
 ): Map<string, EngineParams> {
   const resources = view.nodeResources.get(node)?.value;
-  const holders = new Map<string, Holder>([
-    ...view.workloadsOn(node).map((record) => [record.id, record] as const),
-    ...more,
-  ]);
-  const owners = [...holders.values(), ...slotsOn(view, node)];
-  if (resources === undefined || !owners.some(({ engineParams }) => limitsOf(engineParams).cpuset !== undefined))
-    return new Map();
+  const records = view.workloadsOn(node);
+  const coming = view.slotsOn(node).filter(({ recorded }) => !recorded);
+  if (resources === undefined || ![records, coming, more.values()].some((some) => hasOwner(some))) return new Map();
+  const holders = new Map<string, Holder>([...records.map((record) => [record.id, record] as const), ...more]);
   const shares = scheduler.remap(resources, new Map([...holders].map(([id, holder]) => [id, holder.resources])));
   return new Map([...shares].map(([id, params]) => [id, { ...holders.get(id)?.engineParams, ...params }]));
+}
+
+/** One of them has cores of its own. */
+function hasOwner(holders: Iterable<Holder>): boolean {
+  for (const { engineParams } of holders) if (limitsOf(engineParams).cpuset !== undefined) return true;
+  return false;
 }
 
 /** What the engine is told of one workload, which may not be recorded yet. */
 export function paramsOf(context: Context, node: string, holder: Holder & { id: string }): EngineParams {
   return wantedParams(context, node, new Map([[holder.id, holder]])).get(holder.id) ?? holder.engineParams;
-}
-
-function slotsOn(view: Context['view'], node: string): Holder[] {
-  return [...view.slots].flatMap(([key, { value }]) => (nodeOfSlots(key) === node ? value.slots : []));
 }
 
 /** True when the engine was last asked for something else, as far as `wanted` speaks of it; cores are always compared. */

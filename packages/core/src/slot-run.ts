@@ -7,7 +7,7 @@ import { drive } from './drive.ts';
 import { runHooks } from './hooks.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
-import { encode, versioned, type Slot, type WorkloadRecord } from './records.ts';
+import { encode, versioned, type Slot, type Versioned, type WorkloadRecord } from './records.ts';
 import { paramsOf } from './remap.ts';
 import { removeUntilGone } from './removal.ts';
 import type { SlotJournal } from './slot-journal.ts';
@@ -234,36 +234,38 @@ export class SlotRun {
   async #reclaim(step: Slot['step']): Promise<void> {
     const { context, tenure, journal, operation } = this.#of;
     const { id, name } = this.#slot;
-    while (this.#claimRevision === 0 && !this.#gone) {
-      await context.view.until(() => (context.view.claims.get(id) === undefined ? true : undefined), tenure.signal);
-      const kv = await retry(() => context.store.get(keys.workload(id), { signal: tenure.signal }), {
-        signal: tenure.signal,
-        clock: context.clock,
-        random: context.random,
-      });
-      if (kv === undefined) {
+    for (;;) {
+      const record = await this.#recorded();
+      if (record === undefined) {
         this.#gone = true;
         break;
       }
-      const record = versioned<WorkloadRecord>(kv);
+      this.#slot = { ...this.#slot, resources: record.value.resources };
+      if (this.#claimRevision > 0) break;
       const result = await context.committer.commit(tenure, {
         own: [{ key: keys.claim(id), revision: 0, value: encode({ v: 1, operation }) }],
-        shared: [{ key: kv.key, revision: record.modRevision }],
+        shared: [{ key: keys.workload(id), revision: record.modRevision }],
         compare: [journal.unchanged()],
       });
       if (result.committed) {
         this.#claimRevision = result.revision;
-        this.#slot = { ...this.#slot, resources: record.value.resources };
-      } else if (result.current.has(keys.claim(id))) {
-        context.view.applyWrites(
-          [...result.current.values()].filter(({ key }) => key === keys.claim(id)),
-          [],
-          0,
-        );
+        break;
       }
+      const claim = result.current.get(keys.claim(id));
+      if (claim !== undefined) context.view.applyWrites([claim], [], 0);
+      await context.view.until(() => (context.view.claims.get(id) === undefined ? true : undefined), tenure.signal);
     }
     this.#slot = { ...this.#slot, step };
     await journal.change({ name, slot: this.#slot });
+  }
+
+  /** The record as the store has it. */
+  async #recorded(): Promise<Versioned<WorkloadRecord> | undefined> {
+    const { context, tenure } = this.#of;
+    const { signal } = tenure;
+    const { clock, random, store } = context;
+    const kv = await retry(() => store.get(keys.workload(this.#slot.id), { signal }), { signal, clock, random });
+    return kv === undefined ? undefined : versioned<WorkloadRecord>(kv);
   }
 
   #fail(error: EruError): void {

@@ -13,6 +13,7 @@ import type {
   PodRecord,
   ReleaseRecord,
   RequestRecord,
+  Slot,
   SlotsRecord,
   TokenRecord,
   Versioned,
@@ -80,6 +81,7 @@ export class ClusterView {
   readonly #logger: Logger;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #workloadsByNode = new Map<string, Set<string>>();
+  readonly #slotsByNode = new Map<string, Set<string>>();
   /** `app/entrypoint` -> node -> records and slots not yet recorded. */
   readonly #counts = new Map<string, Map<string, number>>();
   #revision = 0;
@@ -145,6 +147,11 @@ export class ClusterView {
   workloadsOn(node: string): WorkloadRecord[] {
     const ids = [...(this.#workloadsByNode.get(node) ?? [])].toSorted();
     return ids.flatMap((id) => this.workloads.get(id)?.value ?? []);
+  }
+
+  /** Slots of all operations in flight on a node. */
+  slotsOn(node: string): Slot[] {
+    return [...(this.#slotsByNode.get(node) ?? [])].flatMap((key) => this.slots.get(key)?.value.slots ?? []);
   }
 
   /** Workloads of an entrypoint by node, those in flight included. */
@@ -284,7 +291,12 @@ export class ClusterView {
       this.#indexWorkload(before?.value as WorkloadRecord | undefined, -1);
       this.#indexWorkload(now?.value as WorkloadRecord | undefined, 1);
     } else if (table === 'slots') {
-      const node = name.split('/')[1] ?? '';
+      const node = nodeOfSlots(name);
+      const onNode = this.#slotsByNode.get(node) ?? new Set<string>();
+      if (now === undefined) onNode.delete(name);
+      else onNode.add(name);
+      if (onNode.size === 0) this.#slotsByNode.delete(node);
+      else this.#slotsByNode.set(node, onNode);
       this.#indexSlots(node, before?.value as SlotsRecord | undefined, -1);
       this.#indexSlots(node, now?.value as SlotsRecord | undefined, 1);
     } else if (table === 'nodes' || table === 'nodeResources') {

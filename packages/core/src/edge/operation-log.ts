@@ -55,7 +55,7 @@ export class OperationLog {
     if (table === 'operations') {
       const record = (after ?? before)?.value as OperationRecord;
       if (after === undefined) this.#end(record);
-      else this.#tell(this.#seen(record));
+      else this.#tell(() => this.#seen(record));
     } else if (table === 'slots') {
       const [operation = ''] = name.split('/');
       const slots = this.#slots.get(operation) ?? new Map<string, SlotsRecord>();
@@ -64,7 +64,7 @@ export class OperationLog {
       this.#slots.set(operation, slots);
       const record = this.#view.operations.get(operation)?.value;
       if (record === undefined) this.#slots.delete(operation);
-      else if (after !== undefined) this.#tell(this.#seen(record));
+      else if (after !== undefined) this.#tell(() => this.#seen(record));
     }
   }
 
@@ -77,7 +77,7 @@ export class OperationLog {
       if (this.#ended.size <= kept) break;
       this.#ended.delete(id);
     }
-    this.#tell(seen);
+    this.#tell(() => seen);
   }
 
   #seen(record: OperationRecord): Seen {
@@ -85,7 +85,10 @@ export class OperationLog {
     return { record, slots, endedAtMs: 0 };
   }
 
-  #tell(seen: Seen): void {
+  /** Nothing is put together when nobody listens. */
+  #tell(make: () => Seen): void {
+    if (this.#listeners.size === 0) return;
+    const seen = make();
     for (const listener of this.#listeners) listener(seen);
   }
 }
