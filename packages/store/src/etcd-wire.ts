@@ -175,6 +175,7 @@ const meanings: readonly (readonly [string, EruError['code']])[] = [
   ['database space exceeded', 'failed'],
   ['too many requests', 'unavailable'],
   ['request timed out', 'unavailable'],
+  ['context deadline exceeded', 'timeout'],
   ['authentication failed', 'unauthenticated'],
   ['user name is empty', 'unauthenticated'],
   ['revision of auth store is old', 'unauthenticated'],
