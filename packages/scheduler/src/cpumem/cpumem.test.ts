@@ -1,6 +1,7 @@
 import type { JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { catching } from '../catching.suite.ts';
 import type { NodeResources } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { cpumem } from './kind.ts';
@@ -278,12 +279,3 @@ describe('remap', () => {
     });
   });
 });
-
-function catching(run: () => unknown): Error {
-  try {
-    run();
-  } catch (thrown) {
-    if (thrown instanceof Error) return thrown;
-  }
-  throw new Error('nothing was refused');
-}

@@ -10,6 +10,9 @@ export interface Run {
   readonly times: number;
 }
 
+/** A few dozen are a lot; each is a plan at least. It keeps a request made for the purpose from holding the event loop. */
+const runsMost = 10_000;
+
 /**
  * Plans for normal bindings and for mounts with IO (section 4.3, step 4): each item goes to the smallest volume that has its
  * size and whose disk has its IO, until something does not fit; at most `limit` plans. Takes from `room`.
@@ -21,7 +24,7 @@ export interface Run {
 export function fill(space: Space, room: Room, open: readonly number[], items: Items, limit: number): Run[] {
   const runs: Run[] = [];
   let count = 0;
-  while (count < limit) {
+  while (count < limit && runs.length < runsMost) {
     const before: Room = { free: [...room.free], io: [...room.io] };
     const bins = fillOnce(space, room, open, items);
     if (bins === undefined) {

@@ -1,6 +1,6 @@
-import { parseSize } from '@eru/kit';
 import { refused } from '../refused.ts';
 import { formatIo, hasIo, type Io } from './io.ts';
+import { readSize } from './size.ts';
 
 /** One volume of a workload: `src:dst[:flags[:size[:rIOPS:wIOPS:rBPS:wBPS]]]` (section 4.1). Bytes. */
 export interface Binding {
@@ -64,11 +64,9 @@ function printed(flags: string): string {
 }
 
 function sizeIn(text: string, size: string, field: string): number {
-  try {
-    return parseSize(size, field);
-  } catch {
-    throw malformed(text, field);
-  }
+  const bytes = readSize(size);
+  if (bytes === undefined) throw malformed(text, field);
+  return bytes;
 }
 
 function malformed(text: string, field: string): Error {

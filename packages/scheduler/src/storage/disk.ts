@@ -1,7 +1,8 @@
-import { isJsonObject, parseSize, type JsonObject } from '@eru/kit';
+import { isJsonObject, type JsonObject } from '@eru/kit';
 import { readTexts } from '../lenient.ts';
 import { refused } from '../refused.ts';
 import { addIo, formatIo, largerIo, readIo, storedIo, type Io } from './io.ts';
+import { readSize } from './size.ts';
 
 /** A device with what it gives of IO (in a capacity) or what is taken of it (in a usage or booking). */
 export interface Disk {
@@ -44,11 +45,9 @@ export function parseDisk(text: string): Disk {
 }
 
 function bytesIn(text: string, size: string): number {
-  try {
-    return parseSize(size);
-  } catch {
-    throw malformed(text);
-  }
+  const bytes = readSize(size);
+  if (bytes === undefined) throw malformed(text);
+  return bytes;
 }
 
 function malformed(text: string): Error {

@@ -1,4 +1,4 @@
-import { formatBinding, roleOf, type Binding } from './binding.ts';
+import { formatBinding, roleOf, type Binding, type Role } from './binding.ts';
 import { hasIo, type Io } from './io.ts';
 import type { StorageRequest, Volume } from './request.ts';
 
@@ -28,7 +28,7 @@ export interface Items {
 
 export function itemsOf({ volumes }: Pick<StorageRequest, 'volumes'>): Items {
   const items = volumes.map(itemOf);
-  const of = (role: string): Item[] => items.filter(({ binding }) => roleOf(binding) === role);
+  const of = (role: Role): Item[] => items.filter((item) => packedAs(item) === role);
   const rising = (a: Item, b: Item): number => a.size - b.size;
   return {
     normal: of('normal').sort(rising),
@@ -37,6 +37,12 @@ export function itemsOf({ volumes }: Pick<StorageRequest, 'volumes'>): Items {
     mounts: of('mount').filter(({ needsDisk }) => needsDisk),
     needDisks: items.some(({ needsDisk }) => needsDisk),
   };
+}
+
+/** What reserves nothing but is to be limited in its IO must find a disk, so it is packed like the rest. */
+function packedAs({ binding, needsDisk }: Item): Role {
+  const role = roleOf(binding);
+  return role === 'unlimited' && needsDisk ? 'normal' : role;
 }
 
 function itemOf({ request, limit }: Volume): Item {

@@ -1,4 +1,4 @@
-import { parseSize, type Json, type JsonObject } from '@eru/kit';
+import type { JsonObject } from '@eru/kit';
 import { addAmounts, type Amounts } from '../amounts.ts';
 import type { KindNode } from '../kind.ts';
 import { readTexts } from '../lenient.ts';
@@ -6,6 +6,7 @@ import type { MachineInfo } from '../model.ts';
 import { refused } from '../refused.ts';
 import { addDisks, parseDisk, type Disk } from './disk.ts';
 import { alignUsed, checkNode, nothing, readHoldings, type Holdings } from './node.ts';
+import { parseStorage, readSize } from './size.ts';
 
 /** What an operator writes of a node (section 4.1); a part that is absent was not given. `storage` is beside the volumes. */
 interface NodeRequest {
@@ -71,7 +72,7 @@ function replaced(before: Holdings, request: NodeRequest): Holdings {
 function parseNodeRequest(raw: JsonObject): NodeRequest {
   const volumes = readTexts(raw, 'volumes');
   const disks = readTexts(raw, 'disks');
-  const storage = parseStorage(raw['storage']);
+  const storage = parseStorage(raw['storage'], 'storage storage');
   const withoutDisks = raw['rm-disks'];
   return {
     ...(storage === undefined ? {} : { storage }),
@@ -87,33 +88,15 @@ function parseNodeRequest(raw: JsonObject): NodeRequest {
   };
 }
 
-/** Empty and `null` are "not given". The original reads text alone; numbers are bytes. */
-function parseStorage(value: Json | undefined): number | undefined {
-  if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value === 'number') return Math.round(value);
-  const bytes = typeof value === 'string' ? sizeOf(value) : undefined;
-  if (bytes === undefined)
-    throw refused('storage storage', value, 'write bytes or a size such as 10G', 'invalid storage');
-  return bytes;
-}
-
 function parseVolumes(texts: readonly string[]): Amounts {
   const volumes = texts.map((text): [string, number] => {
     const [path = '', size = '', ...rest] = text.split(':');
-    const bytes = size === '' ? undefined : sizeOf(size);
+    const bytes = size === '' ? undefined : readSize(size);
     if (path === '' || bytes === undefined || rest.length > 0)
       throw refused('storage volumes', text, 'write path:size, such as /data:100G', 'invalid volume');
     return [path, bytes];
   });
   return Object.fromEntries(volumes);
-}
-
-function sizeOf(text: string): number | undefined {
-  try {
-    return parseSize(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function total(volumes: Amounts): number {

@@ -156,7 +156,7 @@ const bindings = (amount: fc.Arbitrary<number>): fc.Arbitrary<string[]> =>
       Object.entries(sizes).map(([target, bytes]) => `AUTO:${target}:${target > '/w' ? 'rw' : 'rwm'}:${bytes}`),
     );
 
-test('nothing moves that need not, nothing is taken twice, and a change taken back is no change', () => {
+test('nothing moves that need not, and nothing is taken twice', () => {
   const seen = { changed: 0, refused: 0 };
   const delta = bindings(fc.integer({ min: -10, max: 30 }));
   fc.assert(
@@ -187,7 +187,7 @@ test('nothing moves that need not, nothing is taken twice, and a change taken ba
       const [was, is] = [homes(before), homes(result.resources)];
       for (const [target, path] of was) if (is.has(target)) expect(is.get(target)).toBe(path);
     }),
-    { seed: 20_266, numRuns: 1500 },
+    { seed: 20_266, numRuns: 800 },
   );
   for (const times of Object.values(seen)) expect(times).toBeGreaterThan(100);
 });

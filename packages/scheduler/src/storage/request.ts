@@ -1,7 +1,8 @@
-import { parseSize, type Json, type JsonObject } from '@eru/kit';
+import type { Json, JsonObject } from '@eru/kit';
 import { refused } from '../refused.ts';
 import { formatBinding, identityOf, parseBinding, roleOf, type Binding } from './binding.ts';
 import { addIo, hasIo, largerIo } from './io.ts';
+import { parseStorage } from './size.ts';
 
 /** One volume: the request is booked, the limit is enforced. Both are of the same identity. */
 export interface Volume {
@@ -100,17 +101,8 @@ function readAsked(raw: JsonObject): Asked {
   };
 }
 
-/** Text or a number of bytes: the original reads text alone, so that it takes the figures of its own client for 0. */
 function readStorage(raw: JsonObject, key: string): number {
-  const value = raw[key] ?? '';
-  if (value === '') return 0;
-  if (typeof value === 'number') return Math.round(value);
-  try {
-    if (typeof value === 'string') return parseSize(value);
-  } catch {
-    // Said below, with the original's text.
-  }
-  throw refused(`storage ${key}`, value, 'write bytes or a size such as 10G', 'invalid storage');
+  return parseStorage(raw[key], `storage ${key}`) ?? 0;
 }
 
 /** The first of these keys that names a volume. */

@@ -1,6 +1,7 @@
 import { stableStringify, type JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { catching } from '../catching.suite.ts';
 import type { MachineInfo, NodeResources } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { engineForm, formatBinding, parseBinding, roleOf } from './binding.ts';
@@ -257,6 +258,7 @@ describe('a deploy', () => {
     [{ volumes: ['AUTO:/x:rwm:101'] }, 'unused volume', 101, 100],
     [{ volumes: ['AUTO:/x:rw:1:101'] }, 'read IOPS of a disk', 101, 100],
     [{ volumes: ['/elsewhere:/x:rw:0:0:1'] }, 'write IOPS of a disk', 1, 0],
+    [{ 'volumes-request': ['/elsewhere:/x'], volumes: ['/elsewhere:/x:rw:0:1'] }, 'disks with all of the IO', 1, 0],
     [{ volumes: ['AUTO:/x:rw:1', 'AUTO:/m:rwm:60', 'AUTO:/y:rw:99'] }, 'unused volumes', 3, 2],
   ])('%j is refused with what is missing', (raw, reason, needed, free) => {
     const fleet = { name: 'n', labels: {}, resources: node };
@@ -348,12 +350,3 @@ describe('bookings', () => {
     );
   });
 });
-
-function catching(run: () => unknown): Error {
-  try {
-    run();
-  } catch (thrown) {
-    if (thrown instanceof Error) return thrown;
-  }
-  throw new Error('nothing was refused');
-}
