@@ -270,6 +270,6 @@ describe('devices', () => {
       }),
       { seed: 20_267, numRuns: 600 },
     );
-    expect(changed).toBeGreaterThan(100);
+    expect(changed).toBeGreaterThan(50);
   });
 });

@@ -40,7 +40,7 @@ export function readStock(capacity: JsonObject, usage: JsonObject): Stock {
 export function fingerprint({ total, used, free, devices }: Stock): string {
   const counts = Object.entries(free).map(([product, count]) => `${product}:${count}`);
   const names = devices.map(({ id, product, numa }) => `${id}:${product}:${numa}`);
-  return [total, used, ...counts.sort(), ...names].join(' ');
+  return [total, used, ...counts.sort(), ...names].join('\n');
 }
 
 /** Capacity, usage and rate (section 5). */

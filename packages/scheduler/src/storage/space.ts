@@ -57,7 +57,7 @@ export function fingerprint({ storage, storageUsed, volumes, volumesUsed, bins, 
     volumesUsed,
     ...bins.map(({ path, free, used, disk }) => `${path}:${free}:${used ? 'u' : ''}${disk}`),
     ...disks.map(formatDisk),
-  ].join(' ');
+  ].join('\n');
 }
 
 /** Volumes by rising (free, path), the order in which all plans look at them. */
