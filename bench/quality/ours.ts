@@ -89,7 +89,7 @@ export function ourRequest({ bind, cpu, memory, volumes }: Wish): Resources {
       'memory-request': memory,
       'memory-limit': memory,
     },
-    ...(volumes === undefined ? {} : { storage: { 'volumes-request': [...volumes] } }),
+    ...(volumes === undefined ? {} : { storage: { volumes: [...volumes] } }),
   };
 }
 

@@ -62,7 +62,7 @@ export function engineParams(booking: Booking, before: Booking = booking): JsonO
 /** Amount by amount the larger one, so that neither the old nor the new can be given to another while a workload changes. */
 export function largerBooking(a: JsonObject, b: JsonObject): JsonObject {
   const [left, right] = [readBooking(a), readBooking(b)];
-  const volumes = largerAmounts(planned(left), planned(right));
+  const volumes = largerAmounts(bytesByVolume(left.planRequest), bytesByVolume(right.planRequest));
   return formatBooking({
     ...right,
     storageRequest: Math.max(left.storageRequest, right.storageRequest),
@@ -77,14 +77,23 @@ const bothBindings = 'before:and-after:rw:0:0:0:0:0';
 
 /** Usage after these bookings came or went. */
 export function addBookings(used: Holdings, bookings: readonly JsonObject[], sign: 1 | -1): Holdings {
-  return bookings.map(readBooking).reduce(
-    (sum, booking) => ({
-      storage: sum.storage + sign * booking.storageRequest,
-      volumes: addAmounts(sum.volumes, planned(booking), sign),
-      disks: booking.disksRequest.length > 0 ? addDisks(sum.disks, booking.disksRequest, sign) : sum.disks,
+  return bookings.map(usedBy).reduce(
+    (sum, { storage, volumes, disks }) => ({
+      storage: sum.storage + sign * storage,
+      volumes: addAmounts(sum.volumes, volumes, sign),
+      disks: disks.length > 0 ? addDisks(sum.disks, disks, sign) : sum.disks,
     }),
     used,
   );
+}
+
+/** The part of a booking that counts as usage; its bindings need not be read for it. */
+function usedBy(stored: JsonObject): Holdings {
+  return {
+    storage: readInteger(stored, 'storage_request'),
+    volumes: bytesByVolume(readPlan(stored, 'volume_plan_request')),
+    disks: readDisks(stored, 'disks_request'),
+  };
 }
 
 export function sumOf(bookings: readonly JsonObject[]): Holdings {
@@ -119,9 +128,8 @@ function mountsOf(booking: Booking): string {
   return resolved(booking).map(identityOf).sort().join('\n');
 }
 
-/** Bytes taken of each volume. */
-function planned({ planRequest }: Booking): Amounts {
-  return Object.values(planRequest).reduce((sum, volume) => addAmounts(sum, volume), {});
+function bytesByVolume(plan: VolumePlan): Amounts {
+  return Object.values(plan).reduce((sum, volume) => addAmounts(sum, volume), {});
 }
 
 function readPlan(stored: JsonObject, key: string): VolumePlan {
