@@ -9,6 +9,7 @@ import {
   createScheduler,
   externalKind,
   Fleet,
+  type KindDefinition,
   type NodeResources,
   type PlannedNode,
   type Resources,
@@ -60,10 +61,10 @@ describe('a built-in kind as an executable', () => {
   test('decides and counts as it does inside', { timeout: 120_000 }, async () => {
     const seed = 20_261;
     const random = seededRandom(seed);
-    const scheduler = createScheduler({ kinds: builtinKinds() });
+    const scheduler = createScheduler({ kinds: inNameOrder(builtinKinds()) });
     for (const { name } of scheduler.kinds) await install(name, builtinScript(name));
     const kinds = await open();
-    expect(kinds.names).toEqual(scheduler.kinds.map(({ name }) => name).sort());
+    expect(kinds.names).toEqual(scheduler.kinds.map(({ name }) => name));
     const outside = createScheduler({ kinds: kinds.names.map((name) => externalKind(name)) });
 
     const nodes = new Map<string, NodeResources>();
@@ -216,23 +217,24 @@ describe('a built-in kind as an executable', () => {
       stdout:
         '{"nodes_deploy_capacity_map":{"n1":{"Capacity":9223372036854775807,"Usage":0,"Rate":0,"Weight":1}},"total":9223372036854775807}\n',
     });
-    const errors: [Promise<RunResult>, string][] = [
-      [cpumem('add-node', { nodename: 'n1' }), 'node already exists'],
-      [cpumem('add-node', { nodename: '' }), 'nodename: node name is empty'],
+    const errors: [() => Promise<RunResult>, string][] = [
+      [() => cpumem('add-node', { nodename: 'n1' }), 'node already exists'],
+      [() => cpumem('add-node', { nodename: '' }), 'nodename: node name is empty'],
       [
-        cpumem('calculate-deploy', { nodename: 'n2' }),
+        () => cpumem('calculate-deploy', { nodename: 'n2' }),
         'key: /resource/cpumem/n2: bad `Count` value, entity count invalid',
       ],
       [
-        cpumem('calculate-deploy', { nodename: 'n1', deploy_count: 2, workload_resource_request: { memory: 60 } }),
+        () =>
+          cpumem('calculate-deploy', { nodename: 'n1', deploy_count: 2, workload_resource_request: { memory: 60 } }),
         'need: 2, available: 1: cannot alloc a plan, not enough resource',
       ],
-      [cpumem('dance', {}), 'unknown command dance; there are name, calculate-deploy,'],
-      [eru(['cpumen', 'name']), 'kind cpumen: not built in; did you mean cpumem?'],
-      [eru(['./gone', 'name']), 'no such file or directory'],
+      [() => cpumem('dance', {}), 'unknown command dance; there are name, calculate-deploy,'],
+      [() => eru(['cpumen', 'name']), 'kind cpumen: not built in; did you mean cpumem?'],
+      [() => eru(['./gone', 'name']), 'no such file or directory'],
     ];
     for (const [call, message] of errors) {
-      const { code, stdout, stderr } = await call;
+      const { code, stdout, stderr } = await call();
       expect([code, stdout]).toEqual([128, '']);
       expect(stderr).toContain(message);
     }
@@ -347,6 +349,13 @@ describe('the examples', () => {
     });
   });
 });
+
+/** The order of a plugin folder. */
+function inNameOrder(definitions: readonly KindDefinition[]): KindDefinition[] {
+  const { kinds } = createScheduler({ kinds: definitions });
+  const named = kinds.map(({ name }, index) => ({ name, definition: definitions[index] as KindDefinition }));
+  return named.sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ definition }) => definition);
+}
 
 /** Instances of n1 as a plan with nothing but external kinds would name them. */
 function deploy(kinds: ExternalKinds, resources: Resources, count: number) {

@@ -2,8 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { childEnvironment, EruError, isErrno } from '@eru/kit';
 import { failure, type CallName } from './failure.ts';
 
-/** Room for 10,000 instances with an ample kilobyte each, twice; more is no answer. */
-const answerLimit = 24 * 2 ** 20;
+/** Room for 10,000 instances with 800 bytes of resources and of engine parameters each; more is no answer. */
+const answerLimit = 16 * 2 ** 20;
 const wordsLimit = 16 * 2 ** 10;
 /** How long a plugin that has ended may leave its output open to others. */
 const lingerMs = 200;
@@ -23,7 +23,7 @@ export interface ProcessCall extends CallName {
  */
 export async function callProcess(call: ProcessCall): Promise<string> {
   const { signal, timeoutMs } = call;
-  const child = await start(call);
+  const { child, ended } = await start(call);
   const output = new Output(child);
   const lapsed = Symbol('lapsed');
   let timer: NodeJS.Timeout | undefined;
@@ -38,7 +38,7 @@ export async function callProcess(call: ProcessCall): Promise<string> {
     });
     child.stdin?.on('error', () => {}); // It may answer without reading its input.
     child.stdin?.end(call.input);
-    const end = await Promise.race([endOf(child), output.overflow, timeout, aborted]);
+    const end = await Promise.race([ended, output.overflow, timeout, aborted]);
     if (end === lapsed) throw failure(call, 'hang', `no answer within ${timeoutMs} ms, killed`, output.words);
     if (end === 'overflow')
       throw failure(call, 'huge', `more than ${answerLimit / 2 ** 20} MiB of answer, killed`, output.words);
@@ -64,18 +64,24 @@ function turnToStart(): Promise<unknown> {
 }
 
 /** A file that somebody is copying at this moment is busy for the time that takes. */
-async function start(call: ProcessCall, attempts = 10): Promise<ChildProcess> {
+async function start(call: ProcessCall, attempts = 10): Promise<Started> {
   const { path, command, folder: cwd } = call;
   await turnToStart();
   call.signal?.throwIfAborted();
   try {
-    return spawn(path, [command], { cwd, env: childEnvironment(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(path, [command], { cwd, env: childEnvironment(), detached: true, stdio: 'pipe' });
+    return { child, ended: endOf(child) };
   } catch (error) {
     if (!isErrno(error, 'ETXTBSY') || attempts === 1)
       throw failure(call, 'start', `cannot be started: ${(error as Error).message}`, '', error);
     await pause(50);
     return start(call, attempts - 1);
   }
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly ended: Promise<End | Error>;
 }
 
 interface End {

@@ -1,10 +1,10 @@
-import { EruError } from '@eru/kit';
+import { EruError, type JsonObject } from '@eru/kit';
 import type { Allotment } from '../kind.ts';
 import type { PlannedInstance } from '../model.ts';
 
 /**
  * A plan whose instances hold what an external kind gave to each chosen node: for every node as many allotments as it has
- * instances, in order. @throws EruError `internal` when the kind answered another number
+ * instances, in order. As with other kinds, nothing is left out rather than recorded. @throws EruError `internal` when the kind answered another number
  */
 export function withAllotments(
   instances: readonly PlannedInstance[],
@@ -17,6 +17,7 @@ export function withAllotments(
     used.set(instance.node, index + 1);
     const allotment = allotments.get(instance.node)?.[index];
     if (allotment === undefined) throw wrongCount(kind, instance.node, index);
+    if (isEmpty(allotment.resources) && isEmpty(allotment.engineParams)) return instance;
     return {
       ...instance,
       resources: { ...instance.resources, [kind]: allotment.resources },
@@ -27,6 +28,10 @@ export function withAllotments(
     if (given.length !== (used.get(node) ?? 0)) throw wrongCount(kind, node, given.length);
   }
   return filled;
+}
+
+function isEmpty(object: JsonObject): boolean {
+  return Object.keys(object).length === 0;
 }
 
 function wrongCount(kind: string, node: string, given: number): EruError {
