@@ -1,7 +1,7 @@
 import type { Allotment, Lack, Settings } from '../kind.ts';
 import { allocateBound, allotCores, allotPlan, refuseBound } from './bound.ts';
 import type { Booking } from './booking.ts';
-import { coreOf, isWhole, piecesOf, type Range } from './free-cores.ts';
+import { coreOf, everyCore, isWhole, pack, piecesOf } from './free-cores.ts';
 import { classify, makePlans, type Plan } from './plans.ts';
 import type { BoundRequest } from './request.ts';
 import type { RoomCounter } from './room.ts';
@@ -33,10 +33,9 @@ export function reallocBound(
   const candidates = places(state, current, request, held);
   const same = held.size === Object.keys(current.cpuMap).length && takes(current, request.share, settings);
   const stays = request.numa === 'none' ? '' : current.numaNode;
-  if (same && candidates.some(({ zone }) => zone === stays)) return allotCores(request, current.cpuMap, stays);
-  for (const { zone, range } of candidates) {
-    const cores = range === state.layout.all ? state.free.toSorted() : state.free;
-    const plan = nearestPlan(cores, range, request.share, held, state.layout.levels, settings);
+  if (same && candidates.includes(stays)) return allotCores(request, current.cpuMap, stays);
+  for (const zone of candidates) {
+    const plan = nearestPlan(coresAt(state, zone, held), request.share, held, state.layout.levels, settings);
     if (plan !== undefined) return allotPlan(state, request, plan, zone, settings);
   }
   return refuseBound(state, request, settings);
@@ -59,14 +58,11 @@ function takes({ cpuMap }: Booking, { whole, fragment }: CoreShare, { shareBase 
   return pieces.length === wanted.length && pieces.every((amount, index) => amount === wanted[index]);
 }
 
-interface Place {
-  /** Name of the NUMA node, or empty. */
-  readonly zone: string;
-  readonly range: Range;
-}
-
-/** Where there is memory for it, in the order of preference: its NUMA node, that of most of its cores, the others, across. */
-function places(state: NodeState, current: Booking, request: BoundRequest, held: Held): readonly Place[] {
+/**
+ * NUMA nodes with memory for it, in the order of preference: its own, that of most of its cores, the others; an empty name is
+ * across them.
+ */
+function places(state: NodeState, current: Booking, request: BoundRequest, held: Held): readonly string[] {
   const { layout, zoneMemory } = state;
   const grows = request.memoryRequest > current.memoryRequest;
   const enough = (free: number, own: boolean): boolean => free >= request.memoryRequest || (own && !grows);
@@ -80,9 +76,18 @@ function places(state: NodeState, current: Booking, request: BoundRequest, held:
     .map((zone, number) => ({ zone, number, own: zone === current.numaNode, held: inZone[number] as number }))
     .filter(({ number, own }) => request.numa !== 'none' && enough(zoneMemory[number] as number, own))
     .sort((a, b) => Number(b.own) - Number(a.own) || b.held - a.held || a.number - b.number)
-    .map(({ zone, number }) => ({ zone, range: layout.zoneRanges[number] as Range }));
+    .map(({ zone }) => zone);
   const across = request.numa !== 'require' || layout.zones.length === 0;
-  return across ? [...zones, { zone: '', range: layout.all }] : zones;
+  return across ? [...zones, ''] : zones;
+}
+
+/** The cores of a NUMA node, or all; ascending. Also those that it held and that others have taken since. */
+function coresAt({ layout, free }: NodeState, zone: string, held: Held): Int32Array {
+  const withLeft = new Set(Array.from(free, coreOf));
+  const taken = [...held.keys()].filter((core) => !withLeft.has(core)).map((core) => pack(0, core));
+  const isHere = (packed: number): boolean =>
+    zone === '' || layout.zones[layout.zoneOf[coreOf(packed)] as number] === zone;
+  return Int32Array.from([...free, ...taken].filter(isHere)).sort();
 }
 
 /** A core as this workload may use it. */
@@ -101,14 +106,13 @@ interface Seat {
 /** The plan that keeps most of the cores held. */
 function nearestPlan(
   cores: Int32Array,
-  range: Range,
   share: CoreShare,
   held: Held,
   levels: Levels,
   settings: Settings,
 ): Plan | undefined {
-  const seats = takeSeats(cores, range, share, held, levels, settings);
-  if (!seats.some((seat) => seat.held > 0)) return firstPlan(cores, range, share, levels, settings);
+  const seats = takeSeats(cores, share, held, levels, settings);
+  if (!seats.some((seat) => seat.held > 0)) return firstPlan(cores, share, levels, settings);
   const byRank = seats.sort((a, b) => a.rank - b.rank);
   const wholeWithout = (fragment?: Seat): readonly Seat[] =>
     byRank.filter((seat) => seat.whole && seat !== fragment).slice(0, share.whole);
@@ -138,17 +142,10 @@ function heldFragment({ held }: Pick<Seat, 'held'>, { shareBase }: Settings): bo
   return held % shareBase > 0;
 }
 
-function takeSeats(
-  cores: Int32Array,
-  range: Range,
-  share: CoreShare,
-  held: Held,
-  levels: Levels,
-  settings: Settings,
-): Seat[] {
-  const { wholeCores, fragmentCores } = classify(cores, range, settings);
+function takeSeats(cores: Int32Array, share: CoreShare, held: Held, levels: Levels, settings: Settings): Seat[] {
+  const { wholeCores, fragmentCores } = classify(cores, everyCore(cores), settings);
   const mayOpen = openable(wholeCores.length, fragmentCores.length, share.whole, settings.maxShare) > 0;
-  return [...cores.subarray(range.from, range.to)].map((packed) => {
+  return Array.from(cores, (packed) => {
     const core = coreOf(packed);
     const mine = held.get(core) ?? 0;
     const pieces = Math.max(piecesOf(packed), mine);
@@ -175,14 +172,8 @@ function rankOf(core: number, mine: number, held: Held, levels: Levels, { shareB
   return 2 + nearest;
 }
 
-function firstPlan(
-  cores: Int32Array,
-  range: Range,
-  share: CoreShare,
-  levels: Levels,
-  settings: Settings,
-): Plan | undefined {
-  const split: Split = { count: 0, opened: 0 };
-  splitCores(cores, range, share, settings, split);
-  return split.count > 0 ? makePlans(cores, range, share, 1, levels, settings)[0] : undefined;
+function firstPlan(cores: Int32Array, share: CoreShare, levels: Levels, settings: Settings): Plan | undefined {
+  const split: Split = { count: 0, opened: 0, slots: 0 };
+  splitCores(cores, everyCore(cores), share, settings, split);
+  return split.count > 0 ? makePlans(cores, everyCore(cores), share, 1, levels, settings)[0] : undefined;
 }

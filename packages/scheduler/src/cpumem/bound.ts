@@ -2,13 +2,13 @@ import type { Amounts } from '../amounts.ts';
 import type { Allotment, Lack, Measure, Settings } from '../kind.ts';
 import { share as shareOf } from '../lenient.ts';
 import { formatBooking } from './booking.ts';
-import { piecesOf, type Range } from './free-cores.ts';
+import { everyCore, piecesOf, type Range } from './free-cores.ts';
 import { classify, makePlans, type Plan } from './plans.ts';
 import type { BoundRequest, CpuMemoryRequest } from './request.ts';
 import { subtract, type RoomCounter } from './room.ts';
 import { openable } from './split.ts';
 import { spreadOverZones } from './spread-zones.ts';
-import type { NodeState } from './state.ts';
+import { zoneRanges, type NodeState } from './state.ts';
 
 // Workloads with cores of their own (section 3.3 "bound", 3.4, 3.5).
 
@@ -30,20 +30,21 @@ export function allocateBound(
 ): readonly Allotment[] {
   const { layout, free } = state;
   const { share } = request;
+  const ranges = zoneRanges(layout, free);
   const inZones: number[] = [];
   rooms.count(state, request, inZones);
   const fit = inZones.reduce((sum, room) => sum + room, 0);
   // All of them are needed: then it is the reference's plans that leave what has been counted across.
-  const shares = count < fit ? spreadOverZones(free, layout.zoneRanges, inZones, share, count, settings) : inZones;
+  const shares = count < fit ? spreadOverZones(free, ranges, inZones, share, count, settings) : inZones;
 
   const left = free.slice();
   const allotments: Allotment[] = [];
   for (const [zone, instances] of shares.entries()) {
-    const plans = makePlans(free, layout.zoneRanges[zone] as Range, share, instances, layout.levels, settings);
+    const plans = makePlans(free, ranges[zone] as Range, share, instances, layout.levels, settings);
     subtract(left, plans, share, settings);
     allotments.push(...allotAll(state, request, plans, layout.zones[zone] as string, settings));
   }
-  const across = makePlans(left.sort(), layout.all, share, count - allotments.length, layout.levels, settings);
+  const across = makePlans(left.sort(), everyCore(left), share, count - allotments.length, layout.levels, settings);
   return [...allotments, ...allotAll(state, request, across, '', settings)];
 }
 
@@ -97,13 +98,14 @@ export function refuseBound(state: NodeState, request: BoundRequest, settings: S
   const { layout, free } = state;
   const { numa, memoryRequest } = request;
   const memory = state.memory - state.memoryUsed;
-  const anywhere = lackOfCores(free, layout.all, request, settings);
+  const anywhere = lackOfCores(free, everyCore(free), request, settings);
   if (numa !== 'require' || layout.zones.length === 0 || anywhere !== undefined || memory < memoryRequest)
     return anywhere ?? lackOfMemory(memory, memoryRequest);
 
-  const lacks = layout.zoneRanges.map(
-    (range, zone) =>
-      lackOfCores(free, range, request, settings) ?? lackOfMemory(state.zoneMemory[zone] as number, memoryRequest),
+  const ranges = zoneRanges(layout, free);
+  const lacks = state.zoneMemory.map(
+    (memory, zone) =>
+      lackOfCores(free, ranges[zone] as Range, request, settings) ?? lackOfMemory(memory, memoryRequest),
   );
   // The NUMA node that is nearest to holding it: one that only lacks memory, else the one that misses by the least.
   const nearness = ({ unit, needed, free }: Lack): number => (unit === 'bytes' ? 1 : 0) + free / needed;

@@ -24,11 +24,15 @@ export function coreOf(packed: number): number {
 
 /** Whole cores serve whole-core requests; any other core with something left serves fragments only, however much it has. */
 export function isWhole(pieces: number, shareBase: number): boolean {
-  return pieces >= shareBase && pieces % shareBase === 0;
+  return pieces === shareBase || (pieces > shareBase && pieces % shareBase === 0);
 }
 
 /** Part of a list of cores: from this index up to, without, that one. Ascending unless said otherwise. */
 export interface Range {
   readonly from: number;
   readonly to: number;
+}
+
+export function everyCore(cores: Int32Array): Range {
+  return { from: 0, to: cores.length };
 }

@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '@eru/kit';
 import { readObject, readTexts } from '../lenient.ts';
-import { maxCores, type Range } from './free-cores.ts';
+import { maxCores } from './free-cores.ts';
 import type { Levels } from './topology.ts';
 
 /** What does not change when workloads come and go: one object for all nodes of a model. Cores are meant by position. */
@@ -17,10 +17,8 @@ export interface Layout {
   readonly zones: readonly string[];
   /** By core; a core without NUMA node has the number after the last. */
   readonly zoneOf: Int32Array;
-  /** Core positions, NUMA node by NUMA node, and where each of these is in that list. */
+  /** Core positions, NUMA node by NUMA node. */
   readonly byZone: Int32Array;
-  readonly zoneRanges: readonly Range[];
-  readonly all: Range;
   readonly levels: Levels;
 }
 
@@ -70,11 +68,6 @@ function makeLayout(id: number, capacity: JsonObject): Layout {
   const zoneNumbers = new Map<Json | undefined, number>(zones.map((zone, number) => [zone, number]));
   const zoneOf = Int32Array.from(names, (name) => zoneNumbers.get(numa[name]) ?? zones.length);
   const byZone = Int32Array.from(names.keys()).sort((a, b) => (zoneOf[a] as number) - (zoneOf[b] as number) || a - b);
-  const zoneRanges = zones.map((_, zone) => ({
-    from: byZone.findIndex((core) => zoneOf[core] === zone),
-    to: byZone.findLastIndex((core) => zoneOf[core] === zone) + 1,
-  }));
-  const all = { from: 0, to: names.length };
 
   const [siblings, l3, socket] = topologyKeys.map((key) => groupsOf(capacity[key], names));
   const inner = [siblings, l3].filter((level) => level !== undefined);
@@ -82,7 +75,7 @@ function makeLayout(id: number, capacity: JsonObject): Layout {
   const outer = inner.length > 0 || socket !== undefined ? [...(zones.length > 0 ? [zoneOf] : []), socket] : [];
   const levels = [...inner, ...outer.filter((level) => level !== undefined)];
   const usable = names.length - reserved.reduce((sum, each) => sum + each, 0);
-  return { id, names, usable, reserved, zones, zoneOf, byZone, zoneRanges, all, levels };
+  return { id, names, usable, reserved, zones, zoneOf, byZone, levels };
 }
 
 /** The number of each core's group; a core that is not mentioned shares with nobody. */

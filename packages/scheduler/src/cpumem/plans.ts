@@ -34,7 +34,7 @@ export function makePlans(
   settings: Settings,
 ): readonly Plan[] {
   if (count === 0) return [];
-  const split: Split = { count: 0, opened: 0 };
+  const split: Split = { count: 0, opened: 0, slots: 0 };
   splitCores(cores, range, share, settings, split);
   const { wholeCores, fragmentCores } = classify(cores, range, settings);
   const even = wholeCores.every((core) => piecesOf(core) === settings.shareBase);

@@ -1,6 +1,6 @@
 import type { Settings } from '../kind.ts';
 import { unlimited } from '../model.ts';
-import { coreOf, isWhole, pack, piecesOf, type Range } from './free-cores.ts';
+import { coreOf, isWhole, maxCores, pack, piecesOf, type Range } from './free-cores.ts';
 import { makePlans, type Plan } from './plans.ts';
 import type { BoundRequest } from './request.ts';
 import type { CoreShare } from './share.ts';
@@ -13,9 +13,9 @@ import type { NodeState } from './state.ts';
  */
 export class RoomCounter {
   readonly #settings: Settings;
-  readonly #split: Split = { count: 0, opened: 0 };
-  /** By number of cores. */
-  readonly #copies = new Map<number, Int32Array>();
+  readonly #split: Split = { count: 0, opened: 0, slots: 0 };
+  readonly #range = { from: 0, to: 0 };
+  readonly #left = new Int32Array(maxCores);
   readonly #zones: number[] = [];
 
   constructor(settings: Settings) {
@@ -39,12 +39,21 @@ export class RoomCounter {
     // Set only when it differs: emptied, the array would be allocated anew for every node.
     const inZones = request.numa === 'none' ? 0 : layout.zones.length;
     if (zones.length !== inZones) zones.length = inZones;
-    if (layout.zones.length === 0) return this.#countIn(free, layout.all, request, memory);
+    const range = this.#range;
+    if (layout.zones.length === 0) {
+      range.from = 0;
+      range.to = free.length;
+      return this.#countIn(free, range, request, memory);
+    }
 
-    const left = this.#copy(free);
+    const left = this.#left;
+    left.set(free);
     let memoryLeft = memory;
+    let next = 0;
     for (let zone = 0; zone < inZones; zone += 1) {
-      const range = layout.zoneRanges[zone] as Range;
+      range.from = next;
+      while (next < free.length && layout.zoneOf[coreOf(free[next] as number)] === zone) next += 1;
+      range.to = next;
       const count = this.#countIn(free, range, request, state.zoneMemory[zone] as number);
       zones[zone] = count;
       if (request.numa === 'require') continue;
@@ -52,24 +61,16 @@ export class RoomCounter {
       memoryLeft -= count * request.memoryRequest;
     }
     if (request.numa === 'require') return 0;
+    range.from = 0;
+    range.to = free.length;
     // Order matters only where whole cores differ.
-    if (hasOversold(left, this.#settings)) left.sort();
-    return this.#countIn(left, layout.all, request, memoryLeft);
+    if (hasOversold(left, range, this.#settings)) left.subarray(0, free.length).sort();
+    return this.#countIn(left, range, request, memoryLeft);
   }
 
   #countIn(cores: Int32Array, range: Range, { share, memoryRequest }: BoundRequest, memory: number): number {
     splitCores(cores, range, share, this.#settings, this.#split);
     return Math.min(this.#split.count, fitting(memory, memoryRequest));
-  }
-
-  #copy(free: Int32Array): Int32Array {
-    let copy = this.#copies.get(free.length);
-    if (copy === undefined) {
-      copy = new Int32Array(free.length);
-      this.#copies.set(free.length, copy);
-    }
-    copy.set(free);
-    return copy;
   }
 }
 
@@ -84,18 +85,23 @@ function spend(
   range: Range,
   share: CoreShare,
   count: number,
-  { opened }: Split,
+  { opened, slots }: Split,
   settings: Settings,
 ): void {
   if (count === 0) return;
   const { shareBase } = settings;
   if (share.whole > 0 && widest(cores, range, shareBase) > shareBase) {
     // Which cores are left depends on the order of the plans; oversold nodes with NUMA are rare enough to make them.
-    subtract(cores, makePlans(cores, range, share, count, [], settings), share, settings);
+    subtract(
+      cores.subarray(range.from, range.to),
+      makePlans(cores, range, share, count, [], settings),
+      share,
+      settings,
+    );
     return;
   }
   let whole = share.whole * count;
-  let fragments = share.fragment > 0 ? Math.min(count, slotsOf(cores, range, share, shareBase)) : 0;
+  let fragments = share.fragment > 0 ? Math.min(count, slots) : 0;
   let inOpened = share.fragment > 0 ? count - fragments : 0;
   let seen = 0;
   for (let index = range.from; index < range.to; index += 1) {
@@ -119,19 +125,9 @@ function spend(
   }
 }
 
-/** Fragments that fit on the cores that are no whole ones. */
-function slotsOf(cores: Int32Array, { from, to }: Range, { fragment }: CoreShare, shareBase: number): number {
-  let slots = 0;
-  for (let index = from; index < to; index += 1) {
-    const pieces = piecesOf(cores[index] as number);
-    if (!isWhole(pieces, shareBase)) slots += Math.floor(pieces / fragment);
-  }
-  return slots;
-}
-
-function hasOversold(cores: Int32Array, { shareBase }: Settings): boolean {
-  const most = pack(shareBase + 1, 0);
-  for (const packed of cores) if (packed >= most) return true;
+function hasOversold(cores: Int32Array, { from, to }: Range, { shareBase }: Settings): boolean {
+  const oversold = pack(shareBase + 1, 0);
+  for (let index = from; index < to; index += 1) if ((cores[index] as number) >= oversold) return true;
   return false;
 }
 

@@ -8,6 +8,8 @@ export interface Split {
   count: number;
   /** So many of its whole cores, the first of them, are open to fragments. */
   opened: number;
+  /** So many fragments fit on the other cores. */
+  slots: number;
 }
 
 /**
@@ -41,6 +43,7 @@ export function splitCores(
   }
 
   split.opened = 0;
+  split.slots = fragments;
   if (fragment === 0) {
     split.count = rounds(cores, from, to, instances, whole, shareBase);
     return;

@@ -17,9 +17,9 @@ export function spreadOverZones(
   count: number,
   settings: Settings,
 ): number[] {
-  const zones = ranges.map((range, number): Zone => {
-    const room = Math.min(rooms[number] as number, count);
-    const { wholeCores, fragmentCores } = classify(cores, range, settings);
+  const zones = rooms.map((most, number): Zone => {
+    const room = Math.min(most, count);
+    const { wholeCores, fragmentCores } = classify(cores, ranges[number] as Range, settings);
     const slots = fragmentSlots([...fragmentCores, ...wholeCores], share, room, settings);
     return { room, slots, wholeLeft: wholeCores.length, placed: 0 };
   });

@@ -1,13 +1,13 @@
 import type { Json, JsonObject } from '@eru/kit';
 import type { Settings } from '../kind.ts';
 import { readFloat, readInteger, readObject } from '../lenient.ts';
-import { coreOf, maxPieces, pack, piecesOf } from './free-cores.ts';
+import { coreOf, maxPieces, pack, piecesOf, type Range } from './free-cores.ts';
 import type { Layout, Layouts } from './layout.ts';
 
 /** What planning needs to know of a node: under a KiB at 96 cores, so that 50,000 nodes fit into a processor's cache. */
 export interface NodeState {
   readonly layout: Layout;
-  /** Packed; ascending within each NUMA node, and these one after the other as in the layout. */
+  /** Packed, cores with something left only; ascending within each NUMA node, and these one after the other. */
   readonly free: Int32Array;
   /** Cores booked by all workloads, bound or not. */
   readonly cpuUsed: number;
@@ -20,14 +20,14 @@ export interface NodeState {
 export function readState(capacity: JsonObject, usage: JsonObject, layouts: Layouts, settings: Settings): NodeState {
   const layout = layouts.of(capacity);
   const [pieces, used] = [readObject(capacity, 'cpu_map'), readObject(usage, 'cpu_map')];
-  const free = new Int32Array(layout.names.length);
-  for (let index = 0; index < free.length; index += 1) {
-    const core = layout.byZone[index] as number;
+  const left: number[] = [];
+  for (const core of layout.byZone) {
     const name = layout.names[core] as string;
-    const left = layout.reserved[core] === 1 ? 0 : amount(pieces[name]) - amount(used[name]);
-    free[index] = pack(clamp(left, settings), core);
+    const free = clamp(amount(pieces[name]) - amount(used[name]), settings);
+    if (free > 0 && layout.reserved[core] === 0) left.push(pack(free, core));
   }
-  sortZones(layout, free);
+  const free = new Int32Array(left);
+  for (const { from, to } of zoneRanges(layout, free)) free.subarray(from, to).sort();
   const [zoneMemory, zoneUsed] = [readObject(capacity, 'numa_memory'), readObject(usage, 'numa_memory')];
   return {
     layout,
@@ -47,7 +47,7 @@ const noZones: readonly number[] = [];
 
 /** Everything that planning looks at, in a short text: a character for the pieces of each core. */
 export function fingerprint({ layout, free, cpuUsed, memory, memoryUsed, zoneMemory }: NodeState): string {
-  const characters = Array.from<number>({ length: free.length });
+  const characters = Array.from<number>({ length: layout.names.length }).fill(0);
   let large = '';
   for (const packed of free) {
     const pieces = piecesOf(packed);
@@ -59,10 +59,14 @@ export function fingerprint({ layout, free, cpuUsed, memory, memoryUsed, zoneMem
   return [...figures, large, String.fromCharCode(...characters)].join(' ');
 }
 
-/** Ascending within each NUMA node, which `free` holds one after the other; cores without one are the last. */
-function sortZones({ zoneRanges, all }: Layout, free: Int32Array): void {
-  for (const { from, to } of zoneRanges) free.subarray(from, to).sort();
-  free.subarray(zoneRanges.at(-1)?.to ?? 0, all.to).sort();
+/** Where the cores of each NUMA node are; those of none are in one more range, the last. */
+export function zoneRanges({ zones, zoneOf }: Layout, free: Int32Array): Range[] {
+  let to = 0;
+  return Array.from({ length: zones.length + 1 }, (_, zone) => {
+    const from = to;
+    while (to < free.length && zoneOf[coreOf(free[to] as number)] === zone) to += 1;
+    return { from, to };
+  });
 }
 
 /** Less than nothing is nothing; what is stored beyond the limit of a core counts as the most whole cores within it. */
