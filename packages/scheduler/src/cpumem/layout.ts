@@ -50,13 +50,11 @@ const groupKeys = ['numa', ...topologyKeys] as const;
 /** Everything that makes a layout; names are digits, so that lists of them can be joined. */
 function describe(capacity: JsonObject): string {
   const names = Object.keys(readObject(capacity, 'cpu_map'));
-  let text = names.join();
-  for (const key of groupKeys) {
-    const groups = capacity[key];
-    if (isJsonObject(groups)) text += `\n${JSON.stringify(names.map((name) => groups[name] ?? null))}`;
-    else text += '\n';
-  }
-  return `${text}\n${readTexts(capacity, 'reserved').join()}`;
+  const groups = groupKeys.map((key) => {
+    const groups = readObject(capacity, key);
+    return names.map((name) => (typeof groups[name] === 'string' ? groups[name] : '')).join();
+  });
+  return [names.join(), ...groups, readTexts(capacity, 'reserved').join()].join('\n');
 }
 
 function makeLayout(id: number, capacity: JsonObject): Layout {
@@ -83,7 +81,7 @@ function groupsOf(map: Json | undefined, names: readonly string[]): Int32Array |
   if (!isJsonObject(map) || Object.keys(map).length === 0) return undefined;
   const numbers = new Map<Json, number>();
   return Int32Array.from(names, (name, core) => {
-    const group = map[name] ?? { core };
+    const group = typeof map[name] === 'string' ? map[name] : { core };
     const number = numbers.get(group) ?? numbers.size;
     numbers.set(group, number);
     return number;
