@@ -22,8 +22,10 @@ if (unknown.length > 0) {
 const rows: Row[] = [];
 for (const bench of benches) {
   if (positionals.length > 0 && !positionals.includes(bench.name)) continue;
-  const measured = await bench.run({ quick: values.quick });
-  print(measured);
-  rows.push(...measured);
+  const measured = bench.run({ quick: values.quick });
+  for (const batch of measured instanceof Promise ? [await measured] : measured) {
+    print(batch);
+    rows.push(...batch);
+  }
 }
 if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);

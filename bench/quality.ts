@@ -1,4 +1,4 @@
-import { nodesFor, play, type Figures } from './quality/play.ts';
+import { mean, nodesFor, play, type Figures, type Played } from './quality/play.ts';
 import { ourSubject } from './quality/ours.ts';
 import { referenceSubject } from './quality/reference.ts';
 import { shapes, type Shape } from './quality/shapes.ts';
@@ -7,11 +7,28 @@ import type { Bench, Better, Row } from './table.ts';
 
 const seed = 1;
 
-/** Seeded lives of a fleet, ours against the reference's algorithm. Times: the reference remembers what did not change. */
+/** Seeded lives of a fleet, ours against the reference's algorithm, which remembers what did not change to be done in time. */
 export const qualityBench: Bench = {
   name: 'quality',
-  run: ({ quick }) => Promise.resolve(shapes.flatMap((shape) => measure(shape, quick ? 10_000 : 100_000))),
+  *run({ quick }) {
+    for (const shape of shapes) yield measure(shape, quick ? 11_000 : 110_000);
+  },
 };
+
+const figures: readonly {
+  readonly name: keyof Figures;
+  readonly what: string;
+  readonly unit: string;
+  readonly better: Better;
+}[] = [
+  { name: 'placed', what: 'instances placed', unit: '%', better: 'more' },
+  { name: 'placedCores', what: 'instances placed, by cores', unit: '%', better: 'more' },
+  { name: 'resized', what: 'reallocs granted', unit: '%', better: 'more' },
+  { name: 'booked', what: 'pieces booked', unit: '%', better: 'more' },
+  { name: 'strandedBest', what: 'stranded: of no use to any request', unit: '% of pieces', better: 'less' },
+  { name: 'strandedMean', what: 'stranded for the mean request', unit: '% of pieces', better: 'less' },
+  { name: 'insideNuma', what: 'bound inside one NUMA node', unit: '%', better: 'more' },
+];
 
 function measure(shape: Shape, length: number): Row[] {
   const steps = trace(shape, length, seed);
@@ -19,7 +36,7 @@ function measure(shape: Shape, length: number): Row[] {
   const reference = play(shape, steps, referenceSubject);
   // The same set for both: what lives at the end in both, in the same size.
   const common = [...ours.living].filter(([id, wish]) => reference.living.get(id) === wish).map(([, wish]) => wish);
-  const row = (what: string, value: number, yardstick: number, unit: string, better: Better): Row => ({
+  const row = (what: string, unit: string, better: Better, value: number, yardstick: number): Row => ({
     bench: 'quality',
     what: `${shape.name}: ${what}`,
     value,
@@ -27,36 +44,36 @@ function measure(shape: Shape, length: number): Row[] {
     reference: yardstick,
     better,
   });
-  const figure = (what: string, name: keyof Omit<Figures, 'faults'>, unit: string, better: Better): Row[] => {
-    const [value, yardstick] = [ours.figures[name], reference.figures[name]];
-    if (Number.isNaN(value)) return [];
-    const scale = unit.startsWith('%') ? 100 : 1;
-    return [row(what, value * scale, yardstick * scale, unit, better)];
-  };
   return [
-    ...figure('placed before the first refusal', 'untilRefusal', 'instances', 'more'),
-    ...figure('placed in all', 'placed', '%', 'more'),
-    ...figure('placed in all, by cores', 'placedCores', '%', 'more'),
-    ...figure('reallocs granted', 'resized', '%', 'more'),
-    ...figure('pieces booked', 'booked', '%', 'more'),
-    ...figure('stranded: of no use to any request', 'strandedBest', '% of pieces', 'less'),
-    ...figure('stranded for the mean request', 'strandedMean', '% of pieces', 'less'),
-    ...figure('bound inside one NUMA node', 'insideNuma', '%', 'more'),
+    row('placed before the first refusal', 'instances', 'more', ours.untilRefusal, reference.untilRefusal),
+    ...figures.flatMap(({ name, what, unit, better }) => {
+      const [value, yardstick] = [ours.figures[name], reference.figures[name]];
+      if (value.length === 0) return [];
+      const noise = 100 * noiseOf(value.map((one, part) => one - (yardstick[part] as number)));
+      return [{ ...row(what, unit, better, 100 * mean(value), 100 * mean(yardstick)), noise }];
+    }),
     row(
       `nodes that hold the same ${common.length}`,
-      nodesFor(shape, common, ourSubject),
-      nodesFor(shape, common, referenceSubject),
       'nodes',
       'less',
+      nodesFor(shape, common, ourSubject),
+      nodesFor(shape, common, referenceSubject),
     ),
-    ...figure('time', 'seconds', 's', 'less'),
-    ...faults(shape, 'ours', ours.figures.faults),
-    ...faults(shape, 'reference', reference.figures.faults),
+    row('time to plan and book', 's', 'less', ours.seconds, reference.seconds),
+    ...faults(shape, 'ours', ours),
+    ...faults(shape, 'reference', reference),
   ];
 }
 
-function faults(shape: Shape, whose: string, found: ReadonlyMap<string, number>): Row[] {
-  return [...found].map(([fault, count]) => ({
+/** Twice the standard error of the mean of these differences: a mean difference below it may be chance. */
+function noiseOf(differences: readonly number[]): number {
+  const middle = mean(differences);
+  const variance = mean(differences.map((difference) => (difference - middle) ** 2));
+  return 2 * Math.sqrt(variance / (differences.length - 1));
+}
+
+function faults(shape: Shape, whose: string, { faults }: Played): Row[] {
+  return [...faults].map(([fault, count]) => ({
     bench: 'quality',
     what: `${shape.name}: FAULT of ${whose}: ${fault}`,
     value: count,

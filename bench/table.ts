@@ -8,6 +8,8 @@ export interface Row {
   unit: string;
   /** The same figure of the yardstick, in the same unit. */
   reference?: number;
+  /** A difference to the reference that is not larger than this may be chance. */
+  noise?: number;
   /** Which way is good, where there is a yardstick or a target to hold the value against. */
   better?: Better;
   /** What we reach for. */
@@ -23,7 +25,8 @@ export interface BenchOptions {
 
 export interface Bench {
   name: string;
-  run(options: BenchOptions): Promise<Row[]>;
+  /** One who takes long yields what it has, again and again. */
+  run(options: BenchOptions): Promise<Row[]> | Iterable<Row[]>;
 }
 
 export function print(rows: readonly Row[]): void {
@@ -37,14 +40,24 @@ export function print(rows: readonly Row[]): void {
   process.stdout.write('\n');
 }
 
-function figure({ value, unit, reference, target, better, aspect }: Row): string {
-  const wins = (other: number): boolean => (better === 'more' ? value > other : value < other);
-  const verdict = (other: number): string => (value === other ? 'same' : wins(other) ? 'better' : 'WORSE');
+function figure(row: Row): string {
+  const { value, unit, reference, noise, target, aspect } = row;
   return [
     `${format(value).padStart(aspect === undefined ? 10 : 0)} ${unit}`.trimEnd(),
-    ...(reference === undefined ? [] : [`, reference ${format(reference)}: ${verdict(reference)}`]),
-    ...(target === undefined ? [] : [` (target ${format(target)}: ${wins(target) ? 'met' : 'MISSED'})`]),
+    ...(reference === undefined ? [] : [`, reference ${format(reference)}: ${verdict(row, reference)}`]),
+    ...(noise === undefined || noise === 0 ? [] : [` (±${format(noise)})`]),
+    ...(target === undefined ? [] : [` (target ${format(target)}: ${wins(row, target) ? 'met' : 'MISSED'})`]),
   ].join('');
+}
+
+function wins({ value, better }: Row, other: number): boolean {
+  return better === 'more' ? value > other : value < other;
+}
+
+function verdict(row: Row, reference: number): string {
+  if (Math.abs(row.value - reference) <= (row.noise ?? 0))
+    return row.value === reference ? 'the same' : 'about the same';
+  return wins(row, reference) ? 'better' : 'WORSE';
 }
 
 function format(value: number): string {

@@ -42,9 +42,9 @@ export class Ledger {
     this.#bound.delete(holding);
   }
 
-  /** Share of the bound workloads whose cores and memory lie in one NUMA node; NaN without NUMA. */
-  insideNuma(): number {
-    if (this.#shape.machine.numaNodes === 1) return Number.NaN;
+  /** Share of the bound workloads whose cores and memory lie in one NUMA node. */
+  insideNuma(): number | undefined {
+    if (this.#shape.machine.numaNodes === 1 || this.#bound.size === 0) return undefined;
     let inside = 0;
     for (const holding of this.#bound) if (holding.numaNode !== '') inside += 1;
     return inside / this.#bound.size;

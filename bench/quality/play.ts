@@ -4,33 +4,37 @@ import type { Shape, Wish } from './shapes.ts';
 import type { Holding, Subject, SubjectMaker } from './subject.ts';
 import type { Step } from './traces.ts';
 
+/** Each figure once for every part of the trace, so that one can tell a difference from chance. */
 export interface Figures {
-  /** Instances placed before the first deploy was refused. */
-  readonly untilRefusal: number;
   /** Share of all instances asked for that were placed. */
-  readonly placed: number;
+  readonly placed: readonly number[];
   /** The same, each instance counted by its cores: large ones are the hard ones. */
-  readonly placedCores: number;
+  readonly placedCores: readonly number[];
   /** Share of the reallocs of living instances that were granted. */
-  readonly resized: number;
-  // Means over samples along the second half of the trace, when the fleet is full.
-  readonly booked: number;
-  readonly strandedBest: number;
-  readonly strandedMean: number;
-  /** NaN without NUMA. */
-  readonly insideNuma: number;
-  /** What the judge found over capacity or not as asked, with how often. */
-  readonly faults: ReadonlyMap<string, number>;
-  readonly seconds: number;
+  readonly resized: readonly number[];
+  /** Pieces booked, as a share of all. */
+  readonly booked: readonly number[];
+  /** See `Ledger.stranded`. */
+  readonly strandedBest: readonly number[];
+  readonly strandedMean: readonly number[];
+  /** Empty without NUMA. */
+  readonly insideNuma: readonly number[];
 }
 
 export interface Played {
   readonly figures: Figures;
+  /** Instances placed before the first deploy was refused. */
+  readonly untilRefusal: number;
+  /** What the judge found over capacity or not as asked, with how often. */
+  readonly faults: ReadonlyMap<string, number>;
+  readonly seconds: number;
   /** What lives at the end, by instance. */
   readonly living: ReadonlyMap<number, Wish>;
 }
 
-const samples = 50;
+/** The first part, in which the fleet fills, is left out of the figures. */
+const parts = 11;
+const samplesPerPart = 5;
 
 /** Leads one planner through a trace. */
 export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): Played {
@@ -38,8 +42,8 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
   const subject = make(shape.machine, candidates, shape.maxShare);
   const ledger = new Ledger(shape);
   const living = new Map<number, { holding: Holding; readonly app: number }>();
-  const tally = { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, untilRefusal: -1 };
-  const means = { booked: 0, strandedBest: 0, strandedMean: 0, insideNuma: 0 };
+  let untilRefusal: number | undefined;
+  let instances = 0;
   let milliseconds = 0;
   const timed = <T>(act: () => T): T => {
     const begun = performance.now();
@@ -48,22 +52,17 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
     return result;
   };
 
-  for (const [index, step] of steps.entries()) {
-    if (step.type === 'create') create(step);
-    else if (step.type === 'remove') remove(step.id);
-    else resize(step.id, step.wish);
-    if (index >= steps.length / 2 && index % Math.ceil(steps.length / 2 / samples) === 0) sample();
-  }
-
-  function create({ ids, app, strategy, wish }: Step & { type: 'create' }): void {
+  const create = (step: Step & { type: 'create' }, tally: Tally): void => {
+    const { ids, app, strategy, wish } = step;
     const count = ids.length;
     tally.asked += count;
     tally.askedCores += count * wish.cpu;
     const holdings = timed(() => subject.place({ wish, count, strategy, app, candidates }));
     if (holdings === undefined) {
-      if (tally.untilRefusal < 0) tally.untilRefusal = tally.placed;
+      untilRefusal ??= instances;
       return;
     }
+    instances += count;
     tally.placed += count;
     tally.placedCores += count * wish.cpu;
     // In node order, whichever way the planner lists them: who is removed later must not depend on that.
@@ -72,17 +71,17 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
       ledger.add(holding);
       living.set(ids[position] as number, { holding, app });
     }
-  }
+  };
 
-  function remove(id: number): void {
+  const remove = (id: number): void => {
     const instance = living.get(id);
     if (instance === undefined) return;
     timed(() => subject.release(instance.holding, instance.app));
     ledger.remove(instance.holding);
     living.delete(id);
-  }
+  };
 
-  function resize(id: number, wish: Wish): void {
+  const resize = (id: number, wish: Wish, tally: Tally): void => {
     const instance = living.get(id);
     if (instance === undefined) return;
     tally.resizes += 1;
@@ -92,28 +91,72 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
     ledger.remove(instance.holding);
     ledger.add(holding);
     instance.holding = holding;
-  }
+  };
 
-  function sample(): void {
-    const { best, mean } = ledger.stranded();
-    means.booked += ledger.booked() / samples;
-    means.strandedBest += best / samples;
-    means.strandedMean += mean / samples;
-    means.insideNuma += ledger.insideNuma() / samples;
-  }
+  const length = Math.ceil(steps.length / parts);
+  const tallies = Array.from({ length: parts }, (_, part) => {
+    const tally = newTally();
+    for (const [index, step] of steps.slice(part * length, (part + 1) * length).entries()) {
+      if (step.type === 'create') create(step, tally);
+      else if (step.type === 'remove') remove(step.id);
+      else resize(step.id, step.wish, tally);
+      if (index % Math.ceil(length / samplesPerPart) === 0) tally.samples.push(sample(ledger));
+    }
+    return tally;
+  });
 
   return {
-    figures: {
-      untilRefusal: tally.untilRefusal < 0 ? tally.placed : tally.untilRefusal,
-      placed: tally.placed / tally.asked,
-      placedCores: tally.placedCores / tally.askedCores,
-      resized: tally.resized / tally.resizes,
-      ...means,
-      faults: ledger.faults,
-      seconds: milliseconds / 1000,
-    },
+    figures: figuresOf(tallies.slice(1)),
+    untilRefusal: untilRefusal ?? instances,
+    faults: ledger.faults,
+    seconds: milliseconds / 1000,
     living: new Map([...living].map(([id, { holding }]) => [id, holding.wish])),
   };
+}
+
+interface Tally {
+  asked: number;
+  placed: number;
+  askedCores: number;
+  placedCores: number;
+  resizes: number;
+  resized: number;
+  readonly samples: Sample[];
+}
+
+interface Sample {
+  readonly booked: number;
+  readonly stranded: { readonly best: number; readonly mean: number };
+  readonly insideNuma: number | undefined;
+}
+
+function newTally(): Tally {
+  return { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, samples: [] };
+}
+
+function sample(ledger: Ledger): Sample {
+  return { booked: ledger.booked(), stranded: ledger.stranded(), insideNuma: ledger.insideNuma() };
+}
+
+function figuresOf(tallies: readonly Tally[]): Figures {
+  const sampled = (of: (sample: Sample) => number | undefined): number[] =>
+    tallies.flatMap(({ samples }) => {
+      const values = samples.map(of).filter((value) => value !== undefined);
+      return values.length === 0 ? [] : [mean(values)];
+    });
+  return {
+    placed: tallies.map(({ placed, asked }) => placed / asked),
+    placedCores: tallies.map(({ placedCores, askedCores }) => placedCores / askedCores),
+    resized: tallies.map(({ resized, resizes }) => resized / resizes),
+    booked: sampled(({ booked }) => booked),
+    strandedBest: sampled(({ stranded }) => stranded.best),
+    strandedMean: sampled(({ stranded }) => stranded.mean),
+    insideNuma: sampled(({ insideNuma }) => insideNuma),
+  };
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** How many machines these need, filled one after the other: each instance goes to the first that still takes it. */

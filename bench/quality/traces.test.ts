@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Ledger } from './ledger.ts';
-import { nodesFor, play } from './play.ts';
+import { mean, nodesFor, play } from './play.ts';
 import { referenceSubject } from './reference.ts';
 import { gib, type Shape, type Wish } from './shapes.ts';
 import type { Holding } from './subject.ts';
@@ -91,14 +91,14 @@ describe('playing a trace', () => {
     const flat: Shape = { ...shape, machine: { ...shape.machine, numaNodes: 1 } };
     const steps = trace(flat, 300, 1);
     const [played, again] = [play(flat, steps, referenceSubject), play(flat, steps, referenceSubject)];
-    expect([...played.figures.faults]).toEqual([]);
-    expect({ ...again.figures, seconds: 0 }).toEqual({ ...played.figures, seconds: 0 });
+    expect([...played.faults]).toEqual([]);
+    expect({ ...again, seconds: 0 }).toEqual({ ...played, seconds: 0 });
     expect(nodesFor(flat, [...played.living.values()], referenceSubject)).toBeLessThanOrEqual(flat.machines);
   });
 
   it('counts refusals once the fleet is full', () => {
-    const { figures } = play(shape, trace(shape, 1000, 1), referenceSubject);
-    expect(figures.untilRefusal).toBeLessThan(20);
-    expect(figures.placed).toBeLessThan(1);
+    const { figures, untilRefusal } = play(shape, trace(shape, 1000, 1), referenceSubject);
+    expect(untilRefusal).toBeLessThan(20);
+    expect(mean(figures.placed)).toBeLessThan(1);
   });
 });
