@@ -24,9 +24,8 @@ const figures: readonly {
   { name: 'placed', what: 'instances placed', unit: '%', better: 'more' },
   { name: 'placedCores', what: 'instances placed, by cores', unit: '%', better: 'more' },
   { name: 'resized', what: 'reallocs granted', unit: '%', better: 'more' },
-  { name: 'booked', what: 'pieces booked', unit: '%', better: 'more' },
-  { name: 'strandedBest', what: 'stranded: of no use to any request', unit: '% of pieces', better: 'less' },
-  { name: 'strandedMean', what: 'stranded for the mean request', unit: '% of pieces', better: 'less' },
+  { name: 'strandedBest', what: 'stranded: of no use to any request', unit: '% of free pieces', better: 'less' },
+  { name: 'strandedMean', what: 'stranded for the mean request', unit: '% of free pieces', better: 'less' },
   { name: 'insideNuma', what: 'bound inside one NUMA node', unit: '%', better: 'more' },
 ];
 

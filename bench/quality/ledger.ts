@@ -50,36 +50,27 @@ export class Ledger {
     return inside / this.#bound.size;
   }
 
-  /** Booked pieces of bound workloads, as a share of all. */
-  booked(): number {
-    const { machine, machines } = this.#shape;
-    let free = (machines - this.#accounts.size) * machine.cores * 100;
-    for (const account of this.#accounts.values()) free += sum(account.cores);
-    return 1 - free / (machines * machine.cores * 100);
-  }
-
   /**
-   * Free pieces, as a share of all pieces of the fleet, that stay free when nodes are filled with instances of one wish:
-   * `best` with the wish of the mix that uses most on each node (nothing of the mix can use those: they are stranded), `mean`
-   * over the mix (what an average request cannot use).
+   * Share of the free pieces that stay free when nodes are filled with instances of one wish: `best` with the wish of the mix
+   * that uses most on each node (nothing of the mix can use those: they are stranded), `mean` over the mix (what an average
+   * request cannot use).
    */
   stranded(): { best: number; mean: number } {
-    const { machine, machines, mix } = this.#shape;
-    const wishes = mix.filter(({ bind }) => bind);
+    const wishes = this.#shape.mix.filter(({ bind }) => bind);
     const weights = wishes.reduce((total, { weight }) => total + weight, 0);
-    let [best, mean] = [0, 0];
+    let [free, best, mean] = [0, 0, 0];
     for (const account of this.#accounts.values()) {
-      const free = sum(account.cores);
-      let least = free;
+      const here = sum(account.cores);
+      let least = here;
       for (const wish of wishes) {
-        const left = free - this.#plans(account, wish) * pieces(wish);
+        const left = here - this.#plans(account, wish) * pieces(wish);
         least = Math.min(least, left);
         mean += (left * wish.weight) / weights;
       }
+      free += here;
       best += least;
     }
-    const all = machines * machine.cores * 100;
-    return { best: best / all, mean: mean / all };
+    return free === 0 ? { best: 0, mean: 0 } : { best: best / free, mean: mean / free };
   }
 
   #plans(account: Account, wish: Wish): number {

@@ -12,8 +12,6 @@ export interface Figures {
   readonly placedCores: readonly number[];
   /** Share of the reallocs of living instances that were granted. */
   readonly resized: readonly number[];
-  /** Pieces booked, as a share of all. */
-  readonly booked: readonly number[];
   /** See `Ledger.stranded`. */
   readonly strandedBest: readonly number[];
   readonly strandedMean: readonly number[];
@@ -125,7 +123,6 @@ interface Tally {
 }
 
 interface Sample {
-  readonly booked: number;
   readonly stranded: { readonly best: number; readonly mean: number };
   readonly insideNuma: number | undefined;
 }
@@ -135,7 +132,7 @@ function newTally(): Tally {
 }
 
 function sample(ledger: Ledger): Sample {
-  return { booked: ledger.booked(), stranded: ledger.stranded(), insideNuma: ledger.insideNuma() };
+  return { stranded: ledger.stranded(), insideNuma: ledger.insideNuma() };
 }
 
 function figuresOf(tallies: readonly Tally[]): Figures {
@@ -148,7 +145,6 @@ function figuresOf(tallies: readonly Tally[]): Figures {
     placed: tallies.map(({ placed, asked }) => placed / asked),
     placedCores: tallies.map(({ placedCores, askedCores }) => placedCores / askedCores),
     resized: tallies.map(({ resized, resizes }) => resized / resizes),
-    booked: sampled(({ booked }) => booked),
     strandedBest: sampled(({ stranded }) => stranded.best),
     strandedMean: sampled(({ stranded }) => stranded.mean),
     insideNuma: sampled(({ insideNuma }) => insideNuma),
