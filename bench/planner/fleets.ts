@@ -6,9 +6,14 @@ import { referenceNode } from '../quality/reference.ts';
 import { gib, type Machine } from '../quality/shapes.ts';
 import { bookCpuMemory } from '../reference/cpumem.ts';
 import type { ReferenceNode } from '../reference/planner.ts';
+import { bookStorage } from '../reference/storage.ts';
 
 /** What is booked on one machine. */
 export interface Occupancy {
+  /** Which of a hundred apps has an instance here. */
+  readonly app: number;
+  /** Bytes on each volume. */
+  readonly volumes: ReadonlyMap<string, number>;
   /** Core -> pieces. */
   readonly cores: ReadonlyMap<string, number>;
   /** Bytes. */
@@ -28,11 +33,16 @@ export function halfFull(machine: Machine, random: Random): Occupancy {
       return [core, drawn < 2 ? 0 : drawn < 4 ? 100 : 1 + random.int(99)];
     }),
   );
-  const perNode = machine.memory / machine.numaNodes / gib;
-  const amount = (): number => Math.floor(perNode * (0.3 + 0.4 * random.next())) * gib;
+  const amount = (): number => half(random, machine.memory / machine.numaNodes);
   const numaMemory = new Map(numaIds(machine).map((node) => [node, amount()]));
   const memory = numaMemory.size === 0 ? amount() : [...numaMemory.values()].reduce((sum, bytes) => sum + bytes, 0);
-  return { cores, memory, numaMemory };
+  const volumes = new Map(Object.entries(machine.volumes ?? {}).map(([path, size]) => [path, half(random, size)]));
+  return { app: random.int(100), volumes, cores, memory, numaMemory };
+}
+
+/** Around half of it, in whole GiB. */
+function half(random: Random, bytes: number): number {
+  return Math.floor((bytes / gib) * (0.3 + 0.4 * random.next())) * gib;
 }
 
 /** `classes` occupancies are drawn and dealt out; as many as there are nodes = all nodes are different. */
@@ -53,7 +63,7 @@ export function fleetNodes(
 }
 
 export function occupy(scheduler: Scheduler, free: NodeResources, occupancy: Occupancy): NodeResources {
-  const { cores, memory, numaMemory } = occupancy;
+  const { app, volumes, cores, memory, numaMemory } = occupancy;
   const cpumem = {
     cpu_request: cpuOf(occupancy),
     cpu_limit: cpuOf(occupancy),
@@ -63,18 +73,25 @@ export function occupy(scheduler: Scheduler, free: NodeResources, occupancy: Occ
     numa_memory: Object.fromEntries(numaMemory),
     numa_node: '',
   };
-  return scheduler.book(free, [{ cpumem }], []);
+  const plan = [...volumes].map(([path, bytes]) => [`AUTO:${path}:rw:${bytes}:0:0:0:0`, { [path]: bytes }]);
+  const storage = { volume_plan_request: Object.fromEntries(plan), storage_request: total(volumes) };
+  return scheduler.book(free, [{ cpumem, storage, affinity: { labels: { app: `a${app}` } } }], []);
 }
 
 /** The same machine for the yardstick. */
 export function occupyReference(machine: Machine, occupancy: Occupancy): ReferenceNode {
   const cpumem = { ...occupancy, cpu: cpuOf(occupancy), numaNode: '' };
   const free = referenceNode(machine);
-  return { ...free, cpumem: bookCpuMemory(free.cpumem, cpumem, 1) };
+  return {
+    cpumem: bookCpuMemory(free.cpumem, cpumem, 1),
+    storage: bookStorage(free.storage, { volumes: occupancy.volumes, io: new Map() }, 1),
+  };
 }
 
 function cpuOf({ cores }: Occupancy): number {
-  let pieces = 0;
-  for (const amount of cores.values()) pieces += amount;
-  return pieces / 100;
+  return total(cores) / 100;
+}
+
+function total(amounts: ReadonlyMap<string, number>): number {
+  return [...amounts.values()].reduce((sum, amount) => sum + amount, 0);
 }
