@@ -1,7 +1,8 @@
 import { mean, nodesFor, play, type Figures, type Played } from './quality/play.ts';
 import { ourSubject } from './quality/ours.ts';
 import { referenceSubject } from './quality/reference.ts';
-import { shapes, type Shape } from './quality/shapes.ts';
+import { shapes, type Shape, type Wish } from './quality/shapes.ts';
+import type { SubjectMaker } from './quality/subject.ts';
 import { trace } from './quality/traces.ts';
 import type { Bench, Better, Row } from './table.ts';
 
@@ -33,8 +34,9 @@ function measure(shape: Shape, length: number): Row[] {
   const steps = trace(shape, length, seed);
   const ours = play(shape, steps, ourSubject);
   const reference = play(shape, steps, referenceSubject);
-  // The same set for both: what lives at the end in both, in the same size.
-  const common = [...ours.living].filter(([id, wish]) => reference.living.get(id) === wish).map(([, wish]) => wish);
+  const sets = ours.living.map((living, part) => inBoth(living, reference.living[part] as ReadonlyMap<number, Wish>));
+  const nodesOfAll = (make: SubjectMaker): number =>
+    sets.reduce((sum, wishes) => sum + nodesFor(shape, wishes, make), 0);
   const row = (what: string, unit: string, better: Better, value: number, yardstick: number): Row => ({
     bench: 'quality',
     what: `${shape.name}: ${what}`,
@@ -52,11 +54,11 @@ function measure(shape: Shape, length: number): Row[] {
       return [{ ...row(what, unit, better, 100 * mean(value), 100 * mean(yardstick)), noise }];
     }),
     row(
-      `nodes that hold the same ${common.length}`,
+      `nodes that hold the same ${sets.length} sets`,
       'nodes',
       'less',
-      nodesFor(shape, common, ourSubject),
-      nodesFor(shape, common, referenceSubject),
+      nodesOfAll(ourSubject),
+      nodesOfAll(referenceSubject),
     ),
     row('time to plan and book', 's', 'less', ours.seconds, reference.seconds),
     ...faults(shape, 'ours', ours),
@@ -64,11 +66,19 @@ function measure(shape: Shape, length: number): Row[] {
   ];
 }
 
-/** Twice the standard error of the mean of these differences: a mean difference below it may be chance. */
+/** What lives with both, in the same size. */
+function inBoth(ours: ReadonlyMap<number, Wish>, reference: ReadonlyMap<number, Wish>): Wish[] {
+  return [...ours].filter(([id, wish]) => reference.get(id) === wish).map(([, wish]) => wish);
+}
+
+/**
+ * Three times the standard error of the mean of these differences: a mean difference below it may be chance. Three, because
+ * some seventy figures are compared, of which one in twenty would exceed twice the error by chance alone.
+ */
 function noiseOf(differences: readonly number[]): number {
   const middle = mean(differences);
   const variance = mean(differences.map((difference) => (difference - middle) ** 2));
-  return 2 * Math.sqrt(variance / (differences.length - 1));
+  return 3 * Math.sqrt(variance / (differences.length - 1));
 }
 
 function faults(shape: Shape, whose: string, { faults }: Played): Row[] {

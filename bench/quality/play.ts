@@ -26,8 +26,8 @@ export interface Played {
   /** What the judge found over capacity or not as asked, with how often. */
   readonly faults: ReadonlyMap<string, number>;
   readonly seconds: number;
-  /** What lives at the end, by instance. */
-  readonly living: ReadonlyMap<number, Wish>;
+  /** What lives at the end of each part, by instance. */
+  readonly living: readonly ReadonlyMap<number, Wish>[];
 }
 
 /** The first part, in which the fleet fills, is left out of the figures. */
@@ -100,6 +100,7 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
       else resize(step.id, step.wish, tally);
       if (index % Math.ceil(length / samplesPerPart) === 0) tally.samples.push(sample(ledger));
     }
+    tally.living = new Map([...living].map(([id, { holding }]) => [id, holding.wish]));
     return tally;
   });
 
@@ -108,7 +109,7 @@ export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): 
     untilRefusal: untilRefusal ?? instances,
     faults: ledger.faults,
     seconds: milliseconds / 1000,
-    living: new Map([...living].map(([id, { holding }]) => [id, holding.wish])),
+    living: tallies.map((tally) => tally.living),
   };
 }
 
@@ -120,6 +121,7 @@ interface Tally {
   resizes: number;
   resized: number;
   readonly samples: Sample[];
+  living: ReadonlyMap<number, Wish>;
 }
 
 interface Sample {
@@ -128,7 +130,7 @@ interface Sample {
 }
 
 function newTally(): Tally {
-  return { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, samples: [] };
+  return { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, samples: [], living: new Map() };
 }
 
 function sample(ledger: Ledger): Sample {
