@@ -39,43 +39,33 @@ export const gib = 2 ** 30;
 
 const plain: Machine = { cores: 32, memory: 128 * gib, numaNodes: 1 };
 const numa: Machine = { cores: 32, memory: 128 * gib, numaNodes: 2 };
-const alike = [{ weight: 1, factor: 1 }];
+/** A fleet that is a little too small, with workloads of one kind of life; unless a shape says otherwise. */
+const usual = { machines: 16, maxShare: -1, load: 1.1, lives: [{ weight: 1, factor: 1 }] };
 
 export const shapes: readonly Shape[] = [
   {
+    ...usual,
     name: 'whole cores',
     machine: plain,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [bound(1, 2, 40), bound(2, 4, 30), bound(4, 8, 20), bound(8, 16, 10)],
   },
   {
+    ...usual,
     name: 'fragments',
     machine: plain,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [0.1, 0.25, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.2, 1.35, 1.5, 1.6, 1.75, 1.9].map((cpu) => bound(cpu, 1, 1)),
   },
   {
+    ...usual,
     name: 'fragments, max share 8',
     machine: plain,
-    machines: 16,
     maxShare: 8,
-    load: 1.1,
-    lives: alike,
     mix: [bound(0.3, 1, 30), bound(0.45, 1, 20), bound(1.35, 2, 20), bound(1.6, 2, 10), bound(2, 4, 20)],
   },
   {
+    ...usual,
     name: 'mixed, with unbound',
     machine: plain,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [
       bound(1, 2, 15),
       bound(4, 8, 10),
@@ -88,12 +78,9 @@ export const shapes: readonly Shape[] = [
     ],
   },
   {
+    ...usual,
     name: 'NUMA, mixed',
     machine: numa,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [
       bound(0.3, 1, 20),
       bound(0.7, 1, 15),
@@ -105,21 +92,15 @@ export const shapes: readonly Shape[] = [
     ],
   },
   {
+    ...usual,
     name: 'NUMA, memory tight',
     machine: numa,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [bound(0.5, 5, 20), bound(1, 3, 20), bound(1.4, 9, 15), bound(2, 6, 20), bound(4, 24, 15), bound(6, 12, 10)],
   },
   {
+    ...usual,
     name: 'NUMA, memory tight, with unbound',
     machine: numa,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [
       bound(0.5, 3, 20),
       bound(1, 3, 20),
@@ -130,10 +111,9 @@ export const shapes: readonly Shape[] = [
     ],
   },
   {
+    ...usual,
     name: 'skewed sizes, churn',
     machine: numa,
-    machines: 16,
-    maxShare: -1,
     load: 1.2,
     lives: [
       { weight: 9, factor: 0.3 },
@@ -150,11 +130,9 @@ export const shapes: readonly Shape[] = [
     ],
   },
   {
+    ...usual,
     name: 'long and short lives',
     machine: plain,
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
     lives: [
       { weight: 95, factor: 0.25 },
       { weight: 5, factor: 15.25 },
@@ -162,12 +140,9 @@ export const shapes: readonly Shape[] = [
     mix: [bound(0.4, 1, 30), bound(0.75, 1, 20), bound(1, 2, 20), bound(1.5, 2, 10), bound(2, 4, 10), bound(8, 16, 10)],
   },
   {
+    ...usual,
     name: 'with volumes',
     machine: { ...plain, volumes: { '/d0': 1000 * gib, '/d1': 1000 * gib, '/d2': 2000 * gib, '/d3': 4000 * gib } },
-    machines: 16,
-    maxShare: -1,
-    load: 1.1,
-    lives: alike,
     mix: [
       { ...bound(0.5, 1, 30), volumes: volumes(100) },
       { ...bound(1, 2, 30), volumes: volumes(70, 350) },
