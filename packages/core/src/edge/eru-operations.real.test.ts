@@ -40,6 +40,8 @@ const done = (events: readonly eru.DeployEvent[]): [string, string][] =>
     event.case === 'done' ? [[event.value.id, event.value.error] as [string, string]] : [],
   );
 
+const byId = ([a]: [string, string], [b]: [string, string]): number => (a < b ? -1 : 1);
+
 const ids = async (count: number, more: Options = {}): Promise<string[]> =>
   done(await deploy({ count, ...more })).map(([id]) => id);
 
@@ -65,10 +67,10 @@ describe('an idempotency key', () => {
   test('makes one deploy of two, one after the other or at once', async () => {
     const both = await Promise.all([deploy({ count: 2 }, keyed), deploy({ count: 2 }, keyed)]);
     const later = await deploy({ count: 2 }, keyed);
-    const [first, second] = both.map((events) => done(events).toSorted());
+    const [first, second] = both.map((events) => done(events).toSorted(byId));
     expect(first).toHaveLength(2);
     expect(second).toEqual(first);
-    expect(done(later).toSorted()).toEqual(first);
+    expect(done(later).toSorted(byId)).toEqual(first);
     expect(machine.workloads()).toHaveLength(2);
     const planned = (events: readonly eru.DeployEvent[]): unknown =>
       events[0]?.event.case === 'planned' ? events[0].event.value.operation : undefined;
@@ -77,10 +79,10 @@ describe('an idempotency key', () => {
 
   test('keeps what failed as well', async () => {
     refuse('start', 0, 1);
-    const first = done(await deploy({ count: 2 }, keyed)).toSorted();
+    const first = done(await deploy({ count: 2 }, keyed)).toSorted(byId);
     expect(first.map(([, error]) => error).toSorted()).toEqual(['', 'start is refused']);
     await atRest();
-    expect(done(await deploy({ count: 2 }, keyed)).toSorted()).toEqual(first);
+    expect(done(await deploy({ count: 2 }, keyed)).toSorted(byId)).toEqual(first);
   });
 
   test('is refused for another request', async () => {
