@@ -73,6 +73,18 @@ export class EruUnderTest {
   }
 }
 
+/** What must outlive every death of ours, and of how many workloads. */
+export function identity(workloads: readonly Listed[]): unknown {
+  return workloads.map(({ id, started_at }) => ({ id, started_at })).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** The HTTP status that each of these services answers with. */
+export function answers(workloads: readonly Listed[]): Promise<number[]> {
+  return Promise.all(
+    workloads.map(async ({ publish }) => (await fetch(`http://${Object.values(publish)[0]}/`)).status),
+  );
+}
+
 /** Everything that a workload could leave on this machine. */
 export interface Traces {
   processes: string[];

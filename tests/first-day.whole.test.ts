@@ -5,7 +5,7 @@ import path from 'node:path';
 import { retry } from '@eru/kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { EruUnderTest, traces, type Listed, type Traces } from './eru.ts';
+import { answers, EruUnderTest, identity, traces, type Listed, type Traces } from './eru.ts';
 import { describeWith } from './parts.ts';
 
 const hello = path.join(import.meta.dirname, '../examples/hello/app.yaml');
@@ -48,8 +48,8 @@ describeWith([], 'the first day with Eru', () => {
         restarts: 0,
       });
       expect(workload.id).toMatch(/^[0-9a-f]{64}$/);
-      expect((await fetch(`http://${url(workload)}/`)).status).toBe(200);
     }
+    expect(await answers(first)).toEqual([200, 200, 200]);
   });
 
   it(
@@ -57,10 +57,8 @@ describeWith([], 'the first day with Eru', () => {
     { timeout: 120_000 },
     async () => {
       process.kill(await eru.pid(), 'SIGKILL');
-      for (const workload of first) expect((await fetch(`http://${url(workload)}/`)).status).toBe(200);
+      expect(await answers(first)).toEqual([200, 200, 200]);
       expect((await eru.up('--example', hello)).code).toBe(0);
-      const identity = (workloads: Listed[]): unknown =>
-        workloads.map(({ id, started_at }) => ({ id, started_at })).toSorted((a, b) => (a.id < b.id ? -1 : 1));
       await retry(async () => expect(identity(await eru.ps())).toEqual(identity(first)), {
         attempts: 40,
         baseMs: 250,
@@ -81,7 +79,7 @@ describeWith([], 'the first day with Eru', () => {
 
   it('logs shows what the service said', async () => {
     const [workload] = first as [Listed];
-    await fetch(`http://${url(workload)}/`);
+    await answers([workload]);
     const { stdout } = await eru.run(['logs', workload.id.slice(0, 12)]);
     expect(stdout).toContain('GET /');
   });
@@ -147,7 +145,3 @@ describeWith([], 'the first day with Eru', () => {
     expect(await traces()).toEqual(before);
   });
 });
-
-function url({ publish }: Listed): string {
-  return Object.values(publish)[0] ?? '';
-}

@@ -71,6 +71,7 @@ async function runDeploy(
           if (request.asynchronous === true) say(context, `operation ${event.value.operation} goes on by itself`);
           break;
         case 'progress':
+          if (event.value.step === 'done') break; // The message of this name says more.
           progress.set(event.value.name, `${event.value.step} on ${event.value.node}`);
           break;
         case 'done': {

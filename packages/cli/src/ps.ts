@@ -1,6 +1,7 @@
 import { withConnection } from './connection.ts';
 import type { Context } from './context.ts';
 import { show, showList } from './output.ts';
+import { waitShowing } from './healthy.ts';
 import * as values from './values.ts';
 import { findWorkload, listWorkloads } from './workloads.ts';
 import { plainDescription, workloadSheet, workloadView } from './workload-view.ts';
@@ -11,6 +12,8 @@ export interface ListFlags {
   node?: string;
   pod?: string;
   label?: string[];
+  wait?: boolean;
+  timeout?: string;
 }
 
 export async function ps(context: Context, flags: ListFlags, words: string[]): Promise<undefined> {
@@ -22,7 +25,14 @@ export async function ps(context: Context, flags: ListFlags, words: string[]): P
     labels: values.flagged('--label', values.labels, flags.label ?? []),
     words,
   };
-  const workloads = await withConnection(context, (connection) => listWorkloads(connection, request, context.signal));
+  const timeoutMs = values.flagged('--timeout', values.duration, flags.timeout ?? '60s');
+  const workloads = await withConnection(context, async (connection) => {
+    const found = await listWorkloads(connection, request, context.signal);
+    if (flags.wait !== true || found.length === 0) return found;
+    const ids = found.map(({ record }) => record?.id ?? '');
+    await waitShowing(context, connection, ids, timeoutMs);
+    return listWorkloads(connection, request, context.signal);
+  });
   await showList(context, workloads, workloadView(context.clock.now()));
 }
 

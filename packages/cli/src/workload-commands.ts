@@ -9,7 +9,9 @@ export function addWorkloadCommands(registry: Registry): void {
 
   const ps = command('ps [words...]', 'list workloads')
     .option('--app <name>', 'only of this app')
-    .option('--pod <name>', 'only in this pod');
+    .option('--pod <name>', 'only in this pod')
+    .option('--wait', 'wait until all are healthy')
+    .option('--timeout <duration>', 'how long to wait', '60s');
   run(withFilters(ps), async (context, flags: object, words: string[]) =>
     (await import('./ps.ts')).ps(context, flags, words),
   );

@@ -258,5 +258,10 @@ function deadlineOf(timeoutMs = Number.POSITIVE_INFINITY): { deadline?: number }
 }
 
 function errorOf(error: ServiceError): EruError {
-  return decodeError(error.code, error.details ?? error.message, error.metadata?.get(errorKey)[0], error);
+  return decodeError(error.code, plainly(error.details ?? error.message), error.metadata?.get(errorKey)[0], error);
+}
+
+/** The reason of a failed connection, without the story that grpc-js wraps around it. */
+function plainly(message: string): string {
+  return /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(message)?.[1] ?? message;
 }

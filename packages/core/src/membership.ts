@@ -1,5 +1,5 @@
 import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
-import { keepLease, type Compare, type Store } from '@eru/store';
+import { keepLease, type Compare, type HeldLease, type Store } from '@eru/store';
 
 import { keys } from './keys.ts';
 import { encode, type CoreRecord, type Owner } from './records.ts';
@@ -42,10 +42,12 @@ export class Membership {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(tenure: Tenure) => void>();
   #tenure: Tenure | undefined;
-  #end: (() => Promise<void>) | undefined;
+  #lease: HeldLease | undefined;
+  #address: string;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
+    this.#address = options.address;
   }
 
   /** Registers for the first time; resolves with the tenure. */
@@ -72,11 +74,26 @@ export class Membership {
   /** Leaves at once, so that others need not wait for the lease to end. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#end?.();
+    await this.#lease?.release();
+  }
+
+  /** Says anew where clients reach this core. The key lives on, so the epoch stays. */
+  async announce(address: string): Promise<void> {
+    if (address === this.#address) return;
+    this.#address = address;
+    const { fence, signal } = this.current();
+    const { store, version } = this.#options;
+    const record: CoreRecord = { v: 1, address, version };
+    const lease = this.#lease?.id;
+    await store.txn({
+      compare: [fence],
+      then: [{ op: 'put', key: fence.key, value: encode(record), ...(lease !== undefined && { lease }) }],
+      signal,
+    });
   }
 
   async #begin(signal: AbortSignal): Promise<Tenure> {
-    const { store, clock, random, address, version, ttlMs, logger } = this.#options;
+    const { store, clock, random, version, ttlMs, logger } = this.#options;
     const over = new AbortController();
     const lease = await keepLease(store, {
       ttlMs,
@@ -86,14 +103,14 @@ export class Membership {
       onLost: () => {
         over.abort(new EruError('fenced', 'this core has lost its lease'));
         this.#tenure = undefined;
-        this.#end = undefined;
+        this.#lease = undefined;
         if (this.#closing.signal.aborted) return;
         logger.error({ core: owner.core }, 'lost the lease on the store: dropping all work and joining anew');
         retry(() => this.#begin(this.#closing.signal), { signal: this.#closing.signal, clock, random }).catch(() => {});
       },
     });
     const owner: Owner = { core: random.hex(16), epoch: 0 };
-    const record: CoreRecord = { v: 1, address, version };
+    const record: CoreRecord = { v: 1, address: this.#address, version };
     const key = keys.core(owner.core);
     const joined = await store.txn({
       compare: [{ key, target: 'create', op: '=', value: 0 }],
@@ -109,7 +126,7 @@ export class Membership {
       held: () => !over.signal.aborted && lease.held(),
     };
     this.#tenure = tenure;
-    this.#end = () => lease.release();
+    this.#lease = lease;
     for (const listener of this.#listeners) listener(tenure);
     return tenure;
   }

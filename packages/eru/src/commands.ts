@@ -8,7 +8,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     command('up', 'run a one-node cluster in this process: core, store, node runtime, agent'),
     'this user',
   )
-    .option('--node <name>', "this machine's node (default: the host name)")
+    .option('--node <name>', "this machine's node (default: as last time, at first the host name)")
     .option('--pod <name>', "pod of this machine's node", 'default')
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
@@ -19,7 +19,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
 
   const down = command('down', 'stop the Eru of the data folder; workloads run on').option(
     '--all',
-    'remove all workloads first',
+    'remove all workloads first (on a shared etcd, those of this node)',
   );
   run(
     down,
@@ -66,8 +66,7 @@ function withServing(command: ReturnType<Registry['command']>, user: string): ty
     .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
     .option(
       '--store <url>',
-      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE]',
-      'embedded',
+      'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE] (default: embedded; `up` stays where it was)',
     )
     .option('--no-auth', `serve without a credential: whoever reaches the port runs commands as ${user}`)
     .option('--server-cert <file>', 'serve under TLS with this certificate')

@@ -7,11 +7,11 @@ import { openStore, runAgent, runCore, runRuntime } from './daemons.ts';
 import { credentialOf, openDataFolder } from './data-folder.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
 
-export async function coreCommand(context: Context, flags: ServingFlags & { store: string }): Promise<number> {
+export async function coreCommand(context: Context, flags: ServingFlags & { store?: string }): Promise<number> {
   const data = await openDataFolder(context.globals.data);
   const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
-    const store = await openStore(flags.store, data, logger);
+    const store = await openStore(flags.store ?? 'embedded', data, logger);
     closer.add('store', () => store.close());
     const credential = flags.auth ? await credentialOf(data) : undefined;
     const core = await runCore({ store, ...(await readServing(flags)), credential, logger });

@@ -3,7 +3,7 @@ import type { Core as CoreClient } from '@eru/client';
 import { serve, type ServerTls } from '@eru/contract';
 import { coreServices, startCore } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
-import { Closer, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
@@ -43,7 +43,12 @@ export async function runRuntime(options: {
 /** `embedded` (in the data folder), or an etcd as `parseEtcdUrl` reads it. */
 export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {
   if (url === 'embedded') return openEmbeddedStore({ folder: data.store, clock: systemClock, logger });
-  return openEtcdStore({ ...(await parseEtcdUrl(url, process.env)), clock: systemClock, logger });
+  try {
+    return await openEtcdStore({ ...(await parseEtcdUrl(url, process.env)), clock: systemClock, logger });
+  } catch (cause) {
+    if (!isEruError(cause, 'unavailable') && !isEruError(cause, 'timeout')) throw cause;
+    throw new EruError(cause.code, `${cause.message}; is etcd running, and is this its address?`, { cause });
+  }
 }
 
 /** One core on a store, with its port. */
@@ -84,6 +89,8 @@ export async function runCore(options: {
     closing.abort();
     return serving.close({ graceMs: 2000 });
   });
+  // With port 0 only now is it known where others find this core.
+  await core.membership.announce(serving.address);
   logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
   return { address: serving.address, close: () => closer.close() };
 }

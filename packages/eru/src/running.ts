@@ -10,9 +10,23 @@ interface ProcessIdentity {
   startTime: string;
 }
 
-/** Notes this process as the one that serves a data folder, for `eru down`. */
-export async function writeRunning(dataFolder: string): Promise<void> {
-  await writeFileAtomic(fileOf(dataFolder), `${JSON.stringify(await identify(process.pid))}\n`, 0o600);
+/** What the Eru of a data folder is, or was: where its state lives, and which node is this machine's. */
+export interface Home {
+  /** `embedded` or `etcd://…` */
+  store: string;
+  node: string;
+}
+
+/** Notes this process as the one that serves a data folder, for `eru down`. The note outlives it. */
+export async function writeRunning(dataFolder: string, { store, node }: Home): Promise<void> {
+  const note = { ...(await identify(process.pid)), store, node };
+  await writeFileAtomic(fileOf(dataFolder), `${JSON.stringify(note)}\n`, 0o600);
+}
+
+/** The Eru that serves a data folder or did so last; undefined when none ever has. */
+export async function findHome(dataFolder: string): Promise<Home | undefined> {
+  const text = await readIfExists(fileOf(dataFolder));
+  return text === undefined ? undefined : (JSON.parse(text) as Home);
 }
 
 /** The process that serves a data folder, if it is alive. */
@@ -47,8 +61,11 @@ async function identify(pid: number): Promise<ProcessIdentity | undefined> {
       readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
       readFile(`/proc/${pid}/stat`, 'utf8'),
     ]);
-    // The command in parentheses may hold blanks; field 22 is the 20th after it (proc(5)).
-    const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    // The command in parentheses may hold blanks; state is the first field after it, the start time the 20th (proc(5)).
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // Where nobody reaps it, what is left of a dead process keeps its entry.
+    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+    const startTime = fields[19] ?? '';
     return { boot: boot.trim(), pid, startTime };
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH')) return undefined;

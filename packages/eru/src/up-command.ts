@@ -1,5 +1,5 @@
 import { runCli, type Context } from '@eru/cli';
-import { parseConfig } from '@eru/kit';
+import { EruError, parseConfig } from '@eru/kit';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
@@ -18,7 +18,7 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   if (flags.detach === true) {
     const data = await openDataFolder(globals.data);
     const argv = process.argv.slice(1).filter((word) => word !== '--detach');
-    await detach(argv, data);
+    for (const line of await detach(argv, data)) say(line);
     await deployExample(context, flags.example);
     tryNext(say);
     say(`Eru runs in the background; its log is ${data.log}. \`eru down\` stops it, the workloads run on.`);
@@ -28,13 +28,15 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   try {
     running = await up({ ...flags, ...own(globals) });
   } catch (error) {
-    tellParent(error instanceof Error ? error.message : String(error));
+    const { code, message } = EruError.from(error);
+    tellParent({ code, message });
     throw error;
   }
   try {
-    greet(running, flags, say);
+    const greeting = greetingOf(running, flags);
     // A detached Eru has nobody to show anything to; its parent deploys the example.
-    if (tellParent('ready')) return await idle(context);
+    if (tellParent({ greeting })) return await idle(context);
+    for (const line of greeting) say(line);
     await deployExample(context, flags.example);
     tryNext(say);
     say('Showing status changes. Ctrl-C stops Eru; the workloads run on.');
@@ -51,10 +53,15 @@ function own({ data, tls }: Context['globals']): Pick<UpOptions, 'data' | 'tls'>
   return { data, ...(tls !== undefined && { tls }) };
 }
 
-function greet({ address, node, offers, missing }: Up, flags: UpFlags, say: (text: string) => void): void {
-  say(`Eru serves on ${address}, node ${node}: ${offers.join(', ')}.`);
-  for (const sentence of missing) say(`Missing here: ${sentence}`);
-  if (!flags.auth) say('--no-auth: whoever reaches this port runs commands as this user.');
+function greetingOf({ address, node, offers, missing, leftStore }: Up, { auth }: UpFlags): string[] {
+  return [
+    `Eru serves on ${address}, node ${node}: ${offers.join(', ')}.`,
+    ...missing.map((sentence) => `Missing here: ${sentence}`),
+    ...(leftStore === undefined
+      ? []
+      : [`Its state was in ${leftStore} before: workloads recorded there run on, and are not seen from here.`]),
+    ...(auth ? [] : ['--no-auth: whoever reaches this port runs commands as this user.']),
+  ];
 }
 
 /** Deploys the app of a spec unless a workload of it is recorded, and waits until it is healthy. */
@@ -65,7 +72,7 @@ async function deployExample(context: Context, file: string | undefined): Promis
   const client = connectCore(await findCore(own(context.globals)));
   try {
     for await (const _known of client.eru.listWorkloads({ app: appname })) {
-      await cli(context, ['status', '--wait', appname]);
+      await cli(context, ['ps', '--app', appname, '--wait']);
       return;
     }
   } finally {

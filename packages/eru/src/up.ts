@@ -11,20 +11,30 @@ import {
   type Core as CoreClient,
   type Wanted,
 } from '@eru/client';
-import { childEnvironment, Closer, createLogger, EruError, isEruError, lockFolder, retry, systemClock } from '@eru/kit';
+import {
+  childEnvironment,
+  Closer,
+  createLogger,
+  EruError,
+  isEruError,
+  lockFolder,
+  retry,
+  systemClock,
+  type ErrorCode,
+} from '@eru/kit';
 
 import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
-import { writeRunning } from './running.ts';
+import { findHome, writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
 
 export interface UpOptions extends ServingFlags {
   data: string;
-  /** `embedded` or `etcd://…` */
-  store: string;
+  /** `embedded` or `etcd://…`; by default where it was last time, at first embedded. */
+  store: string | undefined;
   /** How its own parts reach core under TLS. */
   tls?: NonNullable<Wanted['tls']>;
-  /** Name of this machine's node; the host name by default. */
+  /** Name of this machine's node; by default as last time, at first the host name. */
   node: string | undefined;
   /** Pod of this machine's node; made when it is not there. */
   pod: string;
@@ -37,6 +47,8 @@ export interface Up {
   /** What this machine cannot do, one sentence each. */
   missing: string[];
   offers: string[];
+  /** The store that this data folder's Eru ran on last, when it is another one now. */
+  leftStore: string | undefined;
   close(): Promise<void>;
 }
 
@@ -53,15 +65,20 @@ export async function up(options: UpOptions): Promise<Up> {
   try {
     const lock = await lockFolder(data.root, 'up');
     closer.add('lock', () => lock.release());
+    const last = await findHome(data.root);
+    const home = {
+      store: options.store ?? last?.store ?? 'embedded',
+      node: options.node ?? last?.node ?? nodeName(hostname()),
+    };
     const logger = createLogger({ file: data.log });
     const credential = options.auth ? await credentialOf(data) : undefined;
     const runtime = await runRuntime({ folder: data.runtime, socket: data.socket, strict: false, logger });
     closer.add('runtime', () => runtime.close());
-    const store = await openStore(options.store, data, logger);
+    const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());
     const core = await runCore({ store, ...(await readServing(options)), credential, logger });
     closer.add('core', () => core.close());
-    await writeRunning(data.root);
+    await writeRunning(data.root, home);
     await writeEndpoint(data.root, {
       address: core.address,
       username: credential?.username ?? '',
@@ -72,7 +89,7 @@ export async function up(options: UpOptions): Promise<Up> {
       await findCore({ data: data.root, ...(options.tls !== undefined && { tls: options.tls }) }),
     );
     closer.add('client', () => client.close());
-    const node = options.node ?? nodeName(hostname());
+    const { node } = home;
     await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` });
     const agent = await runAgent({ node, socket: data.socket, core: client, heartbeatS, logger });
     closer.add('agent', () => agent.close());
@@ -82,6 +99,7 @@ export async function up(options: UpOptions): Promise<Up> {
       node,
       missing: runtime.missing,
       offers: runtime.offers,
+      leftStore: last === undefined || last.store === home.store ? undefined : last.store,
       close: () => closer.close(),
     };
   } catch (error) {
@@ -90,8 +108,11 @@ export async function up(options: UpOptions): Promise<Up> {
   }
 }
 
-/** Starts this very command again in a session of its own and resolves when it serves. */
-export async function detach(argv: readonly string[], data: DataFolder): Promise<void> {
+/** What a detached Eru tells its parent: its greeting when it serves, or why it does not. */
+export type Tidings = { greeting: string[] } | { code: ErrorCode; message: string };
+
+/** Starts this very command again in a session of its own; resolves with its greeting when it serves. */
+export async function detach(argv: readonly string[], data: DataFolder): Promise<string[]> {
   const log = openSync(data.log, 'a', 0o600);
   const child = spawn(process.execPath, argv, {
     detached: true,
@@ -102,19 +123,19 @@ export async function detach(argv: readonly string[], data: DataFolder): Promise
   const failed = once(child, 'exit').then(([code]) => {
     throw new EruError('failed', `Eru did not start (exit code ${String(code)}); its log is ${data.log}`);
   });
-  const ready = once(child, 'message').then(([message]) => {
-    if (message !== 'ready') throw new EruError('failed', String(message));
-  });
-  await Promise.race([ready, failed]);
+  const told = once(child, 'message').then(([message]) => message as Tidings);
+  const tidings = await Promise.race([told, failed]);
   failed.catch(() => {}); // From here on its end is its own affair.
+  if ('code' in tidings) throw new EruError(tidings.code, tidings.message);
   child.disconnect();
   child.unref();
+  return tidings.greeting;
 }
 
 /** Tells the parent of a detached Eru how it went; false without one. */
-export function tellParent(message: string): boolean {
+export function tellParent(tidings: Tidings): boolean {
   if (process.send === undefined) return false;
-  process.send(message);
+  process.send(tidings);
   return true;
 }
 
