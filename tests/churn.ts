@@ -12,8 +12,9 @@ import type { EruApart } from './apart.ts';
 const clients = 3;
 /** More workloads than this are not wanted: the machine that runs the tests is small. */
 const crowd = 12;
-/** A core lives this long at most after it serves; one in `startKills` dies while it starts. */
-const lifeMs = 900;
+/** A core lives up to so many times as long as its start took, so that slow machines see work done too. */
+const lives = 3;
+/** One in so many dies while it starts. */
 const startKills = 6;
 
 export interface ChurnResult {
@@ -47,6 +48,7 @@ export async function churn(
 ): Promise<{ result: ChurnResult; broken: string[] }> {
   const told = new Promises();
   let core = await apart.connect();
+  let startMs = 300;
   const over = new AbortController();
   const load = Array.from({ length: clients }, async () => {
     while (!over.signal.aborted) {
@@ -57,17 +59,19 @@ export async function churn(
     }
   });
   while (told.result.kills < kills) {
-    await sleep(random.int(lifeMs));
+    await sleep(random.next() * lives * startMs);
     await apart.kill('core');
     told.result.kills += 1;
     core.close();
     if (random.int(startKills) === 0 && told.result.kills < kills) {
       apart.spawn('core');
-      await sleep(random.int(300));
+      await sleep(random.next() * startMs);
       await apart.kill('core');
       told.result.kills += 1;
     }
+    const begun = performance.now();
     core = await apart.core();
+    startMs = performance.now() - begun;
   }
   over.abort();
   await Promise.all(load);

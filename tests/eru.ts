@@ -98,7 +98,7 @@ export async function traces(): Promise<Traces> {
   const processes: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (/eru-whole-|conmon|runc|examples\/hello/.test(words)) processes.push(words.replaceAll('\0', ' ').trim());
+    if (/eru-whole-|examples\/hello/.test(words)) processes.push(words.replaceAll('\0', ' ').trim());
   }
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes('eru'));
   return {
