@@ -68,15 +68,22 @@ async function removeAlone({ data }: Globals, home: Home | undefined, say: Say):
 /** Answers how many could not be removed. Other machines may live on the same etcd: their workloads are not ours. */
 async function removeAll(client: CoreClient, home: Home | undefined, say: Say): Promise<number> {
   const mine = home === undefined || home.store === 'embedded' ? {} : { node: home.node };
-  const names = new Map<string, string>();
-  for await (const { record } of client.eru.listWorkloads(mine))
-    if (record !== undefined) names.set(record.id, record.name);
+  const names = await namesOf(client, mine);
   if (names.size === 0) return 0;
-  let failed = 0;
-  for await (const event of client.eru.remove({ ids: [...names.keys()], force: true, grace: 0 })) {
-    const name = names.get(event.id) ?? event.id;
-    say(event.success ? `removed ${name}` : `could not remove ${name}: ${event.error}`);
-    if (!event.success) failed += 1;
+  const refused = new Map<string, string>();
+  for await (const { id, success, error } of client.eru.remove({ ids: [...names.keys()], force: true, grace: 0 })) {
+    if (success) say(`removed ${names.get(id) ?? id}`);
+    else refused.set(id, error);
   }
-  return failed;
+  // One that a removal begun earlier has taken away in the meantime is gone, too.
+  const left = await namesOf(client, mine);
+  for (const [id, name] of left) say(`could not remove ${name}: ${refused.get(id) ?? 'it came meanwhile'}`);
+  return left.size;
+}
+
+async function namesOf(client: CoreClient, filter: { node?: string }): Promise<Map<string, string>> {
+  const names = new Map<string, string>();
+  for await (const { record } of client.eru.listWorkloads(filter))
+    if (record !== undefined) names.set(record.id, record.name);
+  return names;
 }

@@ -10,13 +10,18 @@ export interface LogOptions {
   file?: string;
 }
 
-/** JSON lines, written synchronously: nothing is lost in a crash. */
+/** JSON lines, written synchronously: nothing is lost in a crash. A full disk costs lines, never the process. */
 export function createLogger(options: LogOptions = {}): Logger {
   const { level = 'info', file } = options;
+  const target = destination({ dest: file ?? 2, sync: true, append: true, mkdir: true, maxLength: heldBytes });
+  target.on('error', () => {}); // What could not be written is tried again with the next line.
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: pino.stdSerializers.err } },
-    destination({ dest: file ?? 2, sync: true, append: true, mkdir: true }),
+    target,
   );
 }
+
+/** Kept for a better time while nothing can be written. */
+const heldBytes = 2 ** 20;
 
 export const silentLogger: Logger = pino({ level: 'silent' });
