@@ -99,10 +99,19 @@ export function planRequest(
     count,
     nodesLimit,
     resources,
-    labels,
+    labels: placedLabels(app, entrypoint, labels),
     candidates: request.candidates(),
     counts: view.counts(app, entrypoint),
   };
+}
+
+/** What other workloads may say of this one (docs/affinity.md): its labels, and its app and entrypoint as labels, which win. */
+export function placedLabels(
+  app: string,
+  entrypoint: string,
+  labels: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return { ...labels, app, entrypoint };
 }
 
 async function create(

@@ -19,8 +19,9 @@ export function explain(refused: readonly Refusal[]): string[] {
 
 function explainGroup(group: readonly Refusal[]): string {
   const [first] = group as readonly [Refusal];
-  const most = group.reduce((most, { free }) => Math.max(most, free), -Infinity);
   const who = group.length === 1 ? first.node : `${group.length.toLocaleString('en-US')} nodes`;
+  if (first.unit === 'none') return `${who}: ${first.reason}`;
+  const most = group.reduce((most, { free }) => Math.max(most, free), -Infinity);
   const atMost = group.some(({ free }) => free !== most) ? 'at most ' : '';
   return `${who}: ${first.reason} ${atMost}${format(most, first.unit)} < ${format(first.needed, first.unit)}`;
 }

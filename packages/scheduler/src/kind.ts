@@ -23,8 +23,8 @@ export interface ResourceKind<Request = unknown, State = unknown> {
    */
   parse(raw: JsonObject, asked?: unknown, labels?: Labels): Request;
   /**
-   * The request in its normal form. Requests of equal text get the same answers from `measure`, `refuse` and the census, and
-   * share what is remembered of them; only `allocate` may tell them apart.
+   * The request in its normal form. Requests of equal text get the same answers from `measure` and `refuse`, and share what
+   * is remembered of them; `allocate` and the census may tell them apart.
    */
   normal(request: Request): JsonObject;
   /** What planning needs to know of a node, compact. Also of a node that has no record of this kind. */

@@ -75,11 +75,11 @@ export interface Refusal {
   readonly reason: string;
   readonly needed: number;
   readonly free: number;
-  /** How to read the two numbers. */
+  /** How to read the two numbers; `none`: the reason says it all, they are 1 and 0. */
   readonly unit: Unit;
 }
 
-export type Unit = 'bytes' | 'number';
+export type Unit = 'bytes' | 'number' | 'none';
 
 export interface NodeCapacity {
   readonly node: string;

@@ -60,8 +60,9 @@ test('a plan names the nodes in order, with what is booked and what the engine g
           numa_memory: null,
           numa_node: '',
         },
+        affinity: { labels: {} },
       },
-      engineParams: { cpumem: { cpu: 0, cpu_map: null, numa_node: '', memory: 0, remap: false } },
+      engineParams: { affinity: {}, cpumem: { cpu: 0, cpu_map: null, numa_node: '', memory: 0, remap: false } },
     })),
   });
 });

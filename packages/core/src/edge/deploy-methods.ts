@@ -3,7 +3,7 @@ import { EruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
-import { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
+import { createWorkloads, placedLabels, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
 import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
 import { nodeAddress } from './node-wire.ts';
@@ -25,7 +25,11 @@ export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       const { strategy, nodes, ...placement } = readPlacement(options);
       const resources = leniently(edge, options);
       if (strategy === 'DUMMY') {
-        const asked = { resources, candidates: candidates.of(nodes), labels: placement.labels };
+        const asked = {
+          resources,
+          candidates: candidates.of(nodes),
+          labels: placedLabels(placement.app, placement.entrypoint, placement.labels),
+        };
         const { capacity } = await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal);
         if (capacity.total <= 0)
           throw new EruError(

@@ -1,20 +1,25 @@
 import type { Field, Order } from '../field.ts';
-import { needMore, type Spread } from './spread.ts';
+import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /** Fills the smallest node first, of these the most used one. `nodesLimit` is ignored. */
 export function drained(field: Field, count: number): Spread {
   if (field.total < count) return needMore(count, field.total);
+  const shares = field.followed ? oneByOne(field, count, smallestFirst) : inTurn(field, count);
+  const placed = sumOf(shares);
+  return placed === count ? shares : needMore(count, placed);
+}
+
+function inTurn(field: Field, count: number): Map<number, number> {
   const contest = field.contest(smallestFirst, 1);
   const shares = new Map<number, number>();
   let left = count;
   for (let position = contest.first; left > 0 && position >= 0; position = contest.first) {
     const share = Math.min(field.room(position), left);
     field.take(position, share);
-    shares.set(position, (shares.get(position) ?? 0) + share);
+    shares.set(position, share);
     left -= share;
   }
-  if (left === 0) return shares;
-  return needMore(count, count - left);
+  return shares;
 }
 
 const smallestFirst: Order =

@@ -150,7 +150,7 @@ const nodes = fc
   .map((list) => Object.fromEntries(list.map((node, index) => [`n${index}`, node])));
 const count = fc.integer({ min: 1, max: 20 });
 const limit = fc.integer({ min: 0, max: 8 });
-const seeded = { seed: 20_261, numRuns: 2_000 };
+const seeded = { seed: 20_261, numRuns: 1_000 };
 
 type Order = (a: number, b: number) => number;
 
@@ -177,6 +177,11 @@ const leastUsed =
   ({ usage, rate }: Field): Order =>
   (a, b) =>
     at(usage, a) + at(rate, a) - at(usage, b) - at(rate, b);
+
+const smallest =
+  ({ capacity, usage }: Field): Order =>
+  (a, b) =>
+    at(capacity, a) - at(capacity, b) || at(usage, b) - at(usage, a) || 0;
 
 /**
  * A kind that follows the plan, in small: zones may differ by `skew`, a node takes `perNode` more; and a node is liked while
@@ -217,8 +222,11 @@ const follower = fc
         zonesOf(size, Math.min(zones, size), skew, perNode),
   );
 
-test.each(['AUTO', 'GLOBAL'] as const)('%s in one go is %s one by one, followed or not', (strategy) => {
-  const order = strategy === 'AUTO' ? fewest : leastUsed;
+test.each([
+  ['AUTO', fewest],
+  ['GLOBAL', leastUsed],
+  ['DRAINED', smallest],
+] as const)('%s in one go is what it is one by one, followed or not', (strategy, order) => {
   fc.assert(
     fc.property(nodes, count, limit, fc.option(follower, { nil: undefined }), (nodes, count, limit, follower) => {
       const fresh = (): Field => (follower === undefined ? fieldOf(nodes) : followedFieldOf(nodes, follower));
@@ -290,7 +298,7 @@ test.each(Object.entries(promises))('%s keeps its promises', (strategy, promise)
     }),
     seeded,
   );
-  expect(planned).toBeGreaterThan(200);
+  expect(planned).toBeGreaterThan(100);
 });
 
 function at(figures: ArrayLike<number>, position: number): number {

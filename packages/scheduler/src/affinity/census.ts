@@ -1,0 +1,123 @@
+import type { JsonObject } from '@eru/kit';
+import type { Candidates, Census, Follower } from '../kind.ts';
+import type { Labels, PlannedNode } from '../model.ts';
+import { readKin, readUsage, type Kin } from './booking.ts';
+import { follow } from './follow.ts';
+import { nodeLabels } from './node.ts';
+import { node as nodeTopology, type AffinityRequest } from './request.ts';
+
+/** A kin and where it is. */
+export interface KinPresence extends Kin {
+  /** Slot -> how many. */
+  readonly on: Map<number, number>;
+}
+
+/** The values of one node label, as small integers. */
+export interface Topology {
+  readonly name: string;
+  /** The domain of a slot, -1 = the node has no such label. */
+  domain(slot: number): number;
+}
+
+/** Labels of nodes that are indexed as topologies: more of them than this, and the indexes are made anew. */
+const topologiesKept = 64;
+
+/**
+ * Where workloads are, by what they are: a plan looks through the kins (some hundreds), not through the nodes. Node labels
+ * are indexed when a request first names them.
+ */
+export class AffinityCensus implements Census<AffinityRequest> {
+  readonly #nodes: (Labels | undefined)[] = [];
+  /** By slot: the kins on a node. */
+  readonly #onNode: (readonly string[] | undefined)[] = [];
+  readonly #kins = new Map<string, KinPresence>();
+  /** Those of the kins that do not bear everybody. */
+  readonly #guards = new Set<KinPresence>();
+  readonly #topologies = new Map<string, LabelTopology>();
+
+  set(slot: number, node: PlannedNode | undefined): void {
+    for (const text of this.#onNode[slot] ?? []) this.#leave(text, slot);
+    this.#nodes[slot] = node === undefined ? undefined : nodeLabels(node);
+    this.#onNode[slot] = node === undefined ? undefined : this.#settle(slot, node.resources.usage['affinity'] ?? {});
+    for (const topology of this.#topologies.values()) topology.set(slot, this.#nodes[slot]);
+  }
+
+  follow(request: AffinityRequest, candidates: Candidates): Follower | undefined {
+    return follow(this, request, candidates);
+  }
+
+  labels(slot: number): Labels {
+    return this.#nodes[slot] ?? {};
+  }
+
+  kins(): Iterable<KinPresence> {
+    return this.#kins.values();
+  }
+
+  guards(): Iterable<KinPresence> {
+    return this.#guards;
+  }
+
+  kinsOn(slot: number): KinPresence[] {
+    return (this.#onNode[slot] ?? []).flatMap((text) => this.#kins.get(text) ?? []);
+  }
+
+  topology(name: string): Topology {
+    if (name === nodeTopology) return { name, domain: (slot) => slot };
+    const known = this.#topologies.get(name);
+    if (known !== undefined) return known;
+    if (this.#topologies.size >= topologiesKept) this.#topologies.clear();
+    const made = new LabelTopology(name);
+    for (const [slot, labels] of this.#nodes.entries()) made.set(slot, labels);
+    this.#topologies.set(name, made);
+    return made;
+  }
+
+  #settle(slot: number, usage: JsonObject): string[] {
+    const texts: string[] = [];
+    for (const [text, count] of readUsage(usage)) {
+      if (count < 1) continue;
+      this.#presence(text).on.set(slot, count);
+      texts.push(text);
+    }
+    return texts;
+  }
+
+  #presence(text: string): KinPresence {
+    const known = this.#kins.get(text);
+    if (known !== undefined) return known;
+    const kin = { ...readKin(JSON.parse(text) as JsonObject), on: new Map<number, number>() };
+    this.#kins.set(text, kin);
+    if (kin.antiAffinity.length > 0 || kin.exclusive !== 'no') this.#guards.add(kin);
+    return kin;
+  }
+
+  #leave(text: string, slot: number): void {
+    const kin = this.#kins.get(text);
+    if (kin === undefined) return;
+    kin.on.delete(slot);
+    if (kin.on.size > 0) return;
+    this.#kins.delete(text);
+    this.#guards.delete(kin);
+  }
+}
+
+class LabelTopology implements Topology {
+  readonly name: string;
+  readonly #domains: number[] = [];
+  readonly #values = new Map<string, number>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  domain(slot: number): number {
+    return this.#domains[slot] ?? -1;
+  }
+
+  set(slot: number, labels: Labels | undefined): void {
+    const value = labels?.[this.name];
+    if (value !== undefined && !this.#values.has(value)) this.#values.set(value, this.#values.size);
+    this.#domains[slot] = value === undefined ? -1 : (this.#values.get(value) as number);
+  }
+}
