@@ -8,6 +8,7 @@ import { node as nodeTopology, type AffinityRequest } from './request.ts';
 
 /** A kin and where it is. */
 export interface KinPresence extends Kin {
+  readonly text: string;
   /** Slot -> how many. */
   readonly on: Map<number, number>;
 }
@@ -29,14 +30,14 @@ const topologiesKept = 64;
 export class AffinityCensus implements Census<AffinityRequest> {
   readonly #nodes: (Labels | undefined)[] = [];
   /** By slot: the kins on a node. */
-  readonly #onNode: (readonly string[] | undefined)[] = [];
+  readonly #onNode: (readonly KinPresence[] | undefined)[] = [];
   readonly #kins = new Map<string, KinPresence>();
   /** Those of the kins that do not bear everybody. */
   readonly #guards = new Set<KinPresence>();
   readonly #topologies = new Map<string, LabelTopology>();
 
   set(slot: number, node: PlannedNode | undefined): void {
-    for (const text of this.#onNode[slot] ?? []) this.#leave(text, slot);
+    for (const kin of this.#onNode[slot] ?? []) this.#leave(kin, slot);
     this.#nodes[slot] = node === undefined ? undefined : nodeLabels(node);
     this.#onNode[slot] = node === undefined ? undefined : this.#settle(slot, node.resources.usage['affinity'] ?? {});
     for (const topology of this.#topologies.values()) topology.set(slot, this.#nodes[slot]);
@@ -58,8 +59,8 @@ export class AffinityCensus implements Census<AffinityRequest> {
     return this.#guards;
   }
 
-  kinsOn(slot: number): KinPresence[] {
-    return (this.#onNode[slot] ?? []).flatMap((text) => this.#kins.get(text) ?? []);
+  kinsOn(slot: number): readonly KinPresence[] {
+    return this.#onNode[slot] ?? [];
   }
 
   topology(name: string): Topology {
@@ -73,31 +74,30 @@ export class AffinityCensus implements Census<AffinityRequest> {
     return made;
   }
 
-  #settle(slot: number, usage: JsonObject): string[] {
-    const texts: string[] = [];
+  #settle(slot: number, usage: JsonObject): KinPresence[] {
+    const kins: KinPresence[] = [];
     for (const [text, count] of readUsage(usage)) {
       if (count < 1) continue;
-      this.#presence(text).on.set(slot, count);
-      texts.push(text);
+      const kin = this.#presence(text);
+      kin.on.set(slot, count);
+      kins.push(kin);
     }
-    return texts;
+    return kins;
   }
 
   #presence(text: string): KinPresence {
     const known = this.#kins.get(text);
     if (known !== undefined) return known;
-    const kin = { ...readKin(JSON.parse(text) as JsonObject), on: new Map<number, number>() };
+    const kin = { text, ...readKin(JSON.parse(text) as JsonObject), on: new Map<number, number>() };
     this.#kins.set(text, kin);
     if (kin.antiAffinity.length > 0 || kin.exclusive !== 'no') this.#guards.add(kin);
     return kin;
   }
 
-  #leave(text: string, slot: number): void {
-    const kin = this.#kins.get(text);
-    if (kin === undefined) return;
+  #leave(kin: KinPresence, slot: number): void {
     kin.on.delete(slot);
     if (kin.on.size > 0) return;
-    this.#kins.delete(text);
+    this.#kins.delete(kin.text);
     this.#guards.delete(kin);
   }
 }

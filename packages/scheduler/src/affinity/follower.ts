@@ -34,7 +34,8 @@ export class AffinityFollower implements Follower {
   readonly #likedOfGroup: readonly InDomain<Preference>[];
 
   readonly #groups: Group[] = [];
-  readonly #groupOf = new Map<number, number>();
+  /** By slot; -1 = not asked yet, or another now. */
+  readonly #groupOf: Int32Array;
   /** What groups are made of, part after part, and the group at the end; see `#intern`. */
   readonly #interned = new Map<number, number>();
   readonly #byPath = new Map<number, number>();
@@ -48,6 +49,7 @@ export class AffinityFollower implements Follower {
     nodePoints: (slot: number) => number,
   ) {
     this.#slots = slots;
+    this.#groupOf = new Int32Array(slots.reduce((most, slot) => Math.max(most, slot), 0) + 1).fill(-1);
     this.#nodePoints = nodePoints;
     this.#ofNode = constraints.filter(isOfNode);
     this.#likedOfNode = preferences.filter(isOfNode);
@@ -56,14 +58,14 @@ export class AffinityFollower implements Follower {
   }
 
   group(slot: number): number {
-    const known = this.#groupOf.get(slot);
-    if (known !== undefined) return known;
+    const known = this.#groupOf[slot] as number;
+    if (known >= 0) return known;
     let points = this.#nodePoints(slot);
     for (const preference of this.#likedOfNode) points += preference.points(slot);
     let path = this.#intern(0, points);
     for (const topology of this.#topologies) path = this.#intern(path, topology.domain(slot));
     const group = this.#groupAt(path, slot, points);
-    this.#groupOf.set(slot, group);
+    this.#groupOf[slot] = group;
     return group;
   }
 
@@ -108,9 +110,9 @@ export class AffinityFollower implements Follower {
     for (const constraint of this.#ofNode) if (constraint.place(slot, count) === 'all') allSlots = true;
     for (const preference of this.#likedOfNode) {
       const effect: Effect = preference.place(slot, count);
-      if (effect === 'mine') this.#groupOf.delete(slot);
+      if (effect === 'mine') this.#groupOf[slot] = -1;
       if (effect === 'all') {
-        this.#groupOf.clear();
+        this.#groupOf.fill(-1);
         allSlots = true;
       }
     }
