@@ -224,6 +224,38 @@ describe('exit codes', () => {
     expect(await core.run(['deploy', spec])).toMatchObject({ code: 3, stdout: '', stderr: 'eru: none\n' });
   });
 
+  test('plan --explain asks for the reasons, and shows them', async () => {
+    const asked: boolean[] = [];
+    const explaining = await startFakeCore({
+      eru: {
+        plan: ({ explain }) => {
+          asked.push(explain);
+          return Promise.resolve({
+            ok: true,
+            instances: [{ node: 'n1' }],
+            total: 2n ** 63n - 1n,
+            capacities: { n1: 2n ** 63n - 1n },
+            refused: [{ node: 'n2', kind: 'affinity', reason: 'no node label zone', needed: 1, free: 0, unit: 'none' }],
+            choices: [
+              { node: 'n1', instances: 1n, count: 4n, capacity: 2n ** 63n - 1n, usage: 0.5, rate: 0, preference: 7 },
+            ],
+          });
+        },
+      },
+    });
+    try {
+      const { code, stdout, stderr } = await explaining.run(['plan', spec, '--explain']);
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: 'n2: no node label zone\n1 of any number that fit; nothing was booked\n',
+      });
+      expect(stdout.split('\n')[1]?.split(/ {2,}/u)).toEqual(['n1', '1', 'any number', '4', '50.0%', '0.0%', '7']);
+      expect(asked).toEqual([true]);
+    } finally {
+      await explaining.close();
+    }
+  });
+
   test('4 for what is not there, before anything is touched', async () => {
     const outcome = await core.run(['rm', 'aaaa', 'nobody']);
     expect(outcome).toEqual({ code: 4, stdout: '', stderr: 'eru: no workload is called nobody\n' });

@@ -1,7 +1,4 @@
-import type { eru, pb } from '@eru/contract';
-import { EruError } from '@eru/kit';
-import type { Refusal } from '@eru/scheduler';
-import { explain } from '@eru/scheduler';
+import type { pb } from '@eru/contract';
 
 import type { Connection } from './connection.ts';
 import { withConnection } from './connection.ts';
@@ -9,11 +6,11 @@ import type { Context, Shell } from './context.ts';
 import { exitCodes } from './context.ts';
 import type { DeployRequest } from './deploy-request.ts';
 import { waitShowing } from './healthy.ts';
-import { colorsFor, say, show, showList } from './output.ts';
+import { say, showList } from './output.ts';
 import { Progress } from './progress.ts';
+import { refusal } from './refusal.ts';
 import type { SpecFlags } from './spec-file.ts';
 import { readSpec } from './spec-file.ts';
-import { table } from './table.ts';
 import * as values from './values.ts';
 import { workloadView } from './workload-view.ts';
 import { listWorkloads } from './workloads.ts';
@@ -40,15 +37,6 @@ export async function deploy(context: Context, flags: DeployFlags, file: string)
     await showList(context, workloads, workloadView(context.clock.now()));
     return failed === 0 ? exitCodes.ok : exitCodes.someFailed;
   });
-}
-
-/** Without effect: what `deploy` would do, or why it would not. */
-export async function plan(context: Context, flags: SpecFlags, file: string): Promise<number> {
-  const request = await readSpec(context, file, flags);
-  const result = await withConnection(context, ({ eru }) => eru.plan(request, { signal: context.signal }));
-  if (result.ok || context.globals.output !== 'table') await showPlan(context, result);
-  if (!result.ok) throw refusal(result);
-  return exitCodes.ok;
 }
 
 /**
@@ -95,81 +83,4 @@ async function runDeploy(
     progress.close();
   }
   return { created, failed };
-}
-
-/** The reason, then what is missing, node by node, equal ones together. */
-function refusal(result: eru.PlanResult): EruError {
-  const refused = result.refused.map(({ node, kind, reason, needed, free, unit }): Refusal => {
-    return { node, kind, reason, needed, free, unit: unit === 'bytes' ? 'bytes' : 'number' };
-  });
-  const capacities = Object.entries(result.capacities).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const room = capacities.slice(0, 20).map(([node, count]) => `${node}: room for ${countText(count)}`);
-  const more = capacities.length > room.length ? [`and ${capacities.length - room.length} more nodes with room`] : [];
-  const lines = [result.message || 'it does not fit', ...room, ...more, ...explain(refused)];
-  return new EruError('no_capacity', lines.join('\n  '));
-}
-
-async function showPlan(context: Context, result: eru.PlanResult): Promise<void> {
-  const counts = new Map<string, number>();
-  for (const { node } of result.instances) counts.set(node, (counts.get(node) ?? 0) + 1);
-  await show(context, result, {
-    plain: plainPlan,
-    name: () => [...counts.keys()].join('\n'),
-    table: (_result, colors) =>
-      table(
-        ['NODE', 'INSTANCES', 'ROOM FOR'],
-        [...counts].map(([node, count]) => [node, String(count), roomText(result.capacities[node])]),
-        colors,
-      ),
-  });
-  if (result.ok && context.globals.output === 'table') {
-    const colors = colorsFor(context.stderr, context.env);
-    say(
-      context,
-      colors.dim(
-        `${result.instances.length} of ${result.total <= 0n ? '?' : countText(result.total)} that fit; nothing was booked`,
-      ),
-    );
-  }
-}
-
-function plainPlan(result: eru.PlanResult) {
-  return {
-    ok: result.ok,
-    message: result.message,
-    instances: result.instances.map(({ node, resources, engineParams }) => ({
-      node,
-      resources: parseObject(resources),
-      engine_params: parseObject(engineParams),
-    })),
-    total: bounded(result.total),
-    capacities: Object.fromEntries(Object.entries(result.capacities).map(([node, count]) => [node, bounded(count)])),
-    refused: result.refused.map(({ node, kind, reason, needed, free, unit }) => ({
-      node,
-      kind,
-      reason,
-      needed,
-      free,
-      unit,
-    })),
-  };
-}
-
-function parseObject(json: string): unknown {
-  return json === '' ? {} : JSON.parse(json);
-}
-
-const unbounded = 2n ** 63n - 1n;
-
-/** null = nothing bounds it. */
-function bounded(count: bigint): number | null {
-  return count >= unbounded ? null : Number(count);
-}
-
-function countText(count: bigint): string {
-  return count >= unbounded ? 'any number' : String(count);
-}
-
-function roomText(count: bigint | undefined): string {
-  return count === undefined ? '' : countText(count);
 }

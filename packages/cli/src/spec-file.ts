@@ -48,9 +48,18 @@ export async function readSpec(
   source: string,
   flags: SpecFlags,
 ): Promise<DeployRequest> {
+  // A wrong option is told before a file is looked for.
+  checkFlags(flags);
+  return specRequest({ ...(await load(shell, source)), source }, flags);
+}
+
+/** The same of a spec that is read already. */
+export async function specRequest(
+  { text, folder, source }: { text: string; folder: string; source: string },
+  flags: SpecFlags,
+): Promise<DeployRequest> {
   const checked = checkFlags(flags);
   const entry = flags.entry === undefined ? undefined : values.flagged('--entry', values.entrypointName, flags.entry);
-  const { text, folder } = await load(shell, source);
   const spec = parseSpec(text, source === '-' ? 'standard input' : source);
   return deployRequest(spec, chooseEntrypoint(spec, entry), checked, {
     specFolder: folder,
@@ -59,46 +68,53 @@ export async function readSpec(
   });
 }
 
+/** Option, key of the spec, what it may be. */
+const checks: readonly [keyof SpecFlags, string, values.Parse<unknown>][] = [
+  ['pod', 'pod', values.placeName],
+  ['image', 'image', values.text],
+  ['count', 'count', values.instanceCount],
+  ['cpu', 'cpu', values.cores],
+  ['cpuRequest', 'cpu_request', values.cores],
+  ['cpuLimit', 'cpu_limit', values.cores],
+  ['cpuBind', 'cpu_bind', values.flag],
+  ['memory', 'memory', values.size],
+  ['memoryRequest', 'memory_request', values.size],
+  ['memoryLimit', 'memory_limit', values.size],
+  ['storage', 'storage', values.size],
+  ['storageRequest', 'storage_request', values.size],
+  ['storageLimit', 'storage_limit', values.size],
+  ['gpu', 'gpu', values.gpus],
+  ['extraResources', 'extra_resources', values.resourceRequests],
+  ['node', 'node', values.placeNames],
+  ['nodelabel', 'nodelabel', values.labels],
+  ['deployStrategy', 'deploy_strategy', values.strategy],
+  ['nodesLimit', 'nodes_limit', values.nodesLimit],
+  ['network', 'network', values.network],
+  ['env', 'env', values.environment],
+  ['label', 'labels', values.labels],
+  ['user', 'user', values.text],
+  ['file', 'file', values.files],
+  ['afterCreate', 'after_create', values.texts],
+  ['ignoreHook', 'ignore_hook', values.flag],
+  ['debug', 'debug', values.flag],
+  ['rawArgs', 'raw_args', values.jsonObject],
+];
+
+/** The options of a spec that were given. */
+export function givenFlags(flags: SpecFlags): (keyof SpecFlags)[] {
+  const options: (keyof SpecFlags)[] = ['entry', ...checks.map(([option]) => option)];
+  return options.filter((option) => flags[option] !== undefined);
+}
+
+export function written(option: string): string {
+  return `--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 function checkFlags(flags: SpecFlags): DeployFlags {
-  const checks: [keyof SpecFlags, string, values.Parse<unknown>][] = [
-    ['pod', 'pod', values.placeName],
-    ['image', 'image', values.text],
-    ['count', 'count', values.instanceCount],
-    ['cpu', 'cpu', values.cores],
-    ['cpuRequest', 'cpu_request', values.cores],
-    ['cpuLimit', 'cpu_limit', values.cores],
-    ['cpuBind', 'cpu_bind', values.flag],
-    ['memory', 'memory', values.size],
-    ['memoryRequest', 'memory_request', values.size],
-    ['memoryLimit', 'memory_limit', values.size],
-    ['storage', 'storage', values.size],
-    ['storageRequest', 'storage_request', values.size],
-    ['storageLimit', 'storage_limit', values.size],
-    ['gpu', 'gpu', values.gpus],
-    ['extraResources', 'extra_resources', values.resourceRequests],
-    ['node', 'node', values.placeNames],
-    ['nodelabel', 'nodelabel', values.labels],
-    ['deployStrategy', 'deploy_strategy', values.strategy],
-    ['nodesLimit', 'nodes_limit', values.nodesLimit],
-    ['network', 'network', values.network],
-    ['env', 'env', values.environment],
-    ['label', 'labels', values.labels],
-    ['user', 'user', values.text],
-    ['file', 'file', values.files],
-    ['afterCreate', 'after_create', values.texts],
-    ['ignoreHook', 'ignore_hook', values.flag],
-    ['debug', 'debug', values.flag],
-    ['rawArgs', 'raw_args', values.jsonObject],
-  ];
   const given = checks.flatMap(([option, key, parse]) => {
     const value = flags[option];
     if (value === undefined) return [];
-    return [
-      [
-        key,
-        values.flagged(`--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, parse, value),
-      ] as const,
-    ];
+    return [[key, values.flagged(written(option), parse, value)] as const];
   });
   // `--cpu` sets both, whatever the file says of either; the same for memory and storage.
   const cleared = ['cpu', 'memory', 'storage'].flatMap((kind) =>
@@ -109,7 +125,8 @@ function checkFlags(flags: SpecFlags): DeployFlags {
   return Object.fromEntries([...cleared, ...given]);
 }
 
-async function load(
+/** `-` is standard input; the folder is that of the file. */
+export async function load(
   { stdin, signal }: Pick<Shell, 'stdin' | 'signal'>,
   source: string,
 ): Promise<{ text: string; folder: string }> {
@@ -137,9 +154,9 @@ async function readToSend(source: string): Promise<Uint8Array> {
   return readNamed(source, `--file: ${source}`);
 }
 
-async function readNamed(file: string, shown: string, encoding: 'utf8'): Promise<string>;
-async function readNamed(file: string, shown: string): Promise<Uint8Array>;
-async function readNamed(file: string, shown: string, encoding?: 'utf8'): Promise<string | Uint8Array> {
+export async function readNamed(file: string, shown: string, encoding: 'utf8'): Promise<string>;
+export async function readNamed(file: string, shown: string): Promise<Uint8Array>;
+export async function readNamed(file: string, shown: string, encoding?: 'utf8'): Promise<string | Uint8Array> {
   try {
     return await readFile(file, encoding);
   } catch (cause) {

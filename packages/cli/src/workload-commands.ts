@@ -109,9 +109,11 @@ function addDeployCommands({ command, run }: Registry): void {
   run(withSpecOptions(replace), async (context, flags: object, spec: string) =>
     (await import('./replace.ts')).replace(context, flags, spec),
   );
-  run(
-    withSpecOptions(command('plan <spec>', 'show what deploy would do, or why it would not')),
-    async (context, flags: object, spec: string) => (await import('./deploy.ts')).plan(context, flags, spec),
+  const plan = command('plan <request>', 'show what deploy would do, or why it would not (a spec, or a JSON request)')
+    .option('--nodes <file>', 'plan on the nodes of this JSON file, without a cluster')
+    .option('--explain', 'say why these nodes, and why not the others');
+  run(withSpecOptions(plan), async (context, flags: object, request: string) =>
+    (await import('./plan.ts')).plan(context, flags, request),
   );
 }
 

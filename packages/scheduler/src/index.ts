@@ -7,4 +7,7 @@ export { withAllotments } from './external/allotments.ts';
 export { builtinKinds } from './builtin.ts';
 export type { Steps } from './steps.ts';
 export { createScheduler, type Scheduler, type SchedulerOptions } from './scheduler.ts';
+export { readNodes } from './standalone/nodes.ts';
+export { readRequest, type StandaloneRequest } from './standalone/request.ts';
+export { answerDocument, choiceDocument, planStandalone, type StandaloneAnswer } from './standalone/plan.ts';
 export type { Diff } from './bookkeeping.ts';

@@ -21,6 +21,7 @@ const mostKeyed = 5000;
 
 export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
   const { context, candidates } = edge;
+  const { scheduler, view, clock } = context;
   return {
     deploy: (wire, { signal }) => {
       const { request, resources, key } = read(edge, wire);
@@ -33,8 +34,9 @@ export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
       if (strategy === undefined) throw new EruError('unsupported', 'deploy method not support yet');
       try {
         const asked = planRequest(context, { ...request, strategy, resources, candidates: () => candidates.of(nodes) });
-        const steps = context.scheduler.planInSteps(context.view.fleet, asked);
-        return planMessage(await inSlices(steps, context.clock, signal));
+        const plan = await inSlices(scheduler.planInSteps(view.fleet, asked), clock, signal);
+        if (!plan.ok || !wire.explain) return planMessage(plan);
+        return planMessage(plan, await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal));
       } catch (error) {
         return withoutCandidates(edge, request, error);
       }

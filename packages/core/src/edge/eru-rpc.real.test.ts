@@ -105,6 +105,26 @@ describe('Deploy', () => {
     expect(await collect(core.eru.listWorkloads({}))).toEqual([]);
   });
 
+  test('Plan explains: why this node, and how many would fit', async () => {
+    const plan = await core.eru.plan(request({ count: 2, ...memory(2 ** 20) }, { explain: true }));
+    expect(plan.choices).toMatchObject([{ node: 'n1', instances: 2n, count: 0n, usage: 0, preference: 0 }]);
+    expect(plan.total).toBeGreaterThan(2n);
+    expect(plan.capacities).toEqual({ n1: plan.total });
+  });
+
+  test('affinity looks at the labels of workloads that run, their app and entrypoint among them', async () => {
+    const alone = { resources: { affinity: json({ 'anti-affinity': [{ labels: { app: 'app' } }] }) } };
+    const twice = await core.eru.plan(request({ name: 'app', count: 2, ...alone }));
+    expect(twice).toMatchObject({ ok: false, refused: [] });
+    await collect(core.eru.deploy(request({ name: 'app', count: 1, ...alone })));
+    const reason = 'a workload with app=app is on the node';
+    expect(await core.eru.plan(request({ name: 'app', ...alone }))).toMatchObject({ ok: false, refused: [{ reason }] });
+    // Nor may another instance come to it that has nothing against company itself.
+    const kept = 'a workload on the node keeps this one away';
+    expect(await core.eru.plan(request({ name: 'app' }))).toMatchObject({ ok: false, refused: [{ reason: kept }] });
+    expect(await core.eru.plan(request({ name: 'other' }))).toMatchObject({ ok: true });
+  });
+
   test('a client that reads nothing holds nothing up', async () => {
     const stream = core.eru.deploy(request({ count: 20 }));
     await expect.poll(() => core.core.context.view.workloads.size).toBe(20);

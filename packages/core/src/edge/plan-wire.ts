@@ -1,5 +1,5 @@
 import type { eru, MessageInitShape } from '@eru/contract';
-import { unlimited, type PlanResult } from '@eru/scheduler';
+import { unlimited, type CapacityResult, type PlanResult } from '@eru/scheduler';
 
 import type { Slot } from '../records.ts';
 import { resourcesText } from './resources-json.ts';
@@ -13,31 +13,31 @@ export function count64(count: number): bigint {
   return count === unlimited ? most : BigInt(count);
 }
 
-export function planMessage(plan: PlanResult): PlanMessage {
-  if (plan.ok) {
-    return {
-      ok: true,
-      instances: plan.instances.map(({ node, resources, engineParams }) => ({
-        node,
-        resources: resourcesText(resources),
-        engineParams: resourcesText(engineParams),
-      })),
-      total: BigInt(plan.instances.length),
-    };
-  }
+/** `listed`: how many fit on each candidate, and why none does, where that is to be told with a plan that fits. */
+export function planMessage(plan: PlanResult, listed?: CapacityResult): PlanMessage {
+  if (!plan.ok) return { ok: false, message: plan.message, ...listing(plan) };
   return {
-    ok: false,
-    message: plan.message,
-    total: count64(plan.capacity.total),
-    capacities: Object.fromEntries(plan.capacity.nodes.map(({ node, count }) => [node, count64(count)])),
-    refused: plan.refused.map(({ node, kind, reason, needed, free, unit }) => ({
+    ok: true,
+    instances: plan.instances.map(({ node, resources, engineParams }) => ({
       node,
-      kind,
-      reason,
-      needed,
-      free,
-      unit,
+      resources: resourcesText(resources),
+      engineParams: resourcesText(engineParams),
     })),
+    ...(listed === undefined ? { total: BigInt(plan.instances.length) } : listing(listed)),
+    choices: plan.choices.map(({ instances, count, capacity, ...choice }) => ({
+      ...choice,
+      instances: BigInt(instances),
+      count: BigInt(count),
+      capacity: count64(capacity),
+    })),
+  };
+}
+
+function listing({ capacity, refused }: CapacityResult) {
+  return {
+    total: count64(capacity.total),
+    capacities: Object.fromEntries(capacity.nodes.map(({ node, count }) => [node, count64(count)])),
+    refused: refused.map(({ node, kind, reason, needed, free, unit }) => ({ node, kind, reason, needed, free, unit })),
   };
 }
 

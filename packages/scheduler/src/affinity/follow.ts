@@ -10,7 +10,8 @@ import { node, type AffinityRequest, type WorkloadTerm } from './request.ts';
 
 /** What a request wants of other nodes and workloads, and what these want of it; `undefined` when that is nothing. */
 export function follow(census: AffinityCensus, request: AffinityRequest, candidates: Candidates): Follower | undefined {
-  const constraints = [...keptOut(census, request), ...required(census, request, candidates)];
+  // What the request itself says is the better reason to be told.
+  const constraints = [...required(census, request, candidates), ...keptOut(census, request)];
   const preferences = preferred(census, request, candidates);
   const likedLabels = request.nodeLabels.filter(({ weight }) => weight > 0);
   if (constraints.length + preferences.length + likedLabels.length === 0) return undefined;
