@@ -96,14 +96,14 @@ describe('without a cluster', () => {
     expect(code).toBe(0);
     expect(stdout.split('\n').map((line) => line.split(/ {2,}/u))).toEqual([
       ['NODE', 'INSTANCES', 'ROOM FOR', 'OF THIS APP', 'USED', 'BY EACH', 'PREFERENCE'],
-      ['n1', '1', '2', '1', '50.0%', '25.0%', '0'],
-      ['n2', '2', '8', '0', '50.0%', '6.3%', '0'],
+      ['n1', '1', '2', '1', '16.7%', '8.3%', '0'],
+      ['n2', '2', '8', '0', '16.7%', '2.1%', '0'],
       [''],
     ]);
     expect(stderr).toBe('n3: free memory 1M < 64M\n3 of 10 that fit; nothing was booked\n');
     const json = await plan(spec, nodes, '--explain', '-o', 'json', '--nodelabel', 'zone=west', '--count', '1');
     expect(JSON.parse(json.stdout)).toMatchObject({
-      choices: [{ node: 'n1', instances: 1, count: 1, capacity: 2, usage: 0.5, rate: 0.25, preference: 0 }],
+      choices: [{ node: 'n1', instances: 1, count: 1, capacity: 2, preference: 0 }],
       explanation: [],
     });
     const only = await plan(spec, nodes, '--node', 'n2', '-o', 'name');
