@@ -96,7 +96,7 @@ export class Reserve {
   /** Undefined when it lost: plan again. */
   async #book(first: Plan, plannedApp: number): Promise<Reservation | Refused | undefined> {
     const { turns } = this.#context;
-    const app = this.#appKey();
+    const app = this.#sharedApp(first);
     const nodes = new Set(first.nodes.map(({ name }) => name));
     return turns.hold([...nodes].map((node) => `node ${node}`).concat(app ?? []), async () => {
       let plan = first;
@@ -106,7 +106,8 @@ export class Reserve {
         const again = await this.#plan();
         if (!again.plan.ok) return again.plan;
         ({ plan } = again);
-        if (changed(again.app) || plan.nodes.some(({ name }) => !nodes.has(name))) return undefined;
+        const held = this.#sharedApp(plan) === app && plan.nodes.every(({ name }) => nodes.has(name));
+        if (!held || changed(again.app)) return undefined;
       }
       const groups = this.#groups(this.#place(plan.instances), app, this.#appRevision());
       while (groups.length > 0) {
@@ -248,14 +249,14 @@ export class Reserve {
   }
 
   #appRevision(): number {
-    const app = this.#appKey();
-    return app === undefined ? 0 : (this.#context.view.apps.get(app.slice('apps/'.length))?.modRevision ?? 0);
+    const { app, entrypoint } = this.#request.operation;
+    return this.#context.view.apps.get(`${app}/${entrypoint}`)?.modRevision ?? 0;
   }
 
-  /** Strategies that look at existing counts exclude each other on one entrypoint. */
-  #appKey(): string | undefined {
+  /** Plans that look at where others of the entrypoint are exclude each other: by their strategy, or by a resource kind. */
+  #sharedApp({ followed }: Plan): string | undefined {
     const { strategy, app, entrypoint } = this.#request.operation;
-    return strategy === 'AUTO' || strategy === 'FILL' ? keys.app(app, entrypoint) : undefined;
+    return strategy === 'AUTO' || strategy === 'FILL' || followed ? keys.app(app, entrypoint) : undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
-import { Fleet, type Resources, type Scheduler } from '@eru/scheduler';
+import { Counts, Fleet, type Resources, type Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
 import type {
@@ -83,7 +83,7 @@ export class ClusterView {
   readonly #workloadsByNode = new Map<string, Set<string>>();
   readonly #slotsByNode = new Map<string, Set<string>>();
   /** `app/entrypoint` -> node -> records and slots not yet recorded. */
-  readonly #counts = new Map<string, Map<string, number>>();
+  readonly #counts = new Map<string, Counts>();
   #revision = 0;
   /** Monotonic time of the last word from the store. */
   #heardAtMs = 0;
@@ -327,7 +327,7 @@ export class ClusterView {
 
   #count(app: string, entrypoint: string, node: string, add: number): void {
     const key = `${app}/${entrypoint}`;
-    const byNode = this.#counts.get(key) ?? new Map<string, number>();
+    const byNode = this.#counts.get(key) ?? new Counts();
     const count = (byNode.get(node) ?? 0) + add;
     if (count === 0) byNode.delete(node);
     else byNode.set(node, count);

@@ -1,4 +1,5 @@
 export { explain } from './explain.ts';
+export { Counts } from './counts.ts';
 export { Fleet } from './fleet.ts';
 export * from './model.ts';
 export * from './kind.ts';

@@ -52,7 +52,7 @@ export interface PlanRequest extends CapacityRequest {
   readonly count: number;
   /** Meaning by strategy; 0 = none. */
   readonly nodesLimit: number;
-  /** Existing and in-flight workloads of this app and entrypoint by node; absent = 0. */
+  /** Existing and in-flight workloads of this app and entrypoint by node; absent = 0. `Counts` are read by their changes. */
   readonly counts: ReadonlyMap<string, number>;
 }
 
@@ -133,6 +133,8 @@ export type PlanResult =
       readonly choices: readonly Choice[];
       /** The chosen nodes as they were. Who books the plan later compares: a node that was `set` again is another object. */
       readonly nodes: readonly PlannedNode[];
+      /** A kind looked at more than the chosen nodes: at where others of its app are, for one. */
+      readonly followed: boolean;
     }
   | ({
       readonly ok: false;

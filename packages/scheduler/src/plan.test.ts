@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { builtinKinds } from './builtin.ts';
+import { Counts } from './counts.ts';
 import { withAllotments } from './external/allotments.ts';
 import { externalKind, type ExternalAnswer } from './external/kind.ts';
 import { cpumem } from './cpumem/kind.ts';
@@ -44,6 +45,7 @@ test('a plan names the nodes in order, with what is booked and what the engine g
   expect(scheduler.plan(fleetOf(nodes), request(nodes, { count: 2 }))).toEqual({
     ok: true,
     nodes: [nodes[1], nodes[0]],
+    followed: false,
     choices: [
       { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.25 / 3, rate: 0.1 / 3, preference: 0 },
       { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.1 / 3, preference: 0 },
@@ -191,6 +193,7 @@ test('remembered answers are those of a fresh fleet, whatever changed in between
     fc.property(fc.array(fc.tuple(change, asked), { minLength: 2, maxLength: 12 }), (steps) => {
       const now = new Map(['n0', 'n1'].map((name) => [name, node(name)]));
       const fleet = fleetOf([...now.values()]);
+      const counts = new Counts();
       let candidates = [...now.keys()];
       for (const [[index, used], asked] of steps) {
         const name = `n${index}`;
@@ -203,9 +206,17 @@ test('remembered answers are those of a fresh fleet, whatever changed in between
           fleet.set(node(name, used));
         }
         if (known !== now.has(name)) candidates = [...now.keys()];
-        // The same array and an equal one are both recognised.
-        const plan = request([], { ...asked, candidates: used % 2 === 0 ? candidates : candidates.toReversed() });
-        expect(scheduler.plan(fleet, plan)).toEqual(scheduler.plan(fleetOf([...now.values()]), plan));
+        if (used % 3 === 0) counts.delete(name);
+        else counts.set(name, index);
+        // The same array and an equal one are both recognised; the same counts are read by their changes.
+        const plan = request([], {
+          ...asked,
+          candidates: used % 2 === 0 ? candidates : candidates.toReversed(),
+          counts,
+        });
+        const plain = { ...plan, counts: new Map(counts) };
+        expect(scheduler.plan(fleet, plan)).toEqual(scheduler.plan(fleetOf([...now.values()]), plain));
+        if (used % 5 === 0) expect(scheduler.plan(fleet, plain)).toEqual(scheduler.plan(fleet, plan));
       }
     }),
     seeded,

@@ -30,7 +30,13 @@ export function* plan(fleet: Fleet, request: PlanRequest): Steps<PlanResult> {
     allocate(fleet.kinds, demand, each, instances);
     yield;
   }
-  return { ok: true, instances, choices: chosen.map(({ choice }) => choice), nodes: chosen.map(({ node }) => node) };
+  return {
+    ok: true,
+    instances,
+    choices: chosen.map(({ choice }) => choice),
+    nodes: chosen.map(({ node }) => node),
+    followed: chosen.some(({ followed }) => followed),
+  };
 }
 
 /** How many instances each node would get, and nothing about what they get there: also for millions. */
@@ -62,6 +68,7 @@ interface Chosen {
   readonly node: PlannedNode;
   /** By kind. */
   readonly states: readonly unknown[];
+  readonly followed: boolean;
 }
 
 /** In name order. */
@@ -87,6 +94,7 @@ function explained({ fleet, selection, base, field }: Stage, position: number, i
   const node = fleet.nodes[slot] as PlannedNode;
   return {
     node,
+    followed: field.followed,
     states: fleet.classes.map((classes) => classes.stateOf(slot)),
     choice: {
       node: node.name,

@@ -3,7 +3,6 @@ import type { Field } from './field.ts';
 import type { Fleet, Selection } from './fleet.ts';
 import { FollowedField } from './followed-field.ts';
 import type { Follower } from './kind.ts';
-import type { PlannedNode } from './model.ts';
 import type { Steps } from './steps.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 import { together } from './together.ts';
@@ -44,13 +43,10 @@ export function setStage(
   fleet: Fleet,
   demand: Demand,
   { selection, base }: Survey,
-  counts: ReadonlyMap<string, number> = new Map(),
+  counts?: ReadonlyMap<string, number>,
 ): Stage {
-  base.begin(
-    counts,
-    (node) => selection.positions[fleet.slotOf(node)] ?? -1,
-    (slot) => (fleet.nodes[slot] as PlannedNode).name,
-  );
+  // How many fit does not depend on what runs: without counts those of the last plan stay.
+  if (counts !== undefined) base.begin(counts, (node) => selection.positions[fleet.slotOf(node)] ?? -1);
   const followers = fleet.kinds.flatMap(({ name }, index): NamedFollower[] => {
     const follower = fleet.censuses[index]?.follow(demand.requests[index], selection);
     return follower === undefined ? [] : [{ kind: name, follower }];

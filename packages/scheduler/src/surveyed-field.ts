@@ -1,5 +1,6 @@
 import type { Answers } from './answers.ts';
 import type { ChangeLog } from './changes.ts';
+import { Counts } from './counts.ts';
 import type { Contest, Order, StillField } from './field.ts';
 import type { Measure } from './kind.ts';
 import { unlimited } from './model.ts';
@@ -45,8 +46,10 @@ export class SurveyedField implements StillField {
   #unlimited = 0;
   #finite = 0;
   #exact = true;
-  /** Positions with a count. */
-  #counted: number[] = [];
+  /** The counts of the last plan, and the positions that have one. */
+  #counts: ReadonlyMap<string, number> | undefined;
+  #countsVersion = 0;
+  #counted = new Set<number>();
   /** What the plan has taken: position, count, position, count. */
   readonly #taken: number[] = [];
 
@@ -82,20 +85,17 @@ export class SurveyedField implements StillField {
   }
 
   /** A new plan. `counts` says what runs already; a node without a position is no candidate. */
-  begin(
-    counts: ReadonlyMap<string, number>,
-    positionOf: (node: string) => number,
-    nameOf: (slot: number) => string,
-  ): void {
-    for (const position of this.#counted)
-      this.#setCount(position, counts.get(nameOf(this.#places.slots[position] as number)) ?? 0);
-    this.#counted = [];
-    for (const [node, count] of counts) {
+  begin(counts: ReadonlyMap<string, number>, positionOf: (node: string) => number): void {
+    const known = counts instanceof Counts && counts === this.#counts ? counts.since(this.#countsVersion) : undefined;
+    if (known === undefined) this.#readCounts(counts, positionOf);
+    for (const node of known ?? []) {
       const position = positionOf(node);
       if (position < 0) continue;
-      this.#setCount(position, count);
-      this.#counted.push(position);
+      this.#setCount(position, counts.get(node) ?? 0);
+      this.#counted.add(position);
     }
+    this.#counts = counts;
+    this.#countsVersion = counts instanceof Counts ? counts.version : 0;
   }
 
   /** Gives back what the plan has taken. */
@@ -205,6 +205,18 @@ export class SurveyedField implements StillField {
     if (capacity === unlimited) this.#unlimited += sign;
     else this.#finite += sign * capacity;
     if (!Number.isSafeInteger(this.#finite)) this.#exact = false;
+  }
+
+  #readCounts(counts: ReadonlyMap<string, number>, positionOf: (node: string) => number): void {
+    const before = this.#counted;
+    this.#counted = new Set();
+    for (const [node, count] of counts) {
+      const position = positionOf(node);
+      if (position < 0) continue;
+      this.#setCount(position, count);
+      this.#counted.add(position);
+    }
+    for (const position of before) if (!this.#counted.has(position)) this.#setCount(position, 0);
   }
 
   #setCount(position: number, count: number): void {

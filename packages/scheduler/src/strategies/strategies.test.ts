@@ -41,11 +41,7 @@ function fieldOf(nodes: Readonly<Record<string, Figures>>): SurveyedField {
   ]);
   atOnce(field.refresh());
   const counts = new Map(names.map((name) => [name, nodes[name]?.count ?? 0]));
-  field.begin(
-    counts,
-    (name) => names.indexOf(name),
-    (slot) => names[slot] ?? '',
-  );
+  field.begin(counts, (name) => names.indexOf(name));
   return field;
 }
 
