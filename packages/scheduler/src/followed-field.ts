@@ -1,6 +1,7 @@
 import type { Contest, MovingField, Order } from './field.ts';
 import { GroupContest } from './group-contest.ts';
 import type { Follower } from './kind.ts';
+import { round9 } from './lenient.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 
 /**
@@ -64,7 +65,7 @@ export class FollowedField implements MovingField {
   take(position: number, count: number): void {
     if (!this.#preferred.has(position)) this.#preferred.set(position, this.preference(position));
     this.count[position] = (this.count[position] as number) + count;
-    this.usage[position] = (this.usage[position] as number) + count * (this.rate[position] as number);
+    this.usage[position] = round9((this.usage[position] as number) + count * (this.rate[position] as number));
     const { groups, slots } = this.#follower.place(this.#slots[position] as number, count);
     this.#settle(position);
     for (const slot of slots) {

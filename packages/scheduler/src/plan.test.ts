@@ -47,8 +47,8 @@ test('a plan names the nodes in order, with what is booked and what the engine g
     nodes: [nodes[1], nodes[0]],
     followed: false,
     choices: [
-      { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.25 / 3, rate: 0.1 / 3, preference: 0 },
-      { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.1 / 3, preference: 0 },
+      { node: 'a', instances: 1, count: 0, capacity: 7, usage: 0.083333333, rate: 0.033333333, preference: 0 },
+      { node: 'b', instances: 1, count: 0, capacity: 10, usage: 0, rate: 0.033333333, preference: 0 },
     ],
     instances: ['a', 'b'].map((node) => ({
       node,

@@ -3,6 +3,7 @@ import type { ChangeLog } from './changes.ts';
 import { Counts } from './counts.ts';
 import type { Contest, Order, StillField } from './field.ts';
 import type { Measure } from './kind.ts';
+import { round9 } from './lenient.ts';
 import { unlimited } from './model.ts';
 import { Ranking } from './ranking.ts';
 import type { Steps } from './steps.ts';
@@ -126,7 +127,7 @@ export class SurveyedField implements StillField {
   take(position: number, count: number): void {
     this.#taken.push(position, count);
     this.count[position] = (this.count[position] as number) + count;
-    this.usage[position] = (this.usage[position] as number) + count * (this.rate[position] as number);
+    this.usage[position] = round9((this.usage[position] as number) + count * (this.rate[position] as number));
     this.capacity[position] = (this.capacity[position] as number) - count;
   }
 
@@ -193,8 +194,9 @@ export class SurveyedField implements StillField {
       weights += weight;
     }
     combined.count = count;
-    combined.usage = weights > 0 ? usage / weights : 0;
-    combined.rate = weights > 0 ? rate / weights : 0;
+    // Rounded, so that nodes that are equally used are equal, whatever the kinds between which the mean is taken.
+    combined.usage = weights > 0 ? round9(usage / weights) : 0;
+    combined.rate = weights > 0 ? round9(rate / weights) : 0;
     return combined;
   }
 

@@ -25,10 +25,11 @@ function bestFirst(field: StillField, count: number): Map<number, number> {
   return shares;
 }
 
+/** In whole billionths: a third and two thirds are as much as one. */
 const leastUsedFirst: Order =
   ({ usage, rate }) =>
   (a, b) => {
-    const usedA = (usage[a] as number) + (rate[a] as number);
-    const usedB = (usage[b] as number) + (rate[b] as number);
+    const usedA = Math.round(1e9 * ((usage[a] as number) + (rate[a] as number)));
+    const usedB = Math.round(1e9 * ((usage[b] as number) + (rate[b] as number)));
     return usedA === usedB ? a < b : usedA < usedB;
   };

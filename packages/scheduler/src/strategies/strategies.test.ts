@@ -112,6 +112,13 @@ test('GLOBAL levels the usage (5)', () => {
   expect(run('GLOBAL', nodes, 16)).toBe('need: 16, available: 15: cannot alloc a plan, not enough resource');
 });
 
+test('GLOBAL: what is equally used is equal, however it came to be so; the name decides', () => {
+  const nodes = { a: { usage: 0.1 + 0.2, rate: 0.1, capacity: 1 }, b: { usage: 0.3, rate: 0.1, capacity: 9 } };
+  expect(run('GLOBAL', nodes, 1)).toEqual({ a: 1 });
+  const filled = { a: { usage: 0.7, rate: 0.1, capacity: 1 }, b: { usage: 0.5, rate: 0.1, capacity: 9 } };
+  expect(run('GLOBAL', filled, 3)).toEqual({ a: 1, b: 2 });
+});
+
 test('DRAINED fills the smallest node first, of these the most used (6)', () => {
   const nodes = { a: { capacity: 4, usage: 0.2 }, b: { capacity: 7, usage: 0.9 }, c: { capacity: 4, usage: 0.6 } };
   expect(run('DRAINED', nodes, 9)).toEqual({ a: 4, b: 1, c: 4 });
