@@ -13,8 +13,9 @@ import { createScheduler } from './scheduler.ts';
 const scheduler = createScheduler({ kinds: builtinKinds() });
 const machine = { cpus: 8, memory: 1250, storage: 0, resources: {} };
 
+const empty = scheduler.addNode(undefined, machine);
+
 function node(name: string, memoryUsed = 0, labels: Record<string, string> = {}): PlannedNode {
-  const empty = scheduler.addNode(undefined, machine);
   return {
     name,
     labels,
@@ -394,6 +395,25 @@ test.each(['AUTO', 'GLOBAL'] as const)('%s asks a kind again that looks at the p
   expect(byZone(followed.plan(fleet, { ...spread, count: 11 }))).toEqual([6, 5]);
   // A request that the kind has nothing to say to is planned as if it were not there.
   expect(followed.plan(fleet, { ...spread, labels: {} })).toMatchObject({ ok: true });
+});
+
+test('two kinds that follow the plan both have their say', () => {
+  const followed = createScheduler({ kinds: [...builtinKinds(), zones] });
+  const nodes = ['a', 'b', 'c', 'd', 'e'].map((name, index) => node(name, 0, { zone: index < 2 ? 'east' : 'west' }));
+  const resources = { affinity: { 'anti-affinity': [{ labels: { app: 'web' } }] } };
+  const labels = { app: 'web', spread: 'zone' };
+  const fleet = fleetOf(nodes, followed);
+  const ask = request(nodes, { resources, labels, count: 5 });
+  // One for each node, and west no more than one ahead of east.
+  expect(placed(followed.plan(fleet, ask))).toEqual({ a: 1, b: 1, c: 1, d: 1, e: 1 });
+  expect(followed.plan(fleet, { ...ask, count: 6 })).toMatchObject({ ok: false, refused: [] });
+  const west = { ...ask, candidates: ['c', 'd', 'e'] };
+  expect(followed.plan(fleet, { ...west, count: 3 })).toMatchObject({ ok: false, identity: 'resource' });
+  expect(placed(followed.plan(fleet, { ...west, count: 1 }))).toEqual({ c: 1 });
+  const mine = { affinity: { labels: { app: 'web' } } };
+  const taken = { ...nodes[2], resources: followed.book(empty, [mine], []) } as PlannedNode;
+  fleet.set(taken);
+  expect(followed.capacity(fleet, ask).refused).toMatchObject([{ node: 'c', kind: 'affinity' }]);
 });
 
 function choicesOf(result: SpreadResult): readonly Choice[] {

@@ -250,7 +250,7 @@ describe('against a checker that knows nothing but the rules', () => {
   const weights = fc.array(fc.record({ labels: fc.constant({ app: 'web' }), topology, weight: fc.constant(3) }), {
     maxLength: 1,
   });
-  const seeded = { seed: 20_265, numRuns: 1500 };
+  const seeded = { seed: 20_265, numRuns: 700 };
 
   test('there is room for one exactly where one may be', () => {
     fc.assert(
@@ -284,7 +284,7 @@ describe('against a checker that knows nothing but the rules', () => {
       }),
       seeded,
     );
-    expect(planned).toBeGreaterThan(200);
+    expect(planned).toBeGreaterThan(90);
   });
 
   test('what is known of a fleet after many changes is what a fresh one knows', () => {
@@ -298,7 +298,7 @@ describe('against a checker that knows nothing but the rules', () => {
           expect(scheduler.plan(fleet, asked)).toEqual(scheduler.plan(fleetOf(nodes), asked));
         }
       }),
-      { ...seeded, numRuns: 400 },
+      { ...seeded, numRuns: 200 },
     );
   });
 });

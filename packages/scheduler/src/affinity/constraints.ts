@@ -1,7 +1,8 @@
 import type { Lack } from '../kind.ts';
 import { unlimited } from '../model.ts';
 import type { Topology } from './census.ts';
-import { Levels } from './levels.ts';
+import type { Company } from './company.ts';
+import type { Levels } from './levels.ts';
 
 /** Which domains may be another matter after a placement: `mine` is the one that was placed on. */
 export type Effect = 'none' | 'mine' | 'all';
@@ -15,84 +16,66 @@ export interface Constraint {
   place(domain: number, count: number): Effect;
 }
 
-/** Domain -> workloads that a term means, those of the plan included. */
-export type Counts = Map<number, number>;
-
-function countIn(counts: Counts, domain: number): number {
-  return counts.get(domain) ?? 0;
-}
-
 function lack(reason: string): Lack {
   return { reason, needed: 1, free: 0, unit: 'none' };
 }
 
 /** "In its zone", "on the node". */
-export function where({ name }: Topology): string {
+function where({ name }: Topology): string {
   return name === 'node' ? 'on the node' : `in its ${name}`;
 }
 
-/** Required anti-affinity. `self`: the workload itself is one of those that it keeps away from. */
+/** Required anti-affinity. A node without the label is in no domain, and away from everybody. */
 export class Apart implements Constraint {
   readonly topology: Topology;
-  readonly #counts: Counts;
-  readonly #self: boolean;
-  readonly #whom: string;
+  readonly #others: Company;
 
-  constructor(topology: Topology, counts: Counts, self: boolean, whom: string) {
-    this.topology = topology;
-    this.#counts = counts;
-    this.#self = self;
-    this.#whom = whom;
+  constructor(others: Company) {
+    this.topology = others.topology;
+    this.#others = others;
   }
 
-  /** A node without the label is in no domain, and away from everybody. */
   room(domain: number): number {
     if (domain < 0) return unlimited;
-    if (countIn(this.#counts, domain) > 0) return 0;
-    return this.#self ? 1 : unlimited;
+    if (this.#others.isIn(domain)) return 0;
+    return this.#others.self ? 1 : unlimited;
   }
 
   lack(): Lack {
-    return lack(`a workload with ${this.#whom} is ${where(this.topology)}`);
+    return lack(`a workload with ${this.#others.whom} is ${where(this.topology)}`);
   }
 
-  place(domain: number, count: number): Effect {
-    if (!this.#self || domain < 0) return 'none';
-    this.#counts.set(domain, countIn(this.#counts, domain) + count);
-    return 'mine';
+  place(domain: number): Effect {
+    return this.#others.join(domain) ? 'mine' : 'none';
   }
 }
 
 /** Required affinity. The first of those that want to be with their like may go anywhere. */
 export class Together implements Constraint {
   readonly topology: Topology;
-  readonly #counts: Counts;
-  readonly #self: boolean;
-  readonly #whom: string;
+  readonly #others: Company;
 
-  constructor(topology: Topology, counts: Counts, self: boolean, whom: string) {
-    this.topology = topology;
-    this.#counts = counts;
-    this.#self = self;
-    this.#whom = whom;
+  constructor(others: Company) {
+    this.topology = others.topology;
+    this.#others = others;
   }
 
   room(domain: number): number {
     if (domain < 0) return 0;
-    return countIn(this.#counts, domain) > 0 || (this.#self && this.#counts.size === 0) ? unlimited : 0;
+    return this.#others.isIn(domain) || (this.#others.self && this.#others.isNowhere) ? unlimited : 0;
   }
 
   lack(domain: number): Lack {
     return lack(
-      domain < 0 ? `no node label ${this.topology.name}` : `no workload with ${this.#whom} is ${where(this.topology)}`,
+      domain < 0
+        ? `no node label ${this.topology.name}`
+        : `no workload with ${this.#others.whom} is ${where(this.topology)}`,
     );
   }
 
-  place(domain: number, count: number): Effect {
-    if (!this.#self || domain < 0) return 'none';
-    const first = this.#counts.size === 0;
-    this.#counts.set(domain, countIn(this.#counts, domain) + count);
-    return first ? 'all' : 'none';
+  place(domain: number): Effect {
+    const first = this.#others.isNowhere;
+    return this.#others.join(domain) && first ? 'all' : 'none';
   }
 }
 

@@ -1,11 +1,12 @@
 import type { Candidates, Follower } from '../kind.ts';
 import type { Labels } from '../model.ts';
 import type { AffinityCensus, Topology } from './census.ts';
-import { Apart, Exclusively, KeptOut, Spread, Together, type Constraint, type Counts } from './constraints.ts';
+import { Company } from './company.ts';
+import { Apart, Exclusively, KeptOut, Spread, Together, type Constraint } from './constraints.ts';
 import { AffinityFollower } from './follower.ts';
 import { alike, describeSelector, holds, selects } from './labels.ts';
-import { Levels } from './levels.ts';
-import { Company, Evenness, type Preference } from './preferences.ts';
+import { Levels, type Counts } from './levels.ts';
+import { Evenness, Liking, type Preference } from './preferences.ts';
 import { node, type AffinityRequest, type WorkloadTerm } from './request.ts';
 
 /** What a request wants of other nodes and workloads, and what these want of it; `undefined` when that is nothing. */
@@ -42,20 +43,11 @@ function keptOut(census: AffinityCensus, { labels }: AffinityRequest): Constrain
 
 function required(census: AffinityCensus, request: AffinityRequest, candidates: Candidates): Constraint[] {
   const { labels, exclusive } = request;
-  const constraint = (kind: typeof Apart | typeof Together, term: WorkloadTerm): Constraint => {
-    const topology = census.topology(term.topology);
-    return new kind(
-      topology,
-      meant(census, topology, term),
-      selects(term.labels, labels),
-      describeSelector(term.labels),
-    );
-  };
   const stranger = (slot: number): boolean =>
     census.kinsOn(slot).some((kin) => exclusive === 'alone' || !alike(kin.labels, labels));
   return [
-    ...request.antiAffinity.filter(isRequired).map((term) => constraint(Apart, term)),
-    ...request.affinity.filter(isRequired).map((term) => constraint(Together, term)),
+    ...request.antiAffinity.filter(isRequired).map((term) => new Apart(meant(census, term, labels))),
+    ...request.affinity.filter(isRequired).map((term) => new Together(meant(census, term, labels))),
     ...request.spread.filter(isRequired).map(({ topology: name, maxSkew }) => {
       const topology = census.topology(name);
       return new Spread(topology, levels(census, topology, request, candidates), maxSkew);
@@ -65,18 +57,11 @@ function required(census: AffinityCensus, request: AffinityRequest, candidates: 
 }
 
 function preferred(census: AffinityCensus, request: AffinityRequest, candidates: Candidates): Preference[] {
-  const company = (term: WorkloadTerm, sign: 1 | -1): Preference => {
-    const topology = census.topology(term.topology);
-    return new Company(
-      topology,
-      meant(census, topology, term),
-      selects(term.labels, request.labels),
-      sign * term.weight,
-    );
-  };
+  const liking = (term: WorkloadTerm, sign: 1 | -1): Preference =>
+    new Liking(meant(census, term, request.labels), sign * term.weight);
   return [
-    ...request.affinity.filter(isPreferred).map((term) => company(term, 1)),
-    ...request.antiAffinity.filter(isPreferred).map((term) => company(term, -1)),
+    ...request.affinity.filter(isPreferred).map((term) => liking(term, 1)),
+    ...request.antiAffinity.filter(isPreferred).map((term) => liking(term, -1)),
     ...request.spread.filter(isPreferred).map(({ topology: name, maxSkew, weight }) => {
       const topology = census.topology(name);
       return new Evenness(topology, levels(census, topology, request, candidates), maxSkew, weight);
@@ -111,8 +96,10 @@ function levels(
   );
 }
 
-function meant(census: AffinityCensus, topology: Topology, term: WorkloadTerm): Counts {
-  return countsOf(census, topology, (theirs) => selects(term.labels, theirs));
+function meant(census: AffinityCensus, term: WorkloadTerm, labels: Labels): Company {
+  const topology = census.topology(term.topology);
+  const counts = countsOf(census, topology, (theirs) => selects(term.labels, theirs));
+  return new Company(topology, describeSelector(term.labels), selects(term.labels, labels), counts.keys());
 }
 
 /** Workloads of the whole fleet: those on nodes that cannot be chosen now are in the same zone all the same. */

@@ -1,5 +1,7 @@
-import type { Counts } from './constraints.ts';
 import { unlimited } from '../model.ts';
+
+/** Domain -> workloads in it. */
+export type Counts = Map<number, number>;
 
 /** How many workloads are in each of some domains, and the lowest of these numbers at any time; they only grow. */
 export class Levels {

@@ -1,5 +1,6 @@
 import type { Topology } from './census.ts';
-import type { Counts, Effect } from './constraints.ts';
+import type { Company } from './company.ts';
+import type { Effect } from './constraints.ts';
 import type { Levels } from './levels.ts';
 
 /** What is liked in a domain (-1: the node is in none), in points; the sum decides, before the strategy does. */
@@ -10,28 +11,23 @@ export interface Preference {
 }
 
 /** Preferred affinity (a weight above 0) and anti-affinity (below): all of it for the first workload that is meant. */
-export class Company implements Preference {
+export class Liking implements Preference {
   readonly topology: Topology;
-  readonly #counts: Counts;
-  readonly #self: boolean;
+  readonly #others: Company;
   readonly #weight: number;
 
-  constructor(topology: Topology, counts: Counts, self: boolean, weight: number) {
-    this.topology = topology;
-    this.#counts = counts;
-    this.#self = self;
+  constructor(others: Company, weight: number) {
+    this.topology = others.topology;
+    this.#others = others;
     this.#weight = weight;
   }
 
   points(domain: number): number {
-    return (this.#counts.get(domain) ?? 0) > 0 ? this.#weight : 0;
+    return this.#others.isIn(domain) ? this.#weight : 0;
   }
 
-  place(domain: number, count: number): Effect {
-    if (!this.#self || domain < 0) return 'none';
-    const before = this.#counts.get(domain) ?? 0;
-    this.#counts.set(domain, before + count);
-    return before > 0 ? 'none' : 'mine';
+  place(domain: number): Effect {
+    return this.#others.join(domain) ? 'mine' : 'none';
   }
 }
 
