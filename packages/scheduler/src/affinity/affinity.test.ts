@@ -272,6 +272,8 @@ describe('against a checker that knows nothing but the rules', () => {
       fc.property(nodes, affinity, weights, asked, (nodes, affinity, weights, asked) => {
         const wanted = { ...affinity, affinity: [...(affinity.affinity ?? []), ...weights] };
         const result = scheduler.plan(fleetOf(nodes), request(nodes, wanted, asked));
+        const reversed = nodes.toReversed();
+        expect(scheduler.plan(fleetOf(reversed), request(reversed, wanted, asked))).toEqual(result);
         if (!result.ok) return;
         planned += 1;
         const left = result.instances.map(({ node }) => node);

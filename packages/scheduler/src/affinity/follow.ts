@@ -38,7 +38,10 @@ function keptOut(census: AffinityCensus, { labels }: AffinityRequest): Constrain
     for (const term of antiAffinity) if (selects(term.labels, labels)) close(term.topology, on.keys());
     if (exclusive === 'alone' || (exclusive === 'alike' && !alike(theirs, labels))) close(node, on.keys());
   }
-  return [...closed].map(([name, domains]) => new KeptOut(census.topology(name), domains));
+  // Sorted: which of several reasons is told must not depend on who came first.
+  return [...closed]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, domains]) => new KeptOut(census.topology(name), domains));
 }
 
 function required(census: AffinityCensus, request: AffinityRequest, candidates: Candidates): Constraint[] {
