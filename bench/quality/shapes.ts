@@ -29,7 +29,7 @@ export interface Shape {
   readonly maxShare: number;
   /** Drawn by weight. */
   readonly mix: readonly (Wish & { readonly weight: number })[];
-  /** What is asked for at any time, as a share of what there is: above 1, some must be refused. */
+  /** What is asked for at any time, as a share of what there is. */
   readonly load: number;
   /** Lives in units of the mean life, drawn by weight. */
   readonly lives: readonly { readonly weight: number; readonly factor: number }[];
@@ -39,8 +39,11 @@ export const gib = 2 ** 30;
 
 const plain: Machine = { cores: 32, memory: 128 * gib, numaNodes: 1 };
 const numa: Machine = { cores: 32, memory: 128 * gib, numaNodes: 2 };
-/** A fleet that is a little too small, with workloads of one kind of life; unless a shape says otherwise. */
-const usual = { machines: 16, maxShare: -1, load: 1.1, lives: [{ weight: 1, factor: 1 }] };
+/**
+ * A fleet that would just do if nothing were ever left over: what it refuses, it refuses for being in pieces. Workloads have
+ * one kind of life, unless a shape says otherwise.
+ */
+const usual = { machines: 16, maxShare: -1, load: 0.95, lives: [{ weight: 1, factor: 1 }] };
 
 export const shapes: readonly Shape[] = [
   {
@@ -112,9 +115,14 @@ export const shapes: readonly Shape[] = [
   },
   {
     ...usual,
+    name: 'four NUMA nodes, fragments and whole cores',
+    machine: { ...plain, numaNodes: 4 },
+    mix: [bound(0.3, 1, 30), bound(0.45, 1, 20), bound(0.7, 2, 10), bound(2, 6, 20), bound(4, 12, 20)],
+  },
+  {
+    ...usual,
     name: 'skewed sizes, churn',
     machine: numa,
-    load: 1.2,
     lives: [
       { weight: 9, factor: 0.3 },
       { weight: 1, factor: 7.3 },

@@ -13,7 +13,7 @@ export type Step =
       readonly wish: Wish;
     }
   | { readonly type: 'remove'; readonly id: number }
-  /** To new amounts, in place; bound stays bound. */
+  /** To other amounts, in place; bound stays bound. */
   | { readonly type: 'realloc'; readonly id: number; readonly wish: Wish };
 
 const apps = 24;
@@ -43,10 +43,9 @@ export function trace(shape: Shape, length: number, seed: number): Step[] {
       const life = (exponential(random) * meanLife * factor) / meanFactor;
       timed.push({ at: now + life, step: { type: 'remove', id: instance } });
       if (random.next() >= resized) continue;
-      const next = draw(
-        random,
-        shape.mix.filter((other) => other.bind === wish.bind),
-      );
+      const others = shape.mix.filter((other) => other.bind === wish.bind && other !== wish);
+      if (others.length === 0) continue;
+      const next = draw(random, others);
       timed.push({ at: now + life * random.next(), step: { type: 'realloc', id: instance, wish: next } });
     }
   }
