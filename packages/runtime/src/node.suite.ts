@@ -1,14 +1,19 @@
 import type { Engine } from '@eru/engines';
 import { silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { build } from 'esbuild';
 import { expect } from 'vitest';
 
+import { cgroupPath } from './bundle.ts';
+import { groupProcesses } from './cgroup.ts';
 import { createProcessEngine, type ProcessEngineOptions } from './engine.ts';
 import type { Machine } from './machine.ts';
 import { probe } from './probe.ts';
+import { findProcesses, readProc, sendSignal } from './process-identity.ts';
+import { WorkloadFolder, type WorkloadStatus } from './workload-folder.ts';
 
 /** How workloads are run, of the ways that this machine has. */
 export type Ways = 'conmon' | 'shell' | 'plain';
@@ -79,6 +84,22 @@ export class TestNode {
     return this.#engine;
   }
 
+  /** What a power cut does to a run: everything of it is killed at once, and nothing of its end is written. */
+  async crash(id: string): Promise<void> {
+    const folder = new WorkloadFolder(path.join(this.folder, 'workloads', id));
+    const supervised = findProcesses((pid) => (readProc(pid, 'cmdline') ?? '').includes(folder.run));
+    const group = groupProcesses(this.#machine.cgroups, cgroupPath(id));
+    for (const pid of [...supervised, ...group]) sendSignal(pid, 9);
+    await expect.poll(() => groupProcesses(this.#machine.cgroups, cgroupPath(id))).toEqual([]);
+  }
+
+  /** Changes what a dead daemon has written. */
+  async edit(id: string, change: (status: WorkloadStatus) => WorkloadStatus): Promise<void> {
+    const file = path.join(this.folder, 'workloads', id, 'state.json');
+    const status = JSON.parse(await readFile(file, 'utf8')) as WorkloadStatus;
+    await writeFile(file, JSON.stringify(change(status)));
+  }
+
   /** Removes every workload and asks for what is left of them. */
   async close(): Promise<void> {
     await this.#engine?.close();
@@ -106,4 +127,23 @@ export class TestNode {
     }
     return found;
   }
+}
+
+/** Makes a program of a suite's file, on the sources, for a process of its own; answers its path. */
+export async function bundleChild(name: string): Promise<string> {
+  const root = path.join(import.meta.dirname, '../../..');
+  const outfile = path.join(root, `.cache/${name}.mjs`);
+  const source = (part: string): string => path.join(root, `packages/${part}/src/index.ts`);
+  await build({
+    entryPoints: [path.join(import.meta.dirname, `${name}.suite.ts`)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['@lydell/node-pty'],
+    alias: Object.fromEntries(['kit', 'contract', 'engines'].map((part) => [`@eru/${part}`, source(part)])),
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    logLevel: 'error',
+  });
+  return outfile;
 }

@@ -1,0 +1,285 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Engine, WorkloadState } from '@eru/engines';
+import { run, runOk, systemRandom } from '@eru/kit';
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { describeAsRoot } from '../../../tests/parts.ts';
+import { bundleChild, TestNode, type Ways } from './node.suite.ts';
+import { lines, specOf } from './spec.suite.ts';
+import { probe } from './probe.ts';
+
+const serves = ['/bin/sh', '-c', 'echo run; exec sleep 1000'];
+const ways = ['conmon', 'shell', 'plain'] as const;
+
+describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
+  const nodes: TestNode[] = [];
+  const made = async (way: Ways, folder?: string): Promise<TestNode> => {
+    const node = await TestNode.create(way, folder);
+    nodes.push(node);
+    return node;
+  };
+  afterEach(async () => {
+    for (const node of nodes.splice(0)) await node.close();
+  });
+
+  describe.each(ways)('%s', (way) => {
+    it('restarts by its policy, and stops when it is told to', async () => {
+      const engine = await (await made(way)).engine();
+      const command = ['/bin/sh', '-c', 'exit 3'];
+      const { id } = await engine.create(specOf(command, { restart: { type: 'on-failure', retries: 2 } }));
+      await engine.start(id);
+      expect(await engine.wait(id)).toMatchObject({ exitCode: 3 });
+      expect(await engine.inspect(id)).toMatchObject({ state: 'exited', restarts: 2 });
+      const { id: always } = await engine.create(specOf(serves, { restart: { type: 'always', retries: 0 } }));
+      await engine.start(always);
+      await engine.kill(always, 'KILL');
+      await until(engine, always, ({ state, restarts }) => state === 'running' && restarts === 1);
+      await engine.stop(always, { graceMs: 0 });
+      expect(await engine.inspect(always)).toMatchObject({ state: 'exited', restarts: 1 });
+    });
+
+    it('keeps exit codes and output while no daemon lives', async () => {
+      const node = await made(way);
+      let engine = await node.engine();
+      const { id } = await engine.create(specOf(['/bin/sh', '-c', 'echo one; sleep 0.2; echo two; exit 9']));
+      await engine.start(id);
+      const { pid } = await engine.inspect(id);
+      await engine.close();
+      await gone(pid);
+      const ended = Date.now();
+      engine = await node.engine();
+      const state = await engine.inspect(id);
+      expect(state).toMatchObject({ state: 'exited', exitCode: 9, oomKilled: false, error: '' });
+      // When it ended, not when that was seen.
+      expect(state.finishedAtMs).toBeLessThanOrEqual(ended);
+      expect(await lines(engine, id)).toEqual(['one', 'two']);
+    });
+
+    it('starts again after a reboot what should run, and nothing else', async () => {
+      const node = await made(way);
+      let engine = await node.engine();
+      const always = { restart: { type: 'always', retries: 0 } } as const;
+      const wanted = await engine.create(specOf(serves, always));
+      const stopped = await engine.create(specOf(serves, always));
+      const once = await engine.create(specOf(serves));
+      for (const { id } of [wanted, stopped, once]) await engine.start(id);
+      await engine.stop(stopped.id);
+      const before = await engine.inspect(wanted.id);
+      await engine.close();
+      // A reboot ends every process; what ran has left no exit code.
+      for (const { id } of [wanted, once]) await node.crash(id);
+      node.change({ bootId: '00000000-0000-4000-8000-000000000001' });
+      engine = await node.engine();
+      await until(engine, wanted.id, ({ state }) => state === 'running');
+      const after = await engine.inspect(wanted.id);
+      expect(after).toMatchObject({ restarts: 1 });
+      expect(after.pid).not.toBe(before.pid);
+      expect(await engine.inspect(stopped.id)).toMatchObject({ state: 'exited', restarts: 0 });
+      const lost = await engine.inspect(once.id);
+      expect(lost).toMatchObject({ state: 'exited', exitCode: 255, restarts: 0 });
+      expect(lost.error).toContain('was not seen');
+    });
+
+    it('takes a pid that belongs to somebody else for what it is', async () => {
+      const node = await made(way);
+      let engine = await node.engine();
+      const { id } = await engine.create(specOf(serves));
+      await engine.start(id);
+      await engine.close();
+      await node.crash(id);
+      // The same pid, alive, with another start time: ours.
+      await node.edit(id, (status) => ({
+        ...status,
+        run: { ...status.run!, main: { ...status.run!.main!, pid: process.pid } },
+      }));
+      engine = await node.engine();
+      expect(await engine.inspect(id)).toMatchObject({ state: 'exited', pid: 0 });
+      await engine.remove(id, { force: true });
+    });
+
+    it('is taken over, run on and ended by a daemon that would start it otherwise', async () => {
+      const node = await made(way);
+      let engine = await node.engine();
+      const { id } = await engine.create(specOf(serves, { restart: { type: 'always', retries: 0 } }));
+      await engine.start(id);
+      const before = await engine.inspect(id);
+      await engine.close();
+      const other = await TestNode.create(way === 'shell' ? 'conmon' : 'shell');
+      node.change({ conmon: other.machine.conmon, runc: other.machine.runc });
+      await other.close();
+      engine = await node.engine();
+      expect(await engine.inspect(id)).toMatchObject({
+        state: 'running',
+        pid: before.pid,
+        startedAtMs: before.startedAtMs,
+      });
+      const session = await engine.exec(id, {
+        command: ['true'],
+        env: [],
+        dir: '',
+        user: '',
+        stdin: false,
+        tty: false,
+      });
+      expect(await session.exit).toBe(0);
+      await engine.kill(id, 'KILL');
+      await until(engine, id, ({ state, restarts }) => state === 'running' && restarts === 1);
+      await engine.stop(id);
+      expect(await engine.inspect(id)).toMatchObject({ state: 'exited', exitCode: 143 });
+      expect(await lines(engine, id)).toEqual(['run', 'run']);
+    });
+  });
+
+  it('keeps an out-of-memory kill while no daemon lives, and tells it from a plain one', async () => {
+    for (const way of ['conmon', 'shell'] as const) {
+      const node = await made(way);
+      let engine = await node.engine();
+      const hog = ['/bin/sh', '-c', 'sleep 0.3; x=x; while :; do x=$x$x$x$x; done'];
+      const limits = { cpumem: { memory: 32 * 2 ** 20 } };
+      const { id } = await engine.create(specOf(hog, { engineParams: limits }));
+      const { id: plain } = await engine.create(specOf(serves, { engineParams: limits }));
+      for (const one of [id, plain]) await engine.start(one);
+      const pids = await Promise.all([id, plain].map(async (one) => (await engine.inspect(one)).pid));
+      await engine.close();
+      process.kill(pids[1] ?? 0, 'SIGKILL');
+      for (const pid of pids) await gone(pid);
+      engine = await node.engine();
+      expect(await engine.inspect(id)).toMatchObject({ state: 'exited', exitCode: 137, oomKilled: true });
+      expect(await engine.inspect(plain)).toMatchObject({ state: 'exited', exitCode: 137, oomKilled: false });
+    }
+  });
+
+  it('has its ports for as long as it is there', async () => {
+    const node = await made('conmon');
+    let engine = await node.engine();
+    const first = await engine.create(specOf(serves, { publish: ['http'] }));
+    const second = await engine.create(specOf(serves, { publish: ['http'] }));
+    const port = first.ports['http'] ?? 0;
+    expect(second.ports['http']).not.toBe(port);
+    await engine.close();
+    engine = await node.engine();
+    expect((await engine.inspect(first.id)).ports).toEqual(first.ports);
+    await expect(engine.create(specOf(serves, { publish: [String(port)] }))).rejects.toMatchObject({ code: 'busy' });
+    await engine.remove(first.id);
+    const third = await engine.create(specOf(serves, { publish: [String(port)] }));
+    await engine.remove(third.id);
+    const holder = net.createServer().listen(port, '127.0.0.1');
+    await new Promise((resolve) => holder.once('listening', resolve));
+    try {
+      await expect(engine.create(specOf(serves, { publish: [String(port)] }))).rejects.toThrow(
+        `port ${port} is in use`,
+      );
+    } finally {
+      holder.close();
+    }
+    expect(await engine.list()).toHaveLength(1);
+  });
+
+  it('is refused on a full disk, with nothing left behind', async () => {
+    const disk = await mkdtemp(path.join(tmpdir(), 'eru-disk-'));
+    await runOk('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]);
+    try {
+      const node = await TestNode.create('conmon', path.join(disk, 'data'));
+      const engine = await node.engine();
+      const { id } = await engine.create(specOf(serves));
+      await run('dd', ['if=/dev/zero', `of=${disk}/filler`, 'bs=1024']);
+      await expect(engine.create(specOf(serves))).rejects.toThrow('the disk is full');
+      await expect(engine.start(id)).rejects.toThrow('the disk is full');
+      expect(await engine.list()).toMatchObject([{ id, state: 'created' }]);
+      await rm(path.join(disk, 'filler'));
+      await engine.start(id);
+      await run('dd', ['if=/dev/zero', `of=${disk}/filler`, 'bs=1024']);
+      await engine.remove(id, { force: true });
+      expect(await node.leftovers()).toEqual([]);
+      await rm(path.join(disk, 'filler'));
+      await node.close();
+    } finally {
+      await runOk('umount', [disk]);
+      await rm(disk, { recursive: true });
+    }
+  });
+
+  it('works without control groups and without root, and says what is missing', async () => {
+    const script = await bundleChild('look-child');
+    const look = async (
+      prefix: readonly string[],
+    ): Promise<{ missing: string[]; lines: string[]; exitCode: number; pids: number; effective: object }> => {
+      const folder = await mkdtemp(path.join(tmpdir(), 'eru-look-'));
+      await runOk('chmod', ['777', folder]);
+      try {
+        const [program = '', ...args] = [...prefix, process.execPath, script, folder];
+        const { stdout } = await runOk(program, args);
+        return JSON.parse(stdout) as Awaited<ReturnType<typeof look>>;
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    };
+    const readOnly =
+      'for m in $(awk \'$3 ~ /^cgroup/ {print $2}\' /proc/mounts); do mount -o remount,bind,ro $m 2>/dev/null || mount --bind -o ro $m $m; done; exec "$@"';
+    const inNamespace = await look(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', readOnly, 'sh']);
+    const asNobody = await look(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']);
+    for (const seen of [inNamespace, asNobody]) {
+      expect(seen).toMatchObject({ lines: ['run'], exitCode: 143, effective: {} });
+      expect(seen.pids).toBeGreaterThan(0);
+      expect(seen.missing.join('\n')).toMatch(/runc cannot be used here/);
+      expect(seen.missing.join('\n')).toMatch(/cgroups cannot be written for cpu, memory, pids, cpuset/);
+    }
+  });
+
+  it('is found by trying, and refused where it does not work', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'eru-probe-'));
+    try {
+      const machine = await probe(folder, systemRandom);
+      expect(machine.offers.join('\n')).toMatch(/runc \d[^]*conmon \d[^]*cgroup v[12]: cpu, memory, pids, cpuset/);
+      expect(machine.missing).toEqual([]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+    const engine = await (await made('plain')).engine();
+    const refused = [
+      { root: { type: 'host', writable: true } },
+      { networks: { none: '' } },
+      { dns: ['10.0.0.1'] },
+    ] as const;
+    for (const more of refused)
+      await expect(engine.create(specOf(serves, more))).rejects.toMatchObject({ code: 'unsupported' });
+  });
+
+  it('has the names, limits and environment that it asks for', async () => {
+    const engine = await (await made('conmon')).engine();
+    const say =
+      'cat /etc/resolv.conf; tail -n 1 /etc/hosts; ulimit -Sn; ulimit -Hn; echo $A; cat /proc/sys/kernel/shmmni';
+    const asked = specOf(['/bin/sh', '-c', say], {
+      dns: ['10.1.2.3'],
+      extraHosts: ['db:10.0.0.9'],
+      ulimits: { nofile: { soft: 64, hard: 128 } },
+      env: ['A=1', 'A=2'],
+      sysctls: { 'kernel.shmmni': '77' },
+    });
+    const { id } = await engine.create(asked);
+    await engine.start(id);
+    await engine.wait(id);
+    expect(await lines(engine, id)).toEqual(['nameserver 10.1.2.3', '10.0.0.9 db', '64', '128', '2', '77']);
+  });
+});
+
+async function until(engine: Engine, id: string, is: (state: WorkloadState) => boolean): Promise<void> {
+  const events = engine.events({ signal: AbortSignal.timeout(20_000) });
+  for await (const _event of events) if (is(await engine.inspect(id))) return;
+}
+
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+      await sleep(10);
+    } catch {
+      return;
+    }
+  }
+}
