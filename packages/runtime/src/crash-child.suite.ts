@@ -24,6 +24,7 @@ export interface CrashOrder {
 /** Calls that change something outside this process; before each of them it may die. */
 const effects = ['writeFile', 'rename', 'mkdir', 'rm', 'truncate'] as const;
 
+const order = JSON.parse(process.argv[2] ?? '') as CrashOrder;
 let armed = Number.POSITIVE_INFINITY;
 
 function count(): void {
@@ -42,13 +43,14 @@ function patch<Names extends string>(module: Record<Names, unknown>, names: read
 }
 
 patch(fs as Record<(typeof effects)[number], unknown>, effects);
+// Of a rotation it is the word to conmon that counts, which is written to an opened pipe.
+if (order.verb === 'adopt') patch(fs as Record<'open', unknown>, ['open']);
 patch(childProcess as Record<'spawn', unknown>, ['spawn']);
 syncBuiltinESMExports();
 
 // A workload that is waited for keeps no process alive.
 setInterval(() => {}, 60_000);
 
-const order = JSON.parse(process.argv[2] ?? '') as CrashOrder;
 const spec = { ...order.spec, rawArgs: new Uint8Array() };
 
 async function prepare(engine: Engine): Promise<string> {

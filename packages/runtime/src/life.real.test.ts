@@ -212,7 +212,7 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
       const folder = await mkdtemp(path.join(tmpdir(), 'eru-look-'));
       await runOk('chmod', ['777', folder]);
       try {
-        const [program = '', ...args] = [...prefix, process.execPath, script, folder];
+        const [program, ...args] = [...prefix, process.execPath, script, folder];
         const { stdout } = await runOk(program, args);
         return JSON.parse(stdout) as Awaited<ReturnType<typeof look>>;
       } finally {
