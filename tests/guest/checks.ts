@@ -4,6 +4,8 @@ import { createProcessEngine } from '@eru/runtime';
 import { checkLimits } from '../limit-checks.ts';
 
 // The program of the guest: bundled into its initial file system, run once, read by `guest.ts` from the serial line.
+// Whatever ends it, the serial line tells.
+process.once('exit', (code) => process.stdout.write(`ENDED ${code}\n`));
 try {
   const engine = await createProcessEngine({
     folder: '/run/eru',

@@ -27,7 +27,7 @@ export class FolderWatch {
 
   #listen(): void {
     try {
-      this.#watcher = watch(this.#folder, { persistent: false }, () => this.#pause()).on('error', () => {});
+      this.#watcher = watch(this.#folder, () => this.#pause()).on('error', () => {});
     } catch {
       // The folder has gone, or no watches are left: whoever needs to know looks from time to time as well.
     }

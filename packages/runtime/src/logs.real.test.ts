@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { run } from '@eru/kit';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { describeAsRoot } from '../../../tests/parts.ts';
 import type { CrashOrder } from './crash-child.suite.ts';
@@ -23,8 +23,11 @@ const writer = ['/bin/sh', '-c', `i=0; while [ $i -lt ${last} ]; do i=$((i+1)); 
 
 describeAsRoot(['runc', 'conmon'], 'a log that is rotated under a writer that does not stop', () => {
   describe.each(['conmon', 'shell'] as const)('%s', (way) => {
+    let node: TestNode;
+    afterEach(() => node.close());
+
     it('loses no line, for a follower and for one who comes later, over daemons that are killed', async () => {
-      const node = await TestNode.create(way);
+      node = await TestNode.create(way);
       const child = await bundleChild('crash-child');
       const base = { folder: node.folder, machine: node.machine, spec: specOf(endless), log: limits };
       const daemon = (verb: CrashOrder['verb'], effect: number): Promise<{ code: number }> =>
@@ -43,12 +46,10 @@ describeAsRoot(['runc', 'conmon'], 'a log that is rotated under a writer that do
       expect(whole).toEqual(numbers(whole.length));
       const log = await readdir(path.join(node.folder, 'workloads', id, 'log'));
       expect(log.length).toBeGreaterThan(3);
-      await engine.close();
-      await node.close();
     });
 
     it('keeps no more files than it may', async () => {
-      const node = await TestNode.create(way);
+      node = await TestNode.create(way);
       const engine = await node.engine({ log: { maxBytes: 16 * 1024, files: 3 } });
       const { id } = await engine.create(specOf(writer));
       await engine.start(id);
@@ -57,8 +58,6 @@ describeAsRoot(['runc', 'conmon'], 'a log that is rotated under a writer that do
       expect((await readdir(path.join(node.folder, 'workloads', id, 'log'))).length).toBeLessThanOrEqual(3);
       const kept = await lines(engine, id);
       expect(kept).toEqual(numbers(last).slice(-kept.length));
-      await engine.close();
-      await node.close();
     });
   });
 });
