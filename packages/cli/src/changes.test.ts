@@ -165,10 +165,8 @@ test('realloc sends differences, and keeps the binding unless told otherwise', a
 });
 
 test('replace tells of each old one, and fails when one is kept', async () => {
-  const { code, stderr } = await core.run([
-    ...['replace', spec, '--overlap', '--window', '2', '--health-gate', '30s', '--copy', '/a:/b'],
-    ...['--filter-label', 'team=x'],
-  ]);
+  const flags = '--overlap --window 2 --health-gate 30s --copy /a:/b --filter-label team=x';
+  const { code, stderr } = await core.run(['replace', spec, ...flags.split(' ')]);
   expect(code).toBe(1);
   expect(stderr).toBe(
     'hello_web_aaaaaa replaced by new on n1\nsecond kept, failed: not healthy\nthird kept: not begun, because an earlier one failed\n',

@@ -1,4 +1,5 @@
 import type { pb } from '@eru/contract';
+import { EruError } from '@eru/kit';
 
 import type { Connection } from './connection.ts';
 import { withConnection } from './connection.ts';
