@@ -125,6 +125,7 @@ function resourcesOf(spec: Spec, options: DeployKeys): Record<string, Uint8Array
     'memory-request': options.memory_request ?? options.memory ?? 0,
     'memory-limit': options.memory_limit ?? options.memory ?? 512 * 1024 ** 2,
     ...(options.cpu_bind === true ? { 'cpu-bind': true } : {}),
+    ...(options.numa === undefined ? {} : { numa: options.numa }),
   };
   const { volumes = [], volumes_request: volumesRequest = [] } = spec;
   const storage = {

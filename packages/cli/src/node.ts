@@ -40,6 +40,10 @@ export interface NodeFlags {
   memory?: string;
   numaCpu?: string[];
   numaMemory?: string[];
+  smtCpu?: string[];
+  l3Cpu?: string[];
+  socketCpu?: string[];
+  reservedCpu?: string;
   storage?: string;
   volume?: string[];
   disk?: string[];
@@ -122,6 +126,10 @@ async function definitionOf(flags: NodeFlags, delta: boolean) {
     share: flags.share,
     memory: flags.memory === undefined ? undefined : String(values.flagged('--memory', size, flags.memory)),
     'numa-cpu': flags.numaCpu,
+    'smt-cpu': flags.smtCpu,
+    'l3-cpu': flags.l3Cpu,
+    'socket-cpu': flags.socketCpu,
+    'reserved-cpu': flags.reservedCpu,
     'numa-memory': flags.numaMemory?.map((text) => String(values.flagged('--numa-memory', size, text))),
   });
   const storage = given({

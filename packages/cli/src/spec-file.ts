@@ -77,6 +77,7 @@ const checks: readonly [keyof SpecFlags, string, values.Parse<unknown>][] = [
   ['cpuRequest', 'cpu_request', values.cores],
   ['cpuLimit', 'cpu_limit', values.cores],
   ['cpuBind', 'cpu_bind', values.flag],
+  ['numa', 'numa', values.numaPolicy],
   ['memory', 'memory', values.size],
   ['memoryRequest', 'memory_request', values.size],
   ['memoryLimit', 'memory_limit', values.size],

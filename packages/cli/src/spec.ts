@@ -45,6 +45,7 @@ const deployKeys = {
   cpu_request: optional(values.cores),
   cpu_limit: optional(values.cores),
   cpu_bind: optional(values.flag),
+  numa: optional(values.numaPolicy),
   memory: optional(values.size),
   memory_request: optional(values.size),
   memory_limit: optional(values.size),

@@ -110,6 +110,11 @@ export const strategy: Parse<StrategyName> = (value) => {
   throw refuse(value, 'the strategies are AUTO, FILL, EACH, GLOBAL and DRAINED');
 };
 
+export const numaPolicy: Parse<string> = (value) => {
+  if (typeof value === 'string' && ['none', 'prefer', 'require'].includes(value)) return value;
+  throw refuse(value, 'write none, prefer or require');
+};
+
 /**
  * A workload is called `app_entrypoint_ident` and read back from the right, so an entrypoint has no `_`; both become parts of
  * store keys and of engine names.

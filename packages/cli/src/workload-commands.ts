@@ -132,6 +132,7 @@ function withSpecOptions(command: Command): Command {
     .option('--cpu-request <cores>', 'what is booked')
     .option('--cpu-limit <cores>', 'what is enforced; 0 = no limit')
     .option('--cpu-bind', 'cores of its own')
+    .option('--numa <policy>', 'of its cores and memory in one NUMA node: none, prefer or require')
     .option('--memory <size>', 'request and limit')
     .option('--memory-request <size>', 'what is booked')
     .option('--memory-limit <size>', 'what is enforced; 0 = no limit')

@@ -42,6 +42,7 @@ import { probe } from './probe.ts';
 import { pipeSession, terminalSession } from './session.ts';
 import { freshStatus, WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import { Workload } from './workload.ts';
+import { readTopology } from './topology.ts';
 
 export interface ProcessEngineOptions {
   /** Holds every workload; owned by one daemon at a time. */
@@ -120,7 +121,7 @@ class ProcessEngine implements Engine {
       cpus: cores,
       memoryBytes: os.totalmem(),
       storageBytes: 0,
-      resources: {},
+      resources: { cpumem: readTopology(cores) },
       offers,
       missing,
     });
