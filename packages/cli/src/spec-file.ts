@@ -19,6 +19,7 @@ export interface SpecFlags {
   cpuRequest?: string;
   cpuLimit?: string;
   cpuBind?: boolean;
+  numa?: string;
   memory?: string;
   memoryRequest?: string;
   memoryLimit?: string;
