@@ -17,7 +17,7 @@ import { requestOf, type RequestKey } from './requests.ts';
 import { Reserve, type Reservation } from './reserve.ts';
 import { SlotJournal } from './slot-journal.ts';
 import { SlotRun, type SlotsContext } from './slot-run.ts';
-import { restored, stored, type InstanceRequest } from './spec-of.ts';
+import { placedLabels, restored, stored, type InstanceRequest } from './spec-of.ts';
 import { pullImage } from './supply.ts';
 import { tableOf } from './tables-of.ts';
 import { slotTables } from './transitions.ts';
@@ -99,19 +99,10 @@ export function planRequest(
     count,
     nodesLimit,
     resources,
-    labels: placedLabels(app, entrypoint, labels),
+    labels: placedLabels({ app, entrypoint, labels }),
     candidates: request.candidates(),
     counts: view.counts(app, entrypoint),
   };
-}
-
-/** What other workloads may say of this one (docs/affinity.md): its labels, and its app and entrypoint as labels, which win. */
-export function placedLabels(
-  app: string,
-  entrypoint: string,
-  labels: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  return { ...labels, app, entrypoint };
 }
 
 async function create(

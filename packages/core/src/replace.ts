@@ -9,7 +9,7 @@ import { encode, type ReplaceOperation, type Slot, type SlotsRecord, type Worklo
 import { paramsOf } from './remap.ts';
 import { removeUntilGone } from './removal.ts';
 import type { RequestKey } from './requests.ts';
-import { recordOf, specOf, type FileContent, type InstanceRequest } from './spec-of.ts';
+import { placedLabels, recordOf, specOf, type FileContent, type InstanceRequest } from './spec-of.ts';
 import { pullImage, putFiles } from './supply.ts';
 import { runOnWorkload, type Change, type Machine, type WorkloadRun } from './workload-run.ts';
 
@@ -279,7 +279,7 @@ function bookNew(run: Run, making: Making): Change<ReplaceOperation> {
     nodesLimit: 1,
     candidates: [run.operation.node],
     resources: making.request.overlap ?? {},
-    labels: making.request.instance.labels,
+    labels: placedLabels(making.request.instance),
     counts: new Map(),
   });
   const [planned] = plan.ok ? plan.instances : [];

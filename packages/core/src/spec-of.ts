@@ -23,6 +23,15 @@ export interface InstanceRequest {
   files: ReadonlyMap<string, FileContent>;
 }
 
+/** What other workloads may say of this one (docs/affinity.md): its labels, and its app and entrypoint as labels, which win. */
+export function placedLabels({
+  app,
+  entrypoint,
+  labels,
+}: Pick<InstanceRequest, 'app' | 'entrypoint' | 'labels'>): Readonly<Record<string, string>> {
+  return { ...labels, app, entrypoint };
+}
+
 export interface FileContent {
   contents: Uint8Array;
   mode: number;

@@ -3,7 +3,8 @@ import { EruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
-import { createWorkloads, placedLabels, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
+import { placedLabels } from '../spec-of.ts';
+import { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
 import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
 import { nodeAddress } from './node-wire.ts';
@@ -28,7 +29,7 @@ export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
         const asked = {
           resources,
           candidates: candidates.of(nodes),
-          labels: placedLabels(placement.app, placement.entrypoint, placement.labels),
+          labels: placedLabels(placement),
         };
         const { capacity } = await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal);
         if (capacity.total <= 0)
