@@ -44,6 +44,7 @@ let listed: eru.ListOperationsRequest[] = [];
 let reallocs: eru.ReallocRequest[] = [];
 let replaces: eru.ReplaceRequest[] = [];
 let deploys: eru.DeployRequest[] = [];
+let runs: eru.RunOpen[] = [];
 let controls: pb.ControlWorkloadOptions[] = [];
 let core: FakeCore;
 let spec: string;
@@ -92,6 +93,25 @@ beforeAll(async () => {
         yield { oldId: id('b'), oldName: 'second', error: 'not healthy', success: false };
         yield { oldId: id('c'), oldName: 'third', error: 'not begun, because an earlier one failed', skipped: true };
       },
+      async *run(requests) {
+        const iterator = requests[Symbol.asyncIterator]();
+        const first = await iterator.next();
+        if (first.done === true || first.value.request.case !== 'open') return;
+        const open = first.value.request.value;
+        runs.push(open);
+        yield { response: { case: 'created', value: { id: 'one', name: 'lambda_job_x', node: 'n1' } } };
+        if (open.asynchronous) return;
+        if (open.options?.openStdin === true) {
+          for (;;) {
+            const next = await iterator.next();
+            if (next.done === true || next.value.request.case !== 'stdin') break;
+            yield { response: { case: 'output', value: { id: 'one', data: next.value.request.value } } };
+          }
+        }
+        yield { response: { case: 'output', value: { id: 'one', data: Buffer.from('oops\n'), stderr: true } } };
+        if (open.options?.name === 'lambda' && open.options.count === 2) return;
+        yield { response: { case: 'exited', value: { id: 'one', exitCode: 7 } } };
+      },
       async *deploy(request) {
         deploys.push(request);
         yield { event: { case: 'planned', value: { ok: true, operation: 'op' } } };
@@ -103,7 +123,7 @@ beforeAll(async () => {
 });
 afterAll(() => core.close());
 beforeEach(() => {
-  [listed, reallocs, replaces, deploys, controls] = [[], [], [], [], []];
+  [listed, reallocs, replaces, deploys, controls, runs] = [[], [], [], [], [], []];
 });
 
 describe('op', () => {
@@ -196,4 +216,31 @@ test('suspend, resume and dissociate', async () => {
   expect((await core.run(['resume', 'aaaa'])).stderr).toBe('hello_web_aaaaaa resumed\n');
   expect(controls.map(({ type }) => type)).toEqual(['suspend', 'resume']);
   expect((await core.run(['dissociate', 'aaaa'])).stderr).toBe('hello_web_aaaaaa dissociated\n');
+});
+
+test('lambda shows the output and ends with the exit code', async () => {
+  const options = ['--pod', 'default', '--memory', '64M', '--name', 'mine'];
+  expect(await core.run(['lambda', ...options, '--', 'sh', '-c', 'exit 7'])).toEqual({
+    code: 7,
+    stdout: '',
+    stderr: 'oops\n',
+  });
+  expect(runs[0]).toMatchObject({
+    options: { name: 'lambda', podname: 'default', entrypoint: { name: 'mine', commands: ['sh', '-c', 'exit 7'] } },
+    process: { root: 'host' },
+    asynchronous: false,
+  });
+  expect(await core.run(['lambda', '-i', '--pod', 'p', 'cat'], { stdin: 'hello\n' })).toMatchObject({
+    code: 7,
+    stdout: 'hello\n',
+  });
+  expect(await core.run(['lambda', '--async', '--async-timeout', '1m', '--pod', 'p', 'job'])).toEqual({
+    code: 0,
+    stdout: '',
+    stderr: 'lambda_job_x runs on n1\n',
+  });
+  expect(runs[2]).toMatchObject({ asynchronous: true, timeout: 60 });
+  expect(await core.run(['lambda', '--count', '2', '--pod', 'p', 'cut'])).toMatchObject({ code: 5 });
+  expect(await core.run(['lambda', '--pod', 'p'])).toMatchObject({ code: 2 });
+  expect(await core.run(['lambda', '-i', '--async', '--pod', 'p', 'x'])).toMatchObject({ code: 2 });
 });

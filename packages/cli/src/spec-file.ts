@@ -112,6 +112,24 @@ export function written(option: string): string {
   return `--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+/** A deploy of a command that is typed, not written in a spec. */
+export function requestOfCommand(
+  { name, commands, dir }: { name: string; commands: string[]; dir: string },
+  flags: SpecFlags,
+): Promise<DeployRequest> {
+  const entrypoint = { commands, dir };
+  return deployRequest(
+    { appname: 'lambda', entrypoints: { [name]: entrypoint } },
+    { name, entrypoint },
+    checkFlags(flags),
+    {
+      specFolder: process.cwd(),
+      nodeProgram: process.execPath,
+      readFile: readToSend,
+    },
+  );
+}
+
 function checkFlags(flags: SpecFlags): DeployFlags {
   const given = checks.flatMap(([option, key, parse]) => {
     const value = flags[option];

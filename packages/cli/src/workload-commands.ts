@@ -79,6 +79,17 @@ export function addWorkloadCommands(registry: Registry): void {
     (await import('./realloc.ts')).realloc(context, flags, word),
   );
 
+  const lambda = command('lambda [command...]', 'run a command once, in workloads that are removed when it ends')
+    .option('--name <name>', 'name of the entrypoint', 'job')
+    .option('-w, --workdir <dir>', 'working directory')
+    .option('-i, --stdin', 'send standard input')
+    .option('--async', 'do not wait; the output goes to the log of core')
+    .option('--async-timeout <duration>', 'with --async: removed after this time', '300s')
+    .passThroughOptions();
+  run(withRequestOptions(lambda), async (context, flags: object, words: string[]) =>
+    (await import('./lambda.ts')).lambda(context, flags, words),
+  );
+
   const status = withFilters(command('status [app]', 'show states, once or as they change'))
     .option('-w, --watch', 'go on until Ctrl-C')
     .option('--wait', 'wait until all are healthy')
@@ -119,9 +130,13 @@ function addDeployCommands({ command, run }: Registry): void {
 
 /** Every one of them is also a key of the spec. */
 function withSpecOptions(command: Command): Command {
+  return withRequestOptions(command.option('--entry <name>', 'which entrypoint; not needed when there is one'));
+}
+
+/** What one instance needs and where it may go. */
+function withRequestOptions(command: Command): Command {
   return command
     .option('--pod <name>', 'where to')
-    .option('--entry <name>', 'which entrypoint; not needed when there is one')
     .option('--image <reference>', 'image; without one, processes are run')
     .option('--count <n>', 'how many')
     .option('--node <name>', 'only on this node; may be repeated', collect)

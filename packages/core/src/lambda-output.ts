@@ -2,6 +2,7 @@ import { isEruError, type Clock } from '@eru/kit';
 import type { Engine, LogEntry } from '@eru/engines';
 
 const againMs = 500;
+const newline = 0x0a;
 
 /**
  * Everything that a workload prints, each line once, from its beginning until it has exited: over restarts of its node's
@@ -29,7 +30,10 @@ export async function* printed(
         continue;
       }
       last = { atMs: entry.atMs, seen: entry.atMs === last.atMs ? last.seen + 1 : 1 };
-      yield entry;
+      // A last line without its newline gets one: clients read by lines.
+      yield entry.data.at(-1) === newline
+        ? entry
+        : { ...entry, data: Buffer.concat([entry.data, Uint8Array.of(newline)]) };
     }
   }
   while (!over.signal.aborted) {

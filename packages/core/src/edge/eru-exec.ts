@@ -25,7 +25,7 @@ export function eruExecMethods({ context }: Edge): ServiceHandlers<typeof eru.Er
       const failed = new AbortController();
       try {
         yield { response: { case: 'started', value: {} } };
-        feed(session, iterator).catch((error: unknown) => {
+        feedSession(session, iterator).catch((error: unknown) => {
           failed.abort(error);
           void session.close();
         });
@@ -53,7 +53,10 @@ async function opening(requests: AsyncIterator<eru.ExecRequest>): Promise<eru.Ex
 }
 
 /** Passes on input until the client has closed it; afterwards only sizes. @throws EruError `invalid` for a message that may not come */
-async function feed(session: Session, requests: AsyncIterator<eru.ExecRequest>): Promise<void> {
+export async function feedSession(
+  session: Session,
+  requests: AsyncIterator<Pick<eru.ExecRequest, 'request'> | Pick<eru.RunRequest, 'request'>>,
+): Promise<void> {
   for (;;) {
     const next = await ended(requests.next());
     if (next === undefined || next.done === true) return quietly(session.closeStdin());

@@ -35,12 +35,11 @@ async function deploy(more: Options = {}, rest: Deploy = {}): Promise<eru.Deploy
   return collect(core.eru.deploy({ ...rest, options: options(more) }));
 }
 
+/** `[id, error]` of each instance, in a fixed order. */
 const done = (events: readonly eru.DeployEvent[]): [string, string][] =>
-  events.flatMap(({ event }) =>
-    event.case === 'done' ? [[event.value.id, event.value.error] as [string, string]] : [],
-  );
-
-const byId = ([a]: [string, string], [b]: [string, string]): number => (a < b ? -1 : 1);
+  events
+    .flatMap(({ event }): [string, string][] => (event.case === 'done' ? [[event.value.id, event.value.error]] : []))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
 
 const ids = async (count: number, more: Options = {}): Promise<string[]> =>
   done(await deploy({ count, ...more })).map(([id]) => id);
@@ -67,10 +66,10 @@ describe('an idempotency key', () => {
   test('makes one deploy of two, one after the other or at once', async () => {
     const both = await Promise.all([deploy({ count: 2 }, keyed), deploy({ count: 2 }, keyed)]);
     const later = await deploy({ count: 2 }, keyed);
-    const [first, second] = both.map((events) => done(events).toSorted(byId));
+    const [first, second] = both.map((events) => done(events));
     expect(first).toHaveLength(2);
     expect(second).toEqual(first);
-    expect(done(later).toSorted(byId)).toEqual(first);
+    expect(done(later)).toEqual(first);
     expect(machine.workloads()).toHaveLength(2);
     const planned = (events: readonly eru.DeployEvent[]): unknown =>
       events[0]?.event.case === 'planned' ? events[0].event.value.operation : undefined;
@@ -79,10 +78,10 @@ describe('an idempotency key', () => {
 
   test('keeps what failed as well', async () => {
     refuse('start', 0, 1);
-    const first = done(await deploy({ count: 2 }, keyed)).toSorted(byId);
+    const first = done(await deploy({ count: 2 }, keyed));
     expect(first.map(([, error]) => error).toSorted()).toEqual(['', 'start is refused']);
     await atRest();
-    expect(done(await deploy({ count: 2 }, keyed)).toSorted(byId)).toEqual(first);
+    expect(done(await deploy({ count: 2 }, keyed))).toEqual(first);
   });
 
   test('is refused for another request', async () => {

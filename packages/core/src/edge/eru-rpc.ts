@@ -4,6 +4,7 @@ import type { Edge } from './edge.ts';
 import { eruChangeMethods } from './eru-changes.ts';
 import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
+import { eruRunMethods } from './eru-run.ts';
 import { eruTokenMethods } from './eru-tokens.ts';
 import { eruOperationMethods } from './eru-operations.ts';
 import { eruWorkloadMethods } from './eru-workloads.ts';
@@ -15,6 +16,7 @@ export function eruRpc(edge: Edge): MountedService {
     ...eruChangeMethods(edge),
     ...eruOperationMethods(edge),
     ...eruExecMethods(edge),
+    ...eruRunMethods(edge),
     ...eruTokenMethods(edge),
     ...eruWorkloadMethods(edge),
   });

@@ -1,7 +1,7 @@
-import { pb, type MessageInitShape } from '@eru/contract';
+import { pb, type eru, type MessageInitShape } from '@eru/contract';
 import { EruError } from '@eru/kit';
 import type { SimulatedMachine } from '@eru/engines';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { collect, failure, json, startTestCore, text, type TestCore } from './harness.suite.ts';
 
@@ -131,4 +131,65 @@ test('refusals', async () => {
   expect(await refused(run(['cat'], { openStdin: true, count: 2 }))).toEqual(stdin);
   const each = pb.DeployOptions_Strategy.EACH;
   expect(await refused(run(['cat'], { openStdin: true, deployStrategy: each }))).toEqual(stdin);
+});
+
+describe('eru.v1 Run', () => {
+  type Request = Exclude<MessageInitShape<typeof eru.RunRequestSchema>, eru.RunRequest>;
+  const open = (commands: string[], more: Options = {}, asynchronous = false): Request => ({
+    request: {
+      case: 'open',
+      value: { options: { ...run(commands, { image: '', ...more }).deployOptions }, process: {}, asynchronous },
+    },
+  });
+  async function* requests(...all: Request[]): AsyncIterable<Request> {
+    yield* all;
+  }
+  const responses = async (...all: Request[]): Promise<[string | undefined, unknown][]> =>
+    (await collect(core.eru.run(requests(...all)))).map(({ response }) => [
+      response.case,
+      response.case === 'output'
+        ? [response.value.stderr, text(response.value.data)]
+        : response.case === 'exited'
+          ? response.value.exitCode
+          : response.value?.error,
+    ]);
+
+  test('runs a process without an image, and gives the exit code in a field of its own', async () => {
+    expect(await responses(open(['speak']))).toEqual([
+      ['created', ''],
+      ['output', [false, 'out\n']],
+      ['output', [true, 'err\n']],
+      ['exited', 3],
+    ]);
+  });
+
+  test('reads stdin until it is closed', async () => {
+    expect(
+      await responses(
+        open(['cat'], { openStdin: true }),
+        { request: { case: 'stdin', value: Buffer.from('hello\n') } },
+        { request: { case: 'closeStdin', value: true } },
+      ),
+    ).toEqual([
+      ['created', ''],
+      ['output', [false, 'hello\n']],
+      ['exited', 0],
+    ]);
+  });
+
+  test('asynchronous ends after the ids', async () => {
+    expect(await responses(open(['echo'], {}, true))).toEqual([['created', '']]);
+    const { view } = core.core.context;
+    await view.until(() => (view.operations.size === 0 ? true : undefined), AbortSignal.timeout(10_000));
+    expect(machine.workloads()).toEqual([]);
+  });
+
+  test('refusals', async () => {
+    await expect(responses({ request: { case: 'closeStdin', value: true } })).rejects.toMatchObject({
+      code: 'invalid',
+    });
+    await expect(responses(open(['cat'], { openStdin: true, count: 2 }))).rejects.toMatchObject({ code: 'invalid' });
+    const wrong = { resources: { cpumem: json({ memories: 1 }) } };
+    await expect(responses(open(['echo'], wrong))).rejects.toMatchObject({ code: 'invalid' });
+  });
 });

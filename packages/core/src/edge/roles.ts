@@ -63,6 +63,7 @@ const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
   listWorkloads: 'read',
   reportWorkloads: 'operate',
   exec: 'operate',
+  run: 'operate',
   createToken: 'admin',
   listTokens: 'admin',
   removeToken: 'admin',
