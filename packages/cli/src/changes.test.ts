@@ -158,7 +158,7 @@ describe('op', () => {
   test('watch prints a line for each step', async () => {
     expect((await core.run(['op', 'watch'])).stdout.split('\n')).toEqual([
       'removeoperation1  remove (stop first) hello_web_aaaaaa on n1: removing (taken over: removing: repeated; ran before: stopHooks)',
-      'removeoperation1  remove (stop first) hello_web_aaaaaa on n1: ended (taken over: removing: repeated; ran before: stopHooks)',
+      'removeoperation1  remove (stop first) hello_web_aaaaaa on n1: ended: removing (taken over: removing: repeated; ran before: stopHooks)',
       '',
     ]);
   });

@@ -102,7 +102,7 @@ function details(operation: eru.Operation, now: number, colors: Colors): string 
 
 function line(operation: eru.Operation, colors: Colors): string {
   const { id, name, node, takeovers, endedAt } = operation;
-  const step = endedAt === 0n ? stepOf(operation) : colors.dim('ended');
+  const step = endedAt === 0n ? stepOf(operation) : colors.dim(stepOf(operation));
   const taken = takeovers.at(-1);
   const note = taken === undefined ? '' : colors.yellow(` (taken over: ${taken.did})`);
   return `${id}  ${kindOf(operation)} ${name}${node === '' ? '' : ` on ${node}`}: ${step}${note}`;
@@ -112,12 +112,12 @@ function kindOf({ kind, detail }: eru.Operation): string {
   return detail === '' ? kind : `${kind} (${detail})`;
 }
 
-/** Of several instances how many are at which step. */
-function stepOf({ step, slots }: eru.Operation): string {
-  if (slots.length < 2) return slots[0]?.step ?? step;
+/** Of several instances how many are at which step; of what has ended the last step. */
+function stepOf({ step, slots, workload, endedAt }: eru.Operation): string {
   const counts = new Map<string, number>();
-  for (const slot of slots) counts.set(slot.step, (counts.get(slot.step) ?? 0) + 1);
-  return [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
+  for (const slot of workload === '' ? slots : []) counts.set(slot.step, (counts.get(slot.step) ?? 0) + 1);
+  const text = counts.size === 0 ? step : [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
+  return endedAt === 0n ? text : `ended: ${text}`;
 }
 
 function ownerOf({ owner, ownerAddress, ownerAlive, endedAt }: eru.Operation, colors: Colors): string {
