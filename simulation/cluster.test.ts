@@ -174,3 +174,58 @@ describe('the shared pool', () => {
     expect(await world.broken([shares, owner])).toEqual([]);
   });
 });
+
+describe('a core that dies', () => {
+  const untilDeath = async (world: World, core: LivingCore, work: Promise<unknown>): Promise<void> =>
+    world.clock.run(Promise.race([work.catch(() => {}), core.mortal.death()]).then(() => {}));
+
+  it('leaves a deploy that nobody waits for to be finished, hooks that had begun not run again', async () => {
+    const world = await World.create({ seed: 12 });
+    const first = await world.startCore();
+    const second = await world.startCore();
+    // In the midst of it: some are recorded, some are not.
+    first.mortal.fate = (index) => (index === 16 ? 'crash' : undefined);
+    first.mortal.count();
+    await untilDeath(world, first, deploy(world, first, 4, 'app', { asynchronous: true }));
+    await world.clock.advance(60_000);
+    expect(await recordsOf(world)).toHaveLength(4);
+    expect([...second.core.context.view.operations]).toEqual([]);
+    await world.settle();
+    expect(await world.broken(await recordsOf(world))).toEqual([]);
+  });
+
+  it('leaves a lambda to be waited for and removed; the header says so', async () => {
+    const world = await World.create({ seed: 13, nodes: 1 });
+    const first = await world.startCore();
+    const second = await world.startCore();
+    const running = deploy(world, first, 1, 'app', { lambda: { deadlineMs: 0, follow: undefined } });
+    await world.clock.advance(1000);
+    first.mortal.die();
+    await untilDeath(world, first, running);
+    await world.clock.advance(60_000);
+    const [operation] = [...second.core.context.view.operations].map(([, { value }]) => value);
+    expect(operation).toMatchObject({ kind: 'lambda', takeovers: [{ did: '1 × waiting: repeated' }] });
+    const machine = world.machines.get('n0')!;
+    await machine.exit(machine.workloads()[0]!.id, 0);
+    await world.settle();
+    expect(machine.workloads()).toEqual([]);
+    expect(await world.broken([])).toEqual([]);
+  });
+
+  it('leaves a lambda that is removed at its time', async () => {
+    const world = await World.create({ seed: 14, nodes: 1 });
+    const first = await world.startCore();
+    await world.startCore();
+    const deadlineMs = world.clock.now() + 120_000;
+    const running = deploy(world, first, 1, 'app', { lambda: { deadlineMs, follow: undefined } });
+    await world.clock.advance(1000);
+    first.mortal.die();
+    await untilDeath(world, first, running);
+    await world.clock.advance(60_000);
+    expect(await recordsOf(world)).toHaveLength(1);
+    await world.clock.advance(90_000);
+    expect(await recordsOf(world)).toEqual([]);
+    await world.settle();
+    expect(await world.broken([])).toEqual([]);
+  });
+});

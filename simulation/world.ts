@@ -74,7 +74,9 @@ export class World {
     return world;
   }
 
+  /** In small worlds: in a large one it would take longer than the rest. */
   async #checkNow(): Promise<void> {
+    if (this.#nodes.length > 10) return;
     for (const sentence of checkStore(await snapshot(this.store), this.scheduler, { atRest: false }))
       this.violations.add(sentence);
   }

@@ -3,7 +3,7 @@ import type { Tenure } from './membership.ts';
 import type { ControlOperation, ControlType } from './records.ts';
 import { paramsOf } from './remap.ts';
 import type { RequestKey } from './requests.ts';
-import { runOnWorkload, type Machine, type WorkloadRun } from './workload-run.ts';
+import { finishOnWorkload, type Machine, type WorkloadRun } from './workload-run.ts';
 
 export interface ControlRequest {
   id: string;
@@ -21,13 +21,7 @@ export async function controlWorkload(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const operation = { kind: 'control' as const, type, force };
-  const { run, failure } = await runOnWorkload(
-    context,
-    tenure,
-    { id, operation, machine: controlMachine, request },
-    signal,
-  );
-  if (failure !== undefined) throw failure;
+  const run = await finishOnWorkload(context, tenure, { id, operation, machine: controlMachine, request }, signal);
   return run.printed();
 }
 

@@ -3,7 +3,7 @@ import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
 import { encode, type DissociateOperation, type ReleaseRecord } from './records.ts';
 import type { RequestKey } from './requests.ts';
-import { runOnWorkload, type Machine } from './workload-run.ts';
+import { finishOnWorkload, type Machine } from './workload-run.ts';
 
 /** Forgets a workload: its booking is given back, its object runs on and is never touched again. */
 export async function dissociateWorkload(
@@ -13,13 +13,7 @@ export async function dissociateWorkload(
   signal: AbortSignal,
 ): Promise<void> {
   const operation = { kind: 'dissociate' as const };
-  const { failure } = await runOnWorkload(
-    context,
-    tenure,
-    { id, operation, machine: dissociateMachine, request },
-    signal,
-  );
-  if (failure !== undefined) throw failure;
+  await finishOnWorkload(context, tenure, { id, operation, machine: dissociateMachine, request }, signal);
 }
 
 export const dissociateMachine: Machine<DissociateOperation> = {

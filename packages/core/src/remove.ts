@@ -4,7 +4,7 @@ import type { Tenure } from './membership.ts';
 import type { RemoveOperation } from './records.ts';
 import { removeUntilGone } from './removal.ts';
 import type { RequestKey } from './requests.ts';
-import { runOnWorkload, type Machine, type WorkloadRun } from './workload-run.ts';
+import { finishOnWorkload, type Machine, type WorkloadRun } from './workload-run.ts';
 
 export interface RemoveRequest {
   id: string;
@@ -25,13 +25,7 @@ export async function removeWorkload(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const operation = { kind: 'remove' as const, force, stop, graceMs };
-  const { run, failure } = await runOnWorkload(
-    context,
-    tenure,
-    { id, operation, machine: removeMachine, request },
-    signal,
-  );
-  if (failure !== undefined) throw failure;
+  const run = await finishOnWorkload(context, tenure, { id, operation, machine: removeMachine, request }, signal);
   return run.printed();
 }
 

@@ -1,4 +1,4 @@
-import { EruError, isEruError } from '@eru/kit';
+import { assert, EruError, isEruError } from '@eru/kit';
 import type { Engine } from '@eru/engines';
 
 import { bookingWrite, learn, type Booking } from './booking.ts';
@@ -20,7 +20,7 @@ import {
 } from './records.ts';
 import { requestEnd, requestOf, type RequestKey } from './requests.ts';
 import { tableOf } from './tables-of.ts';
-import { end, type Table } from './transitions.ts';
+import { end, mark, type Table } from './transitions.ts';
 
 /** What a transaction writes besides header and claim. It is made anew at each attempt, on the view as it is then. */
 export interface Change<Op extends ClaimedOperation> {
@@ -98,6 +98,25 @@ export async function runOnWorkload<Op extends ClaimedOperation>(
   }
 }
 
+/** The same for who only wants to know that it is done. @throws what was refused */
+export async function finishOnWorkload<Op extends ClaimedOperation>(
+  context: Context,
+  tenure: Tenure,
+  begin: Begin<Op>,
+  signal: AbortSignal,
+): Promise<WorkloadRun<Op>> {
+  const { run, failure } = await runOnWorkload(context, tenure, begin, signal);
+  if (failure !== undefined) throw failure;
+  return run;
+}
+
+/** What a table names. */
+function named<T>(all: Readonly<Record<string, T>>, name: string): T {
+  const found = all[name];
+  assert(found !== undefined, `nothing is called ${name} in this machine`);
+  return found;
+}
+
 /** The header at a step; hooks are noted with the transaction that comes before them. */
 function at<Op extends ClaimedOperation>(table: Table, operation: Op, step: string): Op {
   const hooks = isHook(table, step) ? { hooks: [...(operation.hooks ?? []), step] } : {};
@@ -162,7 +181,7 @@ export class WorkloadRun<Op extends ClaimedOperation> {
         table: tableOf(this.operation),
         step: this.operation.step,
         takenOver: options.takenOver,
-        effect: async (name) => machine.effects[name]?.(this),
+        effect: (name) => named(machine.effects, name)(this),
         needed: (name) => isNeeded(machine, name, this.operation, this.record.value),
         write: (transaction, next, refusal) => this.#write(transaction, next, refusal),
         ...(options.refused !== undefined && { refused: options.refused }),
@@ -204,7 +223,7 @@ export class WorkloadRun<Op extends ClaimedOperation> {
   }
 
   async #write(transaction: string, next: string, failure: EruError | undefined): Promise<void> {
-    const build = this.#machine.transactions[transaction] ?? ((): Change<Op> => ({}));
+    const build = transaction === mark ? (): Change<Op> => ({}) : named(this.#machine.transactions, transaction);
     const request = next === end ? await this.#result(failure) : [];
     if (build(this).booking === undefined) return this.#attempt(build, next, request);
     await this.context.turns.hold([`node ${this.record.value.node}`], () => this.#attempt(build, next, request));
