@@ -63,7 +63,7 @@ function viewAt(now: number): View<eru.Operation> {
           operation.id,
           kindOf(operation),
           operation.name,
-          operation.node || `${new Set(operation.slots.map(({ node }) => node)).size} nodes`,
+          nodesOf(operation),
           stepOf(operation),
           ownerOf(operation, colors),
           ageText(now - Number(operation.createdAt)),
@@ -110,6 +110,10 @@ function line(operation: eru.Operation, colors: Colors): string {
 
 function kindOf({ kind, detail }: eru.Operation): string {
   return detail === '' ? kind : `${kind} (${detail})`;
+}
+
+function nodesOf({ node, slots }: eru.Operation): string {
+  return node === '' && slots.length > 0 ? `${new Set(slots.map((slot) => slot.node)).size} nodes` : node;
 }
 
 /** Of several instances how many are at which step; of what has ended the last step. */

@@ -40,10 +40,11 @@ export async function drive(steps: Steps, lost: () => boolean): Promise<EruError
     } catch (thrown) {
       const error = EruError.from(thrown);
       if (row.refused === undefined || lost() || isEruError(error, 'fenced')) throw error;
+      const first = failure === undefined;
       failure ??= error;
       const [transaction, next] = passOver(table, row.refused, (effect) => steps.needed(effect));
       await steps.write(transaction, next, failure);
-      steps.refused?.(failure);
+      if (first) steps.refused?.(failure);
       step = next;
     }
     takenOver = false;

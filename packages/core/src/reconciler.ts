@@ -1,12 +1,12 @@
 import { assertNever, EruError, limitConcurrency, retry, stableStringify } from '@eru/kit';
-import { labelNames, limitsOf, type WorkloadState } from '@eru/engines';
+import { labelNames, limitsOf, type EngineParams, type WorkloadState } from '@eru/engines';
 
 import type { Context } from './context.ts';
 import { controlWorkload } from './control.ts';
 import { bookedByNode, snapshot } from './invariants.ts';
 import { keys } from './keys.ts';
 import { isEldest, type Tenure } from './membership.ts';
-import { differs, paramsOf } from './remap.ts';
+import { differs, wantedParams } from './remap.ts';
 import { encode, versioned, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from './records.ts';
 
 export interface ReconcilerOptions {
@@ -88,7 +88,8 @@ export class Reconciler {
       .list({ labels: { [labelNames.cluster]: this.#cluster() }, signal: this.#tenure.signal });
     const byId = new Map(objects.map((object) => [object.id, object]));
     const findings: Finding[] = [];
-    for (const object of objects) findings.push(...(await this.#lookAtObject(node, object)));
+    const shared = wantedParams(this.#context, node);
+    for (const object of objects) findings.push(...(await this.#lookAtObject(node, object, shared)));
     for (const record of view.workloadsOn(node)) {
       if (!byId.has(record.id)) findings.push(...(await this.#lookAtMissing(record)));
     }
@@ -100,14 +101,18 @@ export class Reconciler {
     return findings;
   }
 
-  async #lookAtObject(node: string, object: WorkloadState): Promise<Finding[]> {
+  async #lookAtObject(
+    node: string,
+    object: WorkloadState,
+    shared: ReadonlyMap<string, EngineParams>,
+  ): Promise<Finding[]> {
     const { view, store } = this.#context;
     const record = view.workloads.get(object.id)?.value;
     if (record !== undefined) {
       if (view.claims.get(record.id) !== undefined) return [];
       if (record.vanishedAtMs !== undefined)
         return [{ kind: 'returned', node, object: record.id, recorded: 'vanished', found: object.state }];
-      const wanted = limitsOf(paramsOf(this.#context, node, record));
+      const wanted = limitsOf(shared.get(record.id) ?? record.engineParams);
       if (!differs(wanted, object)) return [];
       const [recorded, found] = [stableStringify(wanted), stableStringify(object.limits.requested)];
       return [{ kind: 'limits', node, object: record.id, recorded, found }];
