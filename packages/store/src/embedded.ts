@@ -229,9 +229,7 @@ class EngineStore implements Store {
     return new Promise<T>((resolve, reject) => {
       this.#wantOpen();
       this.#pending.push({ operations, work, resolve, reject, signal });
-      this.#pumping ??= this.#pump().finally(() => {
-        this.#pumping = undefined;
-      });
+      this.#pumping ??= this.#pump();
     });
   }
 
@@ -252,6 +250,8 @@ class EngineStore implements Store {
         for (const { reject } of batch.length > 0 ? batch : this.#take()) reject(error);
       }
     }
+    // At once with the look at an empty queue: who comes a moment later must find that nobody pumps.
+    this.#pumping = undefined;
   }
 
   #take(): Pending[] {
