@@ -175,6 +175,21 @@ describe('the shared pool', () => {
   });
 });
 
+it('keeps the result of a request for an hour', async () => {
+  const world = await World.create({ seed: 15 });
+  const core = await world.startCore();
+  const request = { key: 'key', digest: 'digest' };
+  const [id] = await world.clock.run(deploy(world, core, 1, 'app', { request }));
+  const result = async (): Promise<unknown> => {
+    const kv = await world.store.get('requests/key');
+    return kv === undefined ? undefined : JSON.parse(new TextDecoder().decode(kv.value));
+  };
+  await world.clock.advance(3_500_000);
+  expect(await result()).toMatchObject({ result: [{ id, error: '' }] });
+  await world.clock.advance(200_000);
+  expect(await result()).toBeUndefined();
+});
+
 describe('a core that dies', () => {
   const untilDeath = async (world: World, core: LivingCore, work: Promise<unknown>): Promise<void> =>
     world.clock.run(Promise.race([work.catch(() => {}), core.mortal.death()]).then(() => {}));

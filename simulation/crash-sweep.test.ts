@@ -18,4 +18,16 @@ describe.each([...scenarios, ...pairScenarios])('$name, disturbed at every await
       expect(broken).toEqual([]);
     });
   }
+
+  it('is taken over by a core that lives', { timeout: 240_000 }, async () => {
+    const points = await countPoints(scenario, seed);
+    const broken: string[] = [];
+    // Every third await: what differs is who comes, not where it stopped.
+    for (const [index, { call, phase }] of points.entries()) {
+      if (index % 3 !== 1) continue;
+      for (const sentence of await sweepOne(scenario, seed, index, 'succession'))
+        broken.push(`succession at ${index}, ${phase} ${call}: ${sentence}`);
+    }
+    expect(broken).toEqual([]);
+  });
 });

@@ -173,10 +173,20 @@ export async function countPoints(scenario: Scenario, seed: number): Promise<rea
   return points;
 }
 
+/** What happens at one await: with `succession` another core lives, and the dead one's lease has to end first. */
+export type Disturbance = Fate | 'succession';
+
 /** Runs a scenario, kills its core or fails one call at await `index`, recovers, and answers every broken invariant. */
-export async function sweepOne(scenario: Scenario, seed: number, index: number, fate: Fate): Promise<string[]> {
-  const { world, ids, told } = await disturbed(scenario, seed, (at) => (at === index ? fate : undefined));
-  if (fate === 'crash') {
+export async function sweepOne(
+  scenario: Scenario,
+  seed: number,
+  index: number,
+  disturbance: Disturbance,
+): Promise<string[]> {
+  const fate = disturbance === 'error' ? 'error' : 'crash';
+  const at = (point: number): Fate | undefined => (point === index ? fate : undefined);
+  const { world, ids, told } = await disturbed(scenario, seed, at, disturbance === 'succession');
+  if (disturbance === 'crash') {
     await world.reopenStore();
     await world.startCore();
   }
@@ -199,9 +209,11 @@ async function disturbed(
   scenario: Scenario,
   seed: number,
   fate: (index: number) => Fate | undefined,
+  succession = false,
 ): Promise<{ world: World; core: LivingCore; ids: readonly string[]; told: Told }> {
   const world = await World.create({ seed });
   const core = await world.startCore();
+  if (succession) await world.startCore();
   const ids = (await world.clock.run(scenario.prepare?.(world, core) ?? Promise.resolve([]))) as readonly string[];
   core.mortal.fate = fate;
   core.mortal.count();

@@ -1,5 +1,6 @@
 import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
 import { keepLease, type Compare, type HeldLease, type Store } from '@eru/store';
+import { setMaxListeners } from 'node:events';
 
 import { keys } from './keys.ts';
 import { encode, type CoreRecord, type Owner } from './records.ts';
@@ -95,6 +96,8 @@ export class Membership {
   async #begin(signal: AbortSignal): Promise<Tenure> {
     const { store, clock, random, version, ttlMs, logger } = this.#options;
     const over = new AbortController();
+    // Whatever waits in this tenure listens to its end.
+    setMaxListeners(0, over.signal);
     const lease = await keepLease(store, {
       ttlMs,
       marginMs: Math.min(2000, ttlMs / 4),
