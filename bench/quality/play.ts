@@ -21,8 +21,6 @@ export interface Figures {
 
 export interface Played {
   readonly figures: Figures;
-  /** Instances placed before the first deploy was refused. */
-  readonly untilRefusal: number;
   /** What the judge found over capacity or not as asked, with how often. */
   readonly faults: ReadonlyMap<string, number>;
   readonly seconds: number;
@@ -36,81 +34,105 @@ const samplesPerPart = 5;
 
 /** Leads one planner through a trace. */
 export function play(shape: Shape, steps: readonly Step[], make: SubjectMaker): Played {
-  const candidates = nodeNames(shape.machines);
-  const subject = make(shape.machine, candidates, shape.maxShare);
-  const ledger = new Ledger(shape);
-  const living = new Map<number, { holding: Holding; readonly app: number }>();
-  let untilRefusal: number | undefined;
-  let instances = 0;
-  let milliseconds = 0;
-  const timed = <T>(act: () => T): T => {
-    const begun = performance.now();
-    const result = act();
-    milliseconds += performance.now() - begun;
-    return result;
+  const life = new Life(shape, make);
+  const length = Math.ceil(steps.length / parts);
+  const living: ReadonlyMap<number, Wish>[] = [];
+  const tallies = Array.from({ length: parts }, (_, part) => {
+    const tally = newTally();
+    for (const [index, step] of steps.slice(part * length, (part + 1) * length).entries()) {
+      life.take(step, tally);
+      if (index % Math.ceil(length / samplesPerPart) === 0) tally.samples.push(sample(life.ledger));
+    }
+    living.push(life.living());
+    return tally;
+  });
+  return {
+    figures: figuresOf(tallies.slice(1)),
+    faults: life.ledger.faults,
+    seconds: life.milliseconds / 1000,
+    living,
   };
+}
 
-  const create = (step: Step & { type: 'create' }, tally: Tally): void => {
-    const { ids, app, strategy, wish } = step;
+/** Instances placed on an empty fleet before the first deploy is refused. */
+export function placedBeforeRefusal(shape: Shape, steps: readonly Step[], make: SubjectMaker): number {
+  const life = new Life(shape, make);
+  const tally = newTally();
+  for (const step of steps) {
+    life.take(step, tally);
+    if (tally.placed < tally.asked) break;
+  }
+  return tally.placed;
+}
+
+/** A fleet under one planner, with the judge beside it. */
+class Life {
+  readonly ledger: Ledger;
+  /** That the planner took to plan and book. */
+  milliseconds = 0;
+  readonly #names: readonly string[];
+  readonly #subject: Subject;
+  readonly #instances = new Map<number, { holding: Holding; readonly app: number }>();
+
+  constructor(shape: Shape, make: SubjectMaker) {
+    this.ledger = new Ledger(shape);
+    this.#names = nodeNames(shape.machines);
+    this.#subject = make(shape.machine, this.#names, shape.maxShare);
+  }
+
+  living(): ReadonlyMap<number, Wish> {
+    return new Map([...this.#instances].map(([id, { holding }]) => [id, holding.wish]));
+  }
+
+  take(step: Step, tally: Tally): void {
+    if (step.type === 'create') this.#create(step, tally);
+    else if (step.type === 'remove') this.#remove(step.id);
+    else this.#resize(step.id, step.wish, tally);
+  }
+
+  #create({ ids, app, strategy, wish }: Step & { type: 'create' }, tally: Tally): void {
     const count = ids.length;
     tally.asked += count;
     tally.askedCores += count * wish.cpu;
-    const holdings = timed(() => subject.place({ wish, count, strategy, app, candidates }));
-    if (holdings === undefined) {
-      untilRefusal ??= instances;
-      return;
-    }
-    instances += count;
+    const placement = { wish, count, strategy, app, candidates: this.#names };
+    const holdings = this.#timed(() => this.#subject.place(placement));
+    if (holdings === undefined) return;
     tally.placed += count;
     tally.placedCores += count * wish.cpu;
     // In node order, whichever way the planner lists them: who is removed later must not depend on that.
     const ordered = holdings.toSorted((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0));
     for (const [position, holding] of ordered.entries()) {
-      ledger.add(holding);
-      living.set(ids[position] as number, { holding, app });
+      this.ledger.add(holding);
+      this.#instances.set(ids[position] as number, { holding, app });
     }
-  };
+  }
 
-  const remove = (id: number): void => {
-    const instance = living.get(id);
+  #remove(id: number): void {
+    const instance = this.#instances.get(id);
     if (instance === undefined) return;
-    timed(() => subject.release(instance.holding, instance.app));
-    ledger.remove(instance.holding);
-    living.delete(id);
-  };
+    this.#timed(() => this.#subject.release(instance.holding, instance.app));
+    this.ledger.remove(instance.holding);
+    this.#instances.delete(id);
+  }
 
-  const resize = (id: number, wish: Wish, tally: Tally): void => {
-    const instance = living.get(id);
+  #resize(id: number, wish: Wish, tally: Tally): void {
+    const instance = this.#instances.get(id);
     if (instance === undefined) return;
     tally.resizes += 1;
-    const holding = timed(() => subject.resize(instance.holding, wish));
+    const holding = this.#timed(() => this.#subject.resize(instance.holding, wish));
     if (holding === undefined) return;
     tally.resized += 1;
-    ledger.remove(instance.holding);
-    ledger.add(holding);
+    this.ledger.remove(instance.holding);
+    this.ledger.add(holding);
     instance.holding = holding;
-  };
+  }
 
-  const length = Math.ceil(steps.length / parts);
-  const tallies = Array.from({ length: parts }, (_, part) => {
-    const tally = newTally();
-    for (const [index, step] of steps.slice(part * length, (part + 1) * length).entries()) {
-      if (step.type === 'create') create(step, tally);
-      else if (step.type === 'remove') remove(step.id);
-      else resize(step.id, step.wish, tally);
-      if (index % Math.ceil(length / samplesPerPart) === 0) tally.samples.push(sample(ledger));
-    }
-    tally.living = new Map([...living].map(([id, { holding }]) => [id, holding.wish]));
-    return tally;
-  });
-
-  return {
-    figures: figuresOf(tallies.slice(1)),
-    untilRefusal: untilRefusal ?? instances,
-    faults: ledger.faults,
-    seconds: milliseconds / 1000,
-    living: tallies.map((tally) => tally.living),
-  };
+  #timed<T>(act: () => T): T {
+    const begun = performance.now();
+    const result = act();
+    this.milliseconds += performance.now() - begun;
+    return result;
+  }
 }
 
 interface Tally {
@@ -121,7 +143,6 @@ interface Tally {
   resizes: number;
   resized: number;
   readonly samples: Sample[];
-  living: ReadonlyMap<number, Wish>;
 }
 
 interface Sample {
@@ -130,7 +151,7 @@ interface Sample {
 }
 
 function newTally(): Tally {
-  return { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, samples: [], living: new Map() };
+  return { asked: 0, placed: 0, askedCores: 0, placedCores: 0, resizes: 0, resized: 0, samples: [] };
 }
 
 function sample(ledger: Ledger): Sample {
