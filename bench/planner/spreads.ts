@@ -8,7 +8,7 @@ import { fleetNodes, machineOf } from './fleets.ts';
 import { planRequest } from './questions.ts';
 import { stopwatch } from './stopwatch.ts';
 
-const rounds = 15;
+const rounds = 60;
 const wish: Wish = { bind: false, cpu: 1, memory: gib };
 
 /** Strategies over many nodes, for an app that runs on a thousand of them, after one node has changed. */
