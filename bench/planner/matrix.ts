@@ -1,5 +1,5 @@
 import { assert, seededRandom } from '@eru/kit';
-import { builtinKinds, createScheduler, Fleet, type PlannedNode } from '@eru/scheduler';
+import { builtinKinds, createScheduler, Fleet, type PlannedNode, type Scheduler } from '@eru/scheduler';
 import { ourNode } from '../quality/ours.ts';
 import { referenceRequest } from '../quality/reference.ts';
 import type { Machine, Wish } from '../quality/shapes.ts';
@@ -26,17 +26,7 @@ export function measureFleet(machine: Machine, size: number, classes: number): R
   /** The fleet that the targets are for. */
   const aimed = size === 50_000 && machine.cores === 96;
 
-  const before = liveBytes();
-  const fleet = new Fleet(scheduler);
-  const loading = stopwatch();
-  for (const node of nodes) fleet.set(node);
-  const load = loading();
-  const perNode = (liveBytes() - before) / size;
-  const rows = [figure(describe('the fleet'), 'load', load, 'ms')];
-  // What the measurement itself leaves behind would drown a small fleet.
-  if (size >= 10_000)
-    rows.push(figure(describe('the fleet'), 'memory per node', perNode, 'B', machine.cores === 96 ? 1024 : undefined));
-
+  const [fleet, rows] = loadFleet(scheduler, nodes, describe('the fleet'), machine.cores === 96 ? 1024 : undefined);
   const names = nodes.map(({ name }) => name);
   const change = (): PlannedNode => {
     const node = nodes[random.int(size)] as PlannedNode;
@@ -87,6 +77,33 @@ export function measureFleet(machine: Machine, size: number, classes: number): R
     );
   }
   return rows;
+}
+
+/** `target`: bytes per node. */
+function loadFleet(
+  scheduler: Scheduler,
+  nodes: readonly PlannedNode[],
+  what: string,
+  target: number | undefined,
+): [Fleet, Row[]] {
+  const load = (kinds: Scheduler['kinds']): { fleet: Fleet; ms: number; perNode: number } => {
+    const before = liveBytes();
+    const fleet = new Fleet({ kinds });
+    const loading = stopwatch();
+    for (const node of nodes) fleet.set(node);
+    return { fleet, ms: loading(), perNode: (liveBytes() - before) / nodes.length };
+  };
+  // In this order: the first lets go of what the measurement itself leaves behind.
+  const alone = load(scheduler.kinds.filter(({ name }) => name === 'cpumem')).perNode;
+  const all = load(scheduler.kinds);
+  const rows = [figure(what, 'load', all.ms, 'ms')];
+  // What is left behind all the same would drown a small fleet.
+  if (nodes.length >= 10_000)
+    rows.push(
+      figure(what, 'memory per node, cpumem alone', alone, 'B', target),
+      figure(what, 'memory per node, all kinds', all.perNode, 'B', target),
+    );
+  return [all.fleet, rows];
 }
 
 function figure(what: string, aspect: string, value: number, unit: string, target?: number): Row {
