@@ -32,9 +32,16 @@ export interface CoreLimits {
   reserveAttempts: number;
   /** Engine calls of one operation at the same time. */
   concurrentEffects: number;
+  /** How long one end of a transfer may give or take nothing, and how long in all it may hold up the others. */
+  transferIdleMs: number;
 }
 
-export const defaultLimits: CoreLimits = { lockTimeoutMs: 30_000, reserveAttempts: 64, concurrentEffects: 64 };
+export const defaultLimits: CoreLimits = {
+  lockTimeoutMs: 30_000,
+  reserveAttempts: 64,
+  concurrentEffects: 64,
+  transferIdleMs: 30_000,
+};
 
 /** Runs an effect that cannot be fenced by the store: not before this core is sure of its lease, not after it is lost. */
 export async function effect<T>(context: Context, tenure: Tenure, run: () => Promise<T>): Promise<T> {

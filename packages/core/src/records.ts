@@ -197,13 +197,21 @@ export interface ReplaceOperation extends WorkloadOperation {
   gateMs: number;
 }
 
+/** Something is done to a workload that its record does not speak of: a file is put in, its engine does what only it knows. */
+export interface WorkOperation extends WorkloadOperation {
+  kind: 'send' | 'raw';
+  /** For people: what is put in or done. */
+  what: string;
+}
+
 /** Those that claim one workload. */
 export type ClaimedOperation =
   | RemoveOperation
   | ControlOperation
   | DissociateOperation
   | ReallocOperation
-  | ReplaceOperation;
+  | ReplaceOperation
+  | WorkOperation;
 
 export type OperationRecord = CreateOperation | ClaimedOperation;
 

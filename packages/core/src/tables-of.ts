@@ -7,6 +7,7 @@ import {
   removeTables,
   replaceTables,
   slotTables,
+  workTable,
   type Table,
 } from './transitions.ts';
 
@@ -29,6 +30,9 @@ export function tableOf(operation: OperationRecord): Table {
       return reallocTable;
     case 'replace':
       return operation.overlap ? replaceTables.overlap : replaceTables.inPlace;
+    case 'send':
+    case 'raw':
+      return workTable;
   }
 }
 

@@ -24,6 +24,7 @@ import { removeMachine } from './remove.ts';
 import { replaceMachine } from './replace.ts';
 import { requestEnd, requestOf } from './requests.ts';
 import { takeoverText } from './tables-of.ts';
+import { workMachine } from './work.ts';
 import { WorkloadRun, type HeldSlot, type Machine } from './workload-run.ts';
 
 /** Pause between two looks at operations whose owner may be dead; changes of the membership are looked at at once. */
@@ -152,6 +153,9 @@ export class Takeovers {
         return this.#finishClaimed(header.modRevision, value, reallocMachine);
       case 'replace':
         return this.#finishClaimed(header.modRevision, value, replaceMachine(undefined));
+      case 'send':
+      case 'raw':
+        return this.#finishClaimed(header.modRevision, value, workMachine(undefined));
     }
   }
 

@@ -78,6 +78,11 @@ export const dissociateTable: Table = {
   releasing: { effect: 'none', ok: ['release', end], takeover: 'repeat' },
 };
 
+/** What it takes is in the hands of the core that began it: nobody else can go on. */
+export const workTable: Table = {
+  working: { effect: 'work', ok: [mark, end], refused: [mark, end], takeover: 'refuse' },
+};
+
 /** What both sides need is booked until the engine has answered, so that there is room to go back. */
 export const reallocTable: Table = {
   planning: { effect: 'none', ok: ['bookLarger', 'updating'], refused: [mark, end], takeover: 'refuse' },

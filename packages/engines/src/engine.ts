@@ -66,6 +66,7 @@ export interface Engine {
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]>;
   imagePull(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
   imagePush(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
+  /** What was untagged and deleted. `prune`: its parents too that nothing names any more. */
   imageRemove(reference: string, options?: CallOptions & { force?: boolean; prune?: boolean }): Promise<string[]>;
   imagePrune(options?: CallOptions): Promise<void>;
   imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: CallOptions): AsyncIterable<JsonObject>;

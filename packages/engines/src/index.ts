@@ -8,4 +8,4 @@ export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
 export { createEngines, type Engines } from './endpoints.ts';
 export { connectEngine } from './wire-client.ts';
 export { engineService } from './wire-service.ts';
-export { readTar, writeTar, type TarFile } from './tar.ts';
+export { readTar, streamTar, writeTar, type TarFile } from './tar.ts';

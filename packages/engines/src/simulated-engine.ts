@@ -227,8 +227,7 @@ export class SimulatedEngine implements Engine {
   }
 
   imageRemove(reference: string, options?: CallOptions & { force?: boolean; prune?: boolean }): Promise<string[]> {
-    const { force = false, prune = false } = options ?? {};
-    return this.#call.unary('imageRemove', options, () => this.#host.removeImage(reference, force, prune));
+    return this.#call.unary('imageRemove', options, () => this.#host.removeImage(reference, options?.force ?? false));
   }
 
   imagePrune(options?: CallOptions): Promise<void> {

@@ -149,13 +149,11 @@ export class SimulatedHost {
     return writeTar(within.map(([name, file]) => [path.relative(base, name), file] as const));
   }
 
-  removeImage(reference: string, force: boolean, prune: boolean): string[] {
+  removeImage(reference: string, force: boolean): string[] {
     const user = this.workloads().find(({ spec }) => spec.image === reference);
     if (user !== undefined && !force)
       throw new EruError('precondition', `image ${reference} is used by ${user.spec.name}`);
-    const removed = this.images.remove(reference);
-    if (prune) this.pruneImages();
-    return removed;
+    return this.images.remove(reference);
   }
 
   pruneImages(): void {

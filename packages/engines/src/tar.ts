@@ -40,25 +40,62 @@ export function readTar(archive: Uint8Array): Map<string, TarFile> {
 /** An archive of regular files. Names of at most 100 bytes, or 255 where a slash lets them be split. @throws EruError `invalid` */
 export function writeTar(files: Iterable<readonly [string, TarFile]>): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (const [path, { contents, mode, uid, gid }] of files) {
-    const header = Buffer.alloc(block);
-    const [prefix, name] = splitName(path);
-    header.write(name, 0);
-    for (const [at, width, value] of [
-      [100, 8, mode & 0o7777],
-      [108, 8, uid],
-      [116, 8, gid],
-      [124, 12, contents.length],
-    ] as const)
-      header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at);
-    header.write('00000000000\0' + ' '.repeat(8) + '0', 136);
-    header.write('ustar\u000000', 257);
-    header.write(prefix, 345);
-    const sum = header.reduce((total, byte) => total + byte, 0);
-    header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-    parts.push(header, contents, Buffer.alloc((block - (contents.length % block)) % block));
+  for (const [path, { contents, ...file }] of files)
+    parts.push(tarHeader(path, { ...file, size: contents.length }), contents, padding(contents.length));
+  return Buffer.concat([...parts, tarEnd]);
+}
+
+/**
+ * An archive of one regular file whose contents come piece by piece.
+ * @throws EruError `invalid` when they are not `size` bytes, or the name does not fit (see `writeTar`)
+ */
+export async function* streamTar(
+  path: string,
+  file: Omit<TarFile, 'contents'> & { size: number },
+  contents: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const { size } = file;
+  yield tarHeader(path, file);
+  let got = 0;
+  for await (const piece of contents) {
+    got += piece.length;
+    if (got > size) throw new EruError('invalid', `more came than the ${size} bytes that were announced`);
+    yield piece;
   }
-  return Buffer.concat([...parts, Buffer.alloc(2 * block)]);
+  if (got < size) throw new EruError('invalid', `short file: ${got} of ${size} bytes came`);
+  yield Buffer.concat([padding(size), tarEnd]);
+}
+
+const tarEnd = Buffer.alloc(2 * block);
+
+function padding(size: number): Uint8Array {
+  return Buffer.alloc((block - (size % block)) % block);
+}
+
+function tarHeader(path: string, { mode, uid, gid, size }: Omit<TarFile, 'contents'> & { size: number }): Uint8Array {
+  const header = Buffer.alloc(block);
+  const [prefix, name] = splitName(path);
+  header.write(name, 0);
+  writeNumber(header, 100, 8, mode & 0o7777);
+  writeNumber(header, 108, 8, uid);
+  writeNumber(header, 116, 8, gid);
+  writeNumber(header, 124, 12, size);
+  header.write('00000000000\0' + ' '.repeat(8) + '0', 136);
+  header.write('ustar\u000000', 257);
+  header.write(prefix, 345);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
+/** In octal; what does not fit, a file of 8 GiB or an owner above two million, in the binary form that GNU and BSD tar read. */
+function writeNumber(header: Buffer, at: number, width: number, value: number): void {
+  if (value < 8 ** (width - 1)) {
+    header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at);
+    return;
+  }
+  header.writeUIntBE(value % 2 ** 48, at + width - 6, 6);
+  header[at] = 0x80;
 }
 
 function splitName(path: string): [prefix: string, name: string] {
@@ -74,6 +111,7 @@ function splitName(path: string): [prefix: string, name: string] {
 }
 
 function octal(header: Buffer, at: number, length: number): number {
+  if ((header[at] ?? 0) >= 0x80) return header.readUIntBE(at + length - 6, 6);
   return Number.parseInt(text(header, at, length).trim() || '0', 8);
 }
 

@@ -1,4 +1,4 @@
-import { EruError, stableStringify } from '@eru/kit';
+import { EruError, isEruError, stableStringify } from '@eru/kit';
 
 import { noSuchNode } from '../absent.ts';
 import type { Change, ClusterView } from '../view.ts';
@@ -69,6 +69,21 @@ export class Candidates {
     if (!this.#view.isAvailable(node)) return 'down: no heartbeat';
     if (excludes.includes(node)) return 'excluded by the request';
     return matches(this.#view.nodes.get(node)?.value.labels ?? {}, labels) ? undefined : 'labels do not match';
+  }
+}
+
+/** The nodes that are named, or those of a pod that are up (any pod when empty); `none` is the complaint when there is none. */
+export function nodesFor(
+  candidates: Candidates,
+  pod: string,
+  includes: readonly string[],
+  none: string,
+): readonly string[] {
+  try {
+    return candidates.of({ pod, includes: [...includes], excludes: [], labels: {} });
+  } catch (cause) {
+    if (!isEruError(cause, 'no_capacity')) throw cause;
+    throw new EruError('precondition', none, { cause });
   }
 }
 

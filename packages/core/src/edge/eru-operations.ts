@@ -92,6 +92,9 @@ function detailOf(record: OperationRecord): string {
       return [record.stop ? 'stop first' : '', record.force ? 'force' : ''].filter((word) => word !== '').join(', ');
     case 'replace':
       return record.overlap ? 'overlap' : 'in place';
+    case 'send':
+    case 'raw':
+      return record.what;
     case 'realloc':
     case 'dissociate':
       return '';

@@ -4,6 +4,7 @@ import { Closer, EruError, silentLogger, systemClock, systemRandom } from '@eru/
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openMemoryStore } from '@eru/store';
 
+import type { CoreLimits } from '../context.ts';
 import { startCore, type Core } from '../core.ts';
 import { coreServices, type CoreServicesOptions } from './services.ts';
 
@@ -20,7 +21,10 @@ export interface TestCore {
 }
 
 /** `mock://NAME` is a test node, `sim://NAME` the same kind of machine that has to report. */
-export async function startTestCore(options: Partial<CoreServicesOptions> = {}): Promise<TestCore> {
+export async function startTestCore({
+  limits = {},
+  ...options
+}: Partial<CoreServicesOptions> & { limits?: Partial<CoreLimits> } = {}): Promise<TestCore> {
   const closer = new Closer();
   const base = { clock: systemClock, random: systemRandom, logger: silentLogger };
   const machines = new SimulatedMachines(base);
@@ -33,7 +37,15 @@ export async function startTestCore(options: Partial<CoreServicesOptions> = {}):
   const store = await openMemoryStore();
   closer.add('store', () => store.close());
   const scheduler = createScheduler({ kinds: builtinKinds() });
-  const core = await startCore({ store, scheduler, engines, ...base, address: '10.0.0.1:5001', version: 'test' });
+  const core = await startCore({
+    store,
+    scheduler,
+    engines,
+    ...base,
+    address: '10.0.0.1:5001',
+    version: 'test',
+    limits,
+  });
   closer.add('core', () => core.close());
   const closing = new AbortController();
   const services = coreServices(core.context, core.membership, {

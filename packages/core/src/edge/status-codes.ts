@@ -5,9 +5,12 @@ import { noIds } from './workload-methods.ts';
 
 type Method = keyof typeof pb.CoreRPC.method;
 
-/** The application code of each method that is there (reference/core-rpc.md section 2). Methods without one are left out. */
+/** The application code of each method (reference/core-rpc.md section 2); without those that never send one, and without the build of images. */
 const codes: Partial<Record<Method, number>> = {
   watchServiceStatus: 1001,
+  listNetworks: 1011,
+  connectNetwork: 1012,
+  disconnectNetwork: 1013,
   addPod: 1021,
   removePod: 1022,
   getPod: 1023,
@@ -29,6 +32,10 @@ const codes: Partial<Record<Method, number>> = {
   listNodeWorkloads: 1054,
   getWorkloadsStatus: 1055,
   setWorkloadsStatus: 1056,
+  rawEngine: 1057,
+  copy: 1061,
+  cacheImage: 1072,
+  removeImage: 1073,
   createWorkload: 1074,
   replaceWorkload: 1075,
   // The code of replace: a slip of the original that its clients print.
@@ -37,6 +44,7 @@ const codes: Partial<Record<Method, number>> = {
   executeWorkload: 1079,
   reallocResource: 10710,
   runAndWait: 10712,
+  listImage: 10713,
 };
 
 /** Where an empty list of ids is a plain error. */

@@ -1,0 +1,61 @@
+import { EruError, Queue, type Clock } from '@eru/kit';
+
+/** Pieces that wait for one reader; the pieces themselves are shared by all. */
+const buffered = 64;
+const pieceBytes = 64 * 1024;
+
+/** One of those that a stream of bytes is for. */
+export class Branch {
+  readonly pieces = new Queue<Uint8Array>(buffered);
+  readonly #gone = new AbortController();
+  /** How long the others have waited for it so far. */
+  heldUpMs = 0;
+
+  /** Aborts when it gets no more, with the reason. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get live(): boolean {
+    return !this.pieces.ended && !this.signal.aborted;
+  }
+
+  fail(error: EruError): void {
+    this.#gone.abort(error);
+    this.pieces.end(error);
+  }
+}
+
+/**
+ * Gives a chunk to every branch, at the pace of the slowest that keeps up. Who takes nothing for `idleMs`, or has held up the
+ * others for so long in all, gets a `timeout` and no more of it.
+ */
+export async function giveAll(
+  chunk: Uint8Array,
+  branches: readonly Branch[],
+  { clock, idleMs }: { clock: Clock; idleMs: number },
+): Promise<void> {
+  for (let at = 0; at < chunk.length; at += pieceBytes) {
+    const piece = chunk.subarray(at, at + pieceBytes);
+    const behind = branches.filter((branch) => branch.live && !branch.pieces.push(piece));
+    const holdUp = behind.length < branches.filter(({ live }) => live).length;
+    await Promise.all(
+      behind.map(async (branch) => {
+        const limitMs = holdUp ? Math.max(0, idleMs - branch.heldUpMs) : idleMs;
+        const beganMs = clock.monotonic();
+        const timer = clock.timer(limitMs, () => branch.fail(tooSlow(holdUp, idleMs)));
+        await branch.pieces.put(piece);
+        timer.cancel();
+        if (holdUp) branch.heldUpMs += clock.monotonic() - beganMs;
+      }),
+    );
+  }
+}
+
+function tooSlow(holdUp: boolean, idleMs: number): EruError {
+  const seconds = idleMs / 1000;
+  return new EruError(
+    'timeout',
+    holdUp ? `fell behind: the others have waited ${seconds} s for it` : `took nothing for ${seconds} s`,
+  );
+}
