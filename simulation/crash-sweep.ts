@@ -6,6 +6,7 @@ import {
   reallocWorkload,
   removeWorkload,
   replaceWorkload,
+  workOn,
   type CreateRequest,
   type ReplaceRequest,
 } from '@eru/core';
@@ -103,6 +104,20 @@ export const scenarios: Scenario[] = [
     run: async (_world, { core }, ids) => {
       for (const id of ids) await dissociateWorkload(core.context, core.membership.current(), { id }, never);
       return { exists: [], gone: ids };
+    },
+  },
+  {
+    name: 'send',
+    prepare: one,
+    run: async (_world, { core }, ids) => {
+      for (const id of ids)
+        await workOn(
+          core.context,
+          core.membership.current(),
+          { id, kind: 'send', what: '/x', work: (engine) => engine.kill(id, 'SIGHUP') },
+          never,
+        );
+      return { exists: ids, gone: [] };
     },
   },
   { name: 'realloc', prepare: one, run: realloc },

@@ -1,10 +1,10 @@
 import { Closer, EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
-import type { Engine } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
 import { Committer } from './commit.ts';
 import { defaultLimits, type Context, type CoreLimits } from './context.ts';
+import { dropUnused, engineFor, type Engines } from './engine-clients.ts';
 import { keys } from './keys.ts';
 import { Membership } from './membership.ts';
 import { defaultReconciler, Reconciler, type ReconcilerOptions } from './reconciler.ts';
@@ -17,7 +17,7 @@ import { ClusterView } from './view.ts';
 export interface CoreOptions {
   store: Store;
   scheduler: Scheduler;
-  engines: { get(endpoint: string): Engine };
+  engines: Engines;
   clock: Clock;
   random: Random;
   logger: Logger;
@@ -48,6 +48,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   const cluster = await identify(options, stop.signal);
   const view = new ClusterView({ store, scheduler, clock, random, logger });
   await view.start(stop.signal);
+  closer.add('engine clients', dropUnused(view, engines));
   const membership = new Membership({
     store,
     clock,
@@ -71,7 +72,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     engineOf: (name) => {
       const node = view.nodes.get(name)?.value;
       if (node === undefined) throw new EruError('not_found', `node ${name} is not known`);
-      return engines.get(node.endpoint);
+      return engineFor(engines, node);
     },
     running: new Set(),
   };

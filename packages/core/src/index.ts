@@ -9,4 +9,5 @@ export { checkAcknowledged, checkObjects, checkStore, snapshot } from './invaria
 export { Reconciler } from './reconciler.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';
 export type { Credential } from './edge/authentication.ts';
-export type { Engines } from './nodes.ts';
+export type { Engines } from './engine-clients.ts';
+export { workOn } from './work.ts';

@@ -59,12 +59,11 @@ async function compare(context: Context, tenure: Tenure, name: string, fix: bool
 
 async function inspectAll(context: Context, name: string, signal: AbortSignal): Promise<string[]> {
   const limit = limitConcurrency(concurrentInspects);
-  const engine = context.engineOf(name);
   const lines = await Promise.all(
     context.view.workloadsOn(name).map(({ id }) =>
       limit(async () => {
         try {
-          await engine.inspect(id, { signal });
+          await context.engineOf(name).inspect(id, { signal });
           return [];
         } catch (error) {
           return [`workload ${id} inspect failed ${EruError.from(error).message}`];

@@ -6,6 +6,7 @@ import { noSuchNode, noSuchPod } from './absent.ts';
 import { learn } from './booking.ts';
 import { caughtUp } from './catch-up.ts';
 import type { Context } from './context.ts';
+import { engineFor, type EngineAddress, type Engines } from './engine-clients.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
 import { checkName } from './names.ts';
@@ -17,11 +18,6 @@ import {
   versioned,
   type Versioned,
 } from './records.ts';
-
-/** Engines by endpoint (`unix:///…`, `mock://…`); `unsupported` or `invalid` for one that none of ours serves. */
-export interface Engines {
-  get(endpoint: string): Engine;
-}
 
 /** How long an engine is waited for when a node is added or asked for its info (the original's connection timeout). */
 export const connectMs = 10_000;
@@ -68,7 +64,7 @@ export async function addNode(
   if (pod === '') throw new EruError('invalid', 'pod name is empty');
   if (endpoint === '') throw new EruError('invalid', 'invalid node endpoint');
   checkName('node name', name);
-  const info = await engineAt(engines, endpoint).info({ signal, timeoutMs: connectMs });
+  const info = await engineAt(engines, request).info({ signal, timeoutMs: connectMs });
   const made = context.scheduler.addNode(request.resources, machineOf(info));
   if (context.view.nodes.get(name) !== undefined) throw exists(name);
   const { ca, cert, key, labels } = request;
@@ -141,7 +137,9 @@ export interface SetNodeRequest {
   cordon: boolean | undefined;
 }
 
-/** Changes definition, capacity and cordon in one transaction. The node's record is always rewritten: it tells a lost reply from a conflict. */
+/**
+ * Changes definition, capacity and cordon in one transaction; calls that come after it use the new endpoint and
+ * certificates, on every core that has heard of it. The node's record is always rewritten: it tells a lost reply from a conflict. */
 export async function setNode(
   context: Context,
   tenure: Tenure,
@@ -151,7 +149,7 @@ export async function setNode(
   const { name, endpoint } = request;
   const { committer, turns } = context;
   nodeOf(context, name);
-  if (endpoint !== '') engineAt(engines, endpoint);
+  if (endpoint !== '') engineAt(engines, changedRecord(nodeOf(context, name).record.value, request));
   return turns.hold([`node ${name}`], async () => {
     for (;;) {
       const { record, resources } = nodeOf(context, name);
@@ -189,9 +187,10 @@ function changedResources(
   return { ...record, ...capacity, cordon: cordon ?? record.cordon };
 }
 
-function engineAt(engines: Engines, endpoint: string): Engine {
+function engineAt(engines: Engines, address: EngineAddress): Engine {
+  const { endpoint } = address;
   try {
-    return engines.get(endpoint);
+    return engineFor(engines, address);
   } catch (cause) {
     throw new EruError('invalid', `endpoint invalid ${endpoint}: invalid node endpoint`, {
       cause,

@@ -4,10 +4,19 @@ import type { Engine } from './engine.ts';
 import { SimulatedMachines } from './simulated.ts';
 import { connectEngine } from './wire-client.ts';
 
-/** Engine clients by node endpoint: one for each, made when first asked for. */
+/** PEM texts; all empty for an engine that is reached without TLS. */
+interface Certificates {
+  ca: string;
+  cert: string;
+  key: string;
+}
+
+/** Engine clients by node endpoint and certificates: one for each, made when first asked for. */
 export interface Engines {
   /** `unsupported` names the engine that is missing; `invalid` for what is no endpoint at all. */
-  get(endpoint: string): Engine;
+  get(endpoint: string, certificates?: Certificates): Engine;
+  /** Closes the client, if there is one: its calls end now. The next `get` makes another. */
+  drop(endpoint: string, certificates?: Certificates): void;
   close(): Promise<void>;
 }
 
@@ -33,13 +42,26 @@ export function createEngines(options: { clock: Clock; random: Random }): Engine
     throw new EruError('invalid', `endpoint invalid ${endpoint}: invalid node endpoint`);
   };
   return {
-    get: (endpoint) => {
-      const engine = engines.get(endpoint) ?? open(endpoint);
-      engines.set(endpoint, engine);
+    get: (endpoint, certificates) => {
+      const key = keyOf(endpoint, certificates);
+      const engine = engines.get(key) ?? open(endpoint);
+      engines.set(key, engine);
       return engine;
+    },
+    drop: (endpoint, certificates) => {
+      const key = keyOf(endpoint, certificates);
+      void engines
+        .get(key)
+        ?.close()
+        .catch(() => {}); // it was not answering any more
+      engines.delete(key);
     },
     close: async () => {
       await Promise.all([...engines.values()].map((engine) => engine.close()));
     },
   };
+}
+
+function keyOf(endpoint: string, { ca, cert, key }: Certificates = { ca: '', cert: '', key: '' }): string {
+  return JSON.stringify([endpoint, ca, cert, key]);
 }

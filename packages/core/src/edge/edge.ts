@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts';
+import type { Engines } from '../engine-clients.ts';
 import type { Membership } from '../membership.ts';
-import type { Engines } from '../nodes.ts';
 import type { Candidates } from './candidates.ts';
 import type { OperationLog } from './operation-log.ts';
 

@@ -12,6 +12,8 @@ import { coreServices, type CoreServicesOptions } from './services.ts';
 export interface TestCore {
   core: Core;
   machines: SimulatedMachines;
+  /** Endpoints whose clients were dropped. */
+  dropped: readonly string[];
   address: string;
   rpc: Client<typeof pb.CoreRPC>;
   eru: Client<typeof eru.Eru>;
@@ -28,7 +30,9 @@ export async function startTestCore({
   const closer = new Closer();
   const base = { clock: systemClock, random: systemRandom, logger: silentLogger };
   const machines = new SimulatedMachines(base);
+  const dropped: string[] = [];
   const engines = {
+    drop: (endpoint: string) => void dropped.push(endpoint),
     get: (endpoint: string) => {
       if (!/^(mock|sim):/.test(endpoint)) throw new EruError('unsupported', `no engine serves ${endpoint}`);
       return machines.resolve(endpoint.replace('sim:', 'mock:')).engine();
@@ -68,6 +72,7 @@ export async function startTestCore({
   return {
     core,
     machines,
+    dropped,
     address: serving.address,
     rpc: client(pb.CoreRPC, channel),
     eru: client(eru.Eru, channel),

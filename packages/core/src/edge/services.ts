@@ -2,8 +2,8 @@ import { eru, openApi, pb, type ServeOptions } from '@eru/contract';
 import { Registry } from 'prom-client';
 
 import type { Context } from '../context.ts';
+import type { Engines } from '../engine-clients.ts';
 import type { Membership } from '../membership.ts';
-import type { Engines } from '../nodes.ts';
 import { auditor } from './audit.ts';
 import { Gate, type Credential } from './authentication.ts';
 import { Candidates } from './candidates.ts';
