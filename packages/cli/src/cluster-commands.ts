@@ -3,10 +3,12 @@ import type { Command } from 'commander';
 import type { Registry } from './program.ts';
 import { collect } from './workload-commands.ts';
 
-/** Pods, nodes, tokens, operations and the store. */
+/** Pods, nodes, networks, images, tokens, operations and the store. */
 export function addClusterCommands(registry: Registry): void {
   addPodCommands(registry);
   addNodeCommands(registry);
+  addNetworkCommands(registry);
+  addImageCommands(registry);
   addTokenCommands(registry);
   addOperationCommands(registry);
   const { command, run } = registry;
@@ -37,6 +39,54 @@ function addPodCommands({ command, run }: Registry): void {
   run(command('rm <pod>', 'remove an empty pod', pod).alias('remove'), async (context, flags, name: string) =>
     (await import('./pod.ts')).removePod(context, flags, name),
   );
+}
+
+function addNetworkCommands({ command, run }: Registry): void {
+  const network = command('network', 'networks, and which workloads are on them');
+  const list = command('ls', 'list the networks of a pod', network)
+    .alias('list')
+    .option('--pod <name>', 'default: any')
+    .option('--driver <name>', 'only of this driver, such as bridge');
+  run(list, async (context, flags: object) => (await import('./network.ts')).listNetworks(context, flags));
+  const connect = command('connect <network> <workloads...>', 'put workloads on a network', network)
+    .option('--ipv4 <address>', 'the address wanted; for one workload')
+    .option('--ipv6 <address>', 'the address wanted; for one workload');
+  run(connect, async (context, flags: object, name: string, words: string[]) =>
+    (await import('./network.ts')).connectNetwork(context, flags, name, words),
+  );
+  const disconnect = command('disconnect <network> <workloads...>', 'take workloads off a network', network).option(
+    '-f, --force',
+    'even if the engine would rather not',
+  );
+  run(disconnect, async (context, flags: object, name: string, words: string[]) =>
+    (await import('./network.ts')).disconnectNetwork(context, flags, name, words),
+  );
+}
+
+function addImageCommands({ command, run }: Registry): void {
+  const image = command('image', 'images on the nodes');
+  const list = withPlaces(command('ls', 'list images, node by node', image).alias('list')).option(
+    '--filter <repository>',
+    'only of this repository',
+  );
+  run(list, async (context, flags: object) => (await import('./image.ts')).listImages(context, flags));
+  run(
+    withPlaces(command('cache <images...>', 'fetch images to the nodes of a pod', image)),
+    async (context, flags: object, images: string[]) =>
+      (await import('./image.ts')).cacheImages(context, flags, images),
+  );
+  const rm = withPlaces(
+    command('rm <images...>', 'remove images from the nodes of a pod', image).alias('remove'),
+  ).option('--prune', 'afterwards all that nothing uses');
+  run(rm, async (context, flags: object, images: string[]) =>
+    (await import('./image.ts')).removeImages(context, flags, images),
+  );
+}
+
+function withPlaces(command: Command): Command {
+  return command
+    .option('--pod <name>', 'default: the only one')
+    .option('--node <name>', 'only on this node; may be repeated', collect);
 }
 
 function addTokenCommands({ command, run }: Registry): void {

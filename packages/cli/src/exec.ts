@@ -1,7 +1,6 @@
 import type { eru, MessageInitShape } from '@eru/contract';
 import { EruError, Queue } from '@eru/kit';
 
-import type { Connection } from './connection.ts';
 import { withConnection } from './connection.ts';
 import type { Context, Input, Output } from './context.ts';
 import { exitCodes } from './context.ts';
@@ -43,7 +42,24 @@ export async function exec(context: Context, flags: ExecFlags, word: string, res
     };
     const requests = new Queue<ExecRequest>(queuedRequests);
     requests.push({ request: { case: 'open', value: open } });
-    return runSession(context, connection, requests, { interactive, tty });
+    return runSession(context, connection.eru.exec(requests, { signal: context.signal }), requests, {
+      interactive,
+      tty,
+    });
+  });
+}
+
+/** The main process's own streams; Ctrl-C leaves it running. */
+export async function attach(context: Context, { interactive = false }: ExecFlags, word: string): Promise<number> {
+  return withConnection(context, async (connection) => {
+    const { record } = await findWorkload(connection, word, context.signal);
+    const requests = new Queue<ExecRequest>(queuedRequests);
+    const open = async function* (): AsyncGenerator<MessageInitShape<typeof eru.AttachRequestSchema>> {
+      yield { request: { case: 'open', value: { id: record?.id ?? '' } } };
+      for await (const { request } of requests) if (request?.case !== 'open') yield { ...(request && { request }) };
+    };
+    const answers = connection.eru.attach(open(), { signal: context.signal });
+    return runSession(context, answers, requests, { interactive, tty: false });
   });
 }
 
@@ -52,14 +68,14 @@ const queuedRequests = 64;
 
 async function runSession(
   context: Context,
-  { eru }: Connection,
+  answers: AsyncIterable<eru.ExecResponse>,
   requests: Queue<ExecRequest>,
   { interactive, tty }: { interactive: boolean; tty: boolean },
 ): Promise<number> {
-  const { stdin, stdout, stderr, signal } = context;
+  const { stdin, stdout, stderr } = context;
   let release = (): void => {};
   try {
-    for await (const { response } of eru.exec(requests, { signal })) {
+    for await (const { response } of answers) {
       switch (response.case) {
         case 'started':
           release = connectTerminal(stdin, stdout, requests, { interactive, tty });

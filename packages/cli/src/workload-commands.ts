@@ -39,6 +39,16 @@ export function addWorkloadCommands(registry: Registry): void {
     (await import('./exec.ts')).exec(context, flags, word, rest),
   );
 
+  run(
+    command(
+      'attach <workload>',
+      "show what a workload's main process prints from now on; Ctrl-C leaves it running",
+    ).option('-i, --interactive', 'send standard input'),
+    async (context, flags: object, word: string) => (await import('./exec.ts')).attach(context, flags, word),
+  );
+
+  addFileCommands(registry);
+
   for (const type of ['start', 'stop', 'restart', 'suspend', 'resume'] as const) {
     const control = command(`${type} <workloads...>`, `${type} workloads`).option(
       '-f, --force',
@@ -125,6 +135,26 @@ function addDeployCommands({ command, run }: Registry): void {
     .option('--explain', 'say why these nodes, and why not the others');
   run(withSpecOptions(plan), async (context, flags: object, request: string) =>
     (await import('./plan.ts')).plan(context, flags, request),
+  );
+}
+
+function addFileCommands({ command, run }: Registry): void {
+  run(
+    command('cp <source> <target>', 'copy a file or folder out of a workload or into it').addHelpText(
+      'after',
+      '\nOne of the two is WORKLOAD:PATH. A target that ends with / is a folder to put it in. As the other one, - is a tar\nstream on standard output or input.',
+    ),
+    async (context, _flags, source: string, target: string) =>
+      (await import('./copy.ts')).copy(context, source, target),
+  );
+  const send = command(
+    'send <file> <workloads...>',
+    'put one file into many workloads: eru send FILE WORKLOAD... WORKLOAD:PATH',
+  )
+    .option('--mode <octal>', "default: the file's own")
+    .option('--owner <uid:gid>', 'its owner in the workloads', '0:0');
+  run(send, async (context, flags: { mode?: string; owner: string }, file: string, words: string[]) =>
+    (await import('./send.ts')).send(context, flags, file, words),
   );
 }
 

@@ -5,6 +5,7 @@ import { eruChangeMethods } from './eru-changes.ts';
 import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
 import { eruRunMethods } from './eru-run.ts';
+import { eruFileMethods } from './eru-files.ts';
 import { eruTokenMethods } from './eru-tokens.ts';
 import { eruOperationMethods } from './eru-operations.ts';
 import { eruWorkloadMethods } from './eru-workloads.ts';
@@ -17,6 +18,7 @@ export function eruRpc(edge: Edge): MountedService {
     ...eruOperationMethods(edge),
     ...eruExecMethods(edge),
     ...eruRunMethods(edge),
+    ...eruFileMethods(edge),
     ...eruTokenMethods(edge),
     ...eruWorkloadMethods(edge),
   });

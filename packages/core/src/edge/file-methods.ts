@@ -3,11 +3,11 @@ import { streamTar } from '@eru/engines';
 import { EruError, invalid, toSafeNumber } from '@eru/kit';
 import path from 'node:path';
 
-import { noSuchWorkload } from '../absent.ts';
 import type { FileContent } from '../spec-of.ts';
 import { workOn } from '../work.ts';
 import { concurrency, type Edge } from './edge.ts';
 import { Branch, giveAll } from './fan-out.ts';
+import { archiveOf } from './reading.ts';
 import { takingTurns } from './taking-turns.ts';
 import { outcomes } from './workload-methods.ts';
 
@@ -125,27 +125,11 @@ class Target {
 }
 
 async function* copied({ context }: Edge, id: string, from: string, signal: AbortSignal): AsyncIterable<CopyMessage> {
-  const { clock, limits, view } = context;
-  const idle = new AbortController();
   const message = { id, name: path.posix.basename(from), path: from };
   try {
-    const record = view.workloads.get(id)?.value;
-    if (record === undefined) throw noSuchWorkload(id);
-    const engine = context.engineOf(record.node);
-    const archive = engine.copyFrom(id, from, { signal: AbortSignal.any([signal, idle.signal]) });
-    const pieces = archive[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const silence = new EruError('timeout', `nothing came for ${limits.transferIdleMs / 1000} s`);
-        const timer = clock.timer(limits.transferIdleMs, () => idle.abort(silence));
-        const { value, done } = await pieces.next().finally(() => timer.cancel());
-        if (done === true) return;
-        for (let at = 0; at < value.length; at += pieceBytes)
-          yield { ...message, data: value.subarray(at, at + pieceBytes) };
-      }
-    } finally {
-      await pieces.return?.();
-    }
+    for await (const piece of archiveOf(context, id, from, signal))
+      for (let at = 0; at < piece.length; at += pieceBytes)
+        yield { ...message, data: piece.subarray(at, at + pieceBytes) };
   } catch (error) {
     if (!signal.aborted) yield { ...message, error: EruError.from(error).message };
   }

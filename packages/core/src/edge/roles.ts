@@ -64,6 +64,9 @@ const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
   reportWorkloads: 'operate',
   exec: 'operate',
   run: 'operate',
+  attach: 'operate',
+  copyIn: 'operate',
+  copyOut: 'operate', // what a workload keeps may be secret
   createToken: 'admin',
   listTokens: 'admin',
   removeToken: 'admin',
