@@ -60,7 +60,9 @@ export class SimulatedMachine {
   engine(): Engine {
     const closed = new AbortController();
     const call = new SimulatedCall(this.#clock, this.#random, this.#weather, closed.signal);
-    return new SimulatedEngine(this.#host, call, this.#clock, () => closed.abort());
+    return new SimulatedEngine(this.#host, call, this.#clock, () =>
+      closed.abort(new EruError('canceled', 'the engine is closed')),
+    );
   }
 
   /** What is there now, in name order. */

@@ -10,6 +10,9 @@ export interface Clock {
   timer(ms: number, run: () => void): { cancel(): void };
 }
 
+/** Node fires a longer timer at once. */
+const longestMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -17,21 +20,28 @@ export const systemClock: Clock = {
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = (): void => {
-        clearTimeout(timer);
+        timer.cancel();
         reject(signal?.reason);
       };
-      const timer = setTimeout(() => {
+      const timer = startTimer(ms, true, () => {
         signal?.removeEventListener('abort', onAbort);
         resolve();
-      }, ms);
+      });
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
-  timer: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
-  },
+  timer: (ms, run) => startTimer(ms, false, run),
 };
+
+/** `keeps` the process alive, or not. */
+function startTimer(ms: number, keeps: boolean, run: () => void): { cancel(): void } {
+  let timer: NodeJS.Timeout;
+  const arm = (left: number): void => {
+    timer = setTimeout(() => (left > longestMs ? arm(left - longestMs) : run()), Math.min(left, longestMs));
+    if (!keeps) timer.unref();
+  };
+  arm(ms);
+  return { cancel: () => clearTimeout(timer) };
+}
 
 /** A signal that aborts with a TimeoutError after `ms` of this clock, or when `signal` does. Call `clear` when done. */
 export function deadline(clock: Clock, ms: number, signal?: AbortSignal): { signal: AbortSignal; clear(): void } {
