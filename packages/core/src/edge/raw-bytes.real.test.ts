@@ -155,7 +155,7 @@ test('calls that are refused, broken off or left leave no memory behind', async 
   const collectGarbage = runInNewContext('gc') as () => void;
   /** The first piece of a file of which no more comes. */
   const piece = async function* (): AsyncGenerator<object> {
-    yield { ids: [bed.id], dst: '/large', size: 2n ** 30n, chunk: Buffer.alloc(200_000) };
+    yield { ids: [bed.id], dst: '/large', size: 2n ** 30n, chunk: Buffer.alloc(1000) };
     await new Promise(() => {});
   };
   const round = async (): Promise<void> => {

@@ -17,77 +17,33 @@ const good: Readonly<Record<string, Record<string, unknown>>> = {
 
 type Field = DescMessage['fields'][number];
 
-const texts = [
-  '',
-  'x',
-  'a_b',
-  '..',
-  '/',
-  '/etc/app/config',
-  '/../etc',
-  'a/b',
-  '\0',
-  '\u202e',
-  'ü'.repeat(40),
-  'y'.repeat(5000),
-  'stop',
-  'start',
-  'restart',
-  'suspend',
-  'resume',
-  'echo',
-  'all',
-  '10',
-  '-1',
-  '42m',
-  '1e999',
-  'image:1',
-  'sha256:',
-  ...[
-    '172.18.0.9',
-    '::1',
-    'bridge',
-    'extra',
-    'host',
-    'none',
-    'mock://n1',
-    'mock://n9?cpus=0',
-    'unix:///x',
-    'tcp://a:b',
-  ],
-  '__proto__',
-  'constructor',
-  'toString',
-  'A=1',
-  '=',
-  '{}',
-  "'unclosed",
-];
-const requests = [
-  '{}',
-  '[]',
-  'null',
-  '1',
-  '"x"',
-  '',
-  '{',
-  '\xff\xfe',
-  '['.repeat(2000),
-  '{"__proto__":{"a":1}}',
-  '{"cpu":-1}',
-  '{"cpu":1e308}',
-  '{"cpu":"0,1"}',
-  '{"cpu":"0:1:2"}',
-  '{"cpu-request":0.1,"cpu-bind":true}',
-  '{"memory":"9999999P"}',
-  '{"memory":-1}',
-  '{"memory-request":[]}',
-  '{"numa-cpu":["0,99"],"numa-memory":["1"]}',
-  '{"volumes-request":["a:b:c:d:e"]}',
-  '{"volumes":[":",null]}',
-  '{"storage":"x"}',
-  '{"prod_count_map":{"p":-1}}',
-].map((text) => Buffer.from(text, 'latin1'));
+const plain = `x a_b .. / /etc/app/config /../etc a/b \u202e stop start restart suspend resume echo all 10 -1 42m 1e999 image:1
+  sha256: 172.18.0.9 ::1 bridge extra host none mock://n1 mock://n9?cpus=0 unix:///x tcp://a:b __proto__ constructor toString
+  A=1 = {} 'unclosed`;
+const texts = ['', '\0', 'y'.repeat(5000), ...plain.split(/\s+/)];
+/** Bodies of resource requests, one a line. */
+const bodies = `{}
+[]
+null
+1
+"x"
+{
+\xff\xfe
+{"__proto__":{"a":1}}
+{"cpu":-1}
+{"cpu":1e308}
+{"cpu":"0,1"}
+{"cpu":"0:1:2"}
+{"cpu-request":0.1,"cpu-bind":true}
+{"memory":"9999999P"}
+{"memory":-1}
+{"memory-request":[]}
+{"numa-cpu":["0,99"],"numa-memory":["1"]}
+{"volumes-request":["a:b:c:d:e"]}
+{"volumes":[":",null]}
+{"storage":"x"}
+{"prod_count_map":{"p":-1}}`;
+const requests = ['', '['.repeat(2000), ...bodies.split('\n')].map((text) => Buffer.from(text, 'latin1'));
 const integers = [0, 1, 2, -1, 7, 100, 2 ** 31 - 1, -(2 ** 31)];
 const longs = [0n, 1n, -1n, 60n, 2n ** 53n, 2n ** 63n - 1n, -(2n ** 63n)];
 const maximalDepth = 4;
@@ -95,20 +51,20 @@ const maximalDepth = 4;
 /** The fields of a message, some of them, with values that are likely to hurt. */
 export function requestOf(message: DescMessage, words: Words, depth = 0): fc.Arbitrary<Record<string, unknown>> {
   const fields = message.fields.filter(({ oneof, message: inner }) => oneof === undefined && fits(inner, depth));
-  const plain: Record<string, fc.Arbitrary<unknown>> = {};
-  for (const field of fields) plain[field.localName] = valueOf(field, words, depth);
+  const values: Record<string, fc.Arbitrary<unknown>> = {};
+  for (const field of fields) values[field.localName] = valueOf(field, words, depth);
   for (const oneof of message.oneofs) {
     const cases = oneof.fields.filter(({ message: inner }) => fits(inner, depth));
-    plain[oneof.localName] = fc.oneof(
+    values[oneof.localName] = fc.oneof(
       ...cases.map((field) => fc.record({ case: fc.constant(field.localName), value: valueOf(field, words, depth) })),
     );
   }
-  const any = fc.record(plain, { requiredKeys: [] });
+  const any = fc.record(values, { requiredKeys: [] });
   const base = good[message.typeName];
   if (base === undefined) return any;
   const changed = fc
-    .tuple(any, fc.shuffledSubarray(Object.keys(plain), { maxLength: 3 }))
-    .map(([values, keys]) => ({ ...base, ...Object.fromEntries(keys.map((key) => [key, values[key]])) }));
+    .tuple(any, fc.shuffledSubarray(Object.keys(values), { maxLength: 3 }))
+    .map(([made, keys]) => ({ ...base, ...Object.fromEntries(keys.map((key) => [key, made[key]])) }));
   return fc.oneof(any, changed);
 }
 
