@@ -22,6 +22,11 @@ export class Mortal {
   #counting = false;
   #dead = false;
   readonly #onDeath: (() => void)[] = [];
+  /** While it is cut off from the store: resolves when it is not any more. */
+  #healed: Promise<void> | undefined;
+  #heal = (): void => {};
+  /** Watches that were opened in an earlier one are broken. */
+  #generation = 0;
 
   get dead(): boolean {
     return this.#dead;
@@ -38,6 +43,23 @@ export class Mortal {
     for (const run of this.#onDeath) run();
   }
 
+  /** From now on the store is silent for this core: calls fail, and watches hear nothing. */
+  cut(): void {
+    this.#healed ??= new Promise((resolve) => {
+      this.#heal = resolve;
+    });
+  }
+
+  /** Watches of the store end with an error, at the latest when they should tell something. */
+  breakWatches(): void {
+    this.#generation += 1;
+  }
+
+  heal(): void {
+    this.#healed = undefined;
+    this.#heal();
+  }
+
   /** Resolves when it dies. */
   death(): Promise<void> {
     return this.#dead ? Promise.resolve() : new Promise((resolve) => this.#onDeath.push(resolve));
@@ -45,6 +67,8 @@ export class Mortal {
 
   async at(call: string, phase: 'before' | 'after'): Promise<void> {
     if (this.#dead) return never();
+    if (this.#healed !== undefined && call.startsWith('store.'))
+      throw new EruError('unavailable', `simulated: no way to the store, ${phase} ${call}`);
     if (!this.#counting) return;
     const point = { call, phase };
     const fate = this.fate(this.points.length, point);
@@ -57,7 +81,7 @@ export class Mortal {
   }
 
   store(store: Store): Store {
-    const watch: Store['watch'] = (options) => this.#stream(store.watch(options));
+    const watch: Store['watch'] = (options) => this.#stream(store.watch(options), true);
     return this.#wrap(store, 'store', { watch });
   }
 
@@ -101,9 +125,17 @@ export class Mortal {
     });
   }
 
-  async *#stream<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+  #cutOff(ofStore: boolean): Promise<void> | undefined {
+    return ofStore ? this.#healed : undefined;
+  }
+
+  async *#stream<T>(source: AsyncIterable<T>, ofStore = false): AsyncGenerator<T> {
+    const generation = this.#generation;
     for await (const item of source) {
       if (this.#dead) await never();
+      for (let cut = this.#cutOff(ofStore); cut !== undefined; cut = this.#cutOff(ofStore)) await cut;
+      if (ofStore && generation !== this.#generation)
+        throw new EruError('unavailable', 'simulated: the watch of the store broke');
       yield item;
     }
   }

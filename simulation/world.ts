@@ -109,6 +109,15 @@ export class World {
     return { core, mortal };
   }
 
+  /** From now on a node is available only while it reports. */
+  async wantHeartbeats(node: string): Promise<void> {
+    const key = `nodes/${node}`;
+    const kv = await this.store.get(key);
+    const record = JSON.parse(new TextDecoder().decode(kv?.value)) as object;
+    const value = new TextEncoder().encode(JSON.stringify({ ...record, test: false }));
+    await this.store.txn({ then: [{ op: 'put', key, value }] });
+  }
+
   /** What the embedded store does when it is opened again: leases of dead cores end at once. */
   async reopenStore(): Promise<void> {
     const { kvs } = await this.store.range({ prefix: 'cores/' });

@@ -3,6 +3,7 @@ import { connectCore, findCore } from '@eru/client';
 import { EruError, isEruError } from '@eru/kit';
 
 import type { Context } from './context.ts';
+import { say } from './output.ts';
 
 export type Connection = Pick<Core, 'core' | 'eru'>;
 
@@ -10,7 +11,12 @@ export type Connection = Pick<Core, 'core' | 'eru'>;
 export async function withConnection<T>(context: Context, use: (connection: Connection) => Promise<T>): Promise<T> {
   const { data } = context.globals;
   const { found, ...core } = await findCore(context.globals);
-  const client = connectCore(core);
+  let told = false;
+  const onOld = (ageMs: number): void => {
+    if (!told) say(context, `as of ${Math.round(ageMs / 1000)} s ago: the store does not answer`);
+    told = true;
+  };
+  const client = connectCore({ ...core, onOld });
   try {
     await client.ready();
     return await use(client);
@@ -25,7 +31,7 @@ function withRemedy(
   error: unknown,
   { address, found, data, credential }: { address: string; found: boolean; data: string; credential: boolean },
 ): unknown {
-  if (isEruError(error, 'unavailable') && !('node' in error.details)) {
+  if (isEruError(error, 'unavailable') && !('node' in error.details) && !('storeSilentSince' in error.details)) {
     const hint = found
       ? 'is it running? `eru up` starts it'
       : `nothing in ${data} says where Eru runs; start it with \`eru up\`, or give --eru or --data`;

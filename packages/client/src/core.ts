@@ -1,5 +1,5 @@
 import type { Channel, Client, ClientTls, ConnectOptions } from '@eru/contract';
-import { client, connect, eru, pb } from '@eru/contract';
+import { ageHeader, client, connect, eru, pb } from '@eru/contract';
 import type { Clock } from '@eru/kit';
 import { EruError, systemClock } from '@eru/kit';
 
@@ -15,6 +15,8 @@ export interface ConnectCoreOptions {
   credential?: ClientCredential;
   /** Absent = clear text. */
   tls?: ClientTls;
+  /** Told when an answer is as of a while ago, because core does not hear its store: its age in milliseconds. */
+  onOld?: (ageMs: number) => void;
   /** Closes the client. */
   signal?: AbortSignal;
   clock?: Clock;
@@ -41,10 +43,16 @@ export interface Core {
  */
 export function connectCore(options: ConnectCoreOptions): Core {
   const { addresses, discover } = parseAddresses(options.addresses);
-  const { clock = systemClock, credential, tls } = options;
+  const { clock = systemClock, credential, tls, onOld } = options;
   const pool = new Pool(clock, {
     ...(credential !== undefined && { credentials: metadataOf(credential) }),
     ...(tls !== undefined && { tls }),
+    ...(onOld !== undefined && {
+      onHeaders: (headers) => {
+        const ageMs = Number(headers.get(ageHeader) ?? Number.NaN);
+        if (Number.isFinite(ageMs)) onOld(ageMs);
+      },
+    }),
   });
   const stop = new AbortController();
   const close = (): void => {

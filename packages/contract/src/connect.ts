@@ -8,6 +8,7 @@ import type {
 import { EruError } from '@eru/kit';
 import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
 import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
+import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { checkServerIdentity } from 'node:tls';
@@ -27,6 +28,8 @@ export interface ConnectOptions {
   keepaliveMs?: number;
   /** Absent = clear text. */
   tls?: ClientTls;
+  /** Told what the server sends ahead of an answer, call by call. */
+  onHeaders?: (headers: { get(name: string): string | undefined }) => void;
 }
 
 /** PEM texts. Without `ca` the machine's own authorities are trusted; `cert` and `key` go together (mTLS). */
@@ -74,11 +77,13 @@ class GrpcChannel implements Channel {
   readonly grpc: GrpcClient;
   readonly metadata = new Metadata();
   readonly timeoutMs: number;
+  readonly #onHeaders: ConnectOptions['onHeaders'];
 
   constructor(address: string, options: ConnectOptions) {
     const endpoint = parseEndpoint(address);
     this.address = address;
     this.timeoutMs = options.timeoutMs ?? 30_000;
+    this.#onHeaders = options.onHeaders;
     for (const [key, value] of Object.entries(options.credentials ?? {})) setCredential(this.metadata, key, value);
     const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
     const host = 'path' in endpoint ? '' : endpoint.host;
@@ -94,6 +99,14 @@ class GrpcChannel implements Channel {
       'grpc.enable_http_proxy': 0, // the fleet's own addresses; a proxy of the environment is for the world
       ...(options.tls !== undefined && serverName(options.tls, host)),
     });
+  }
+
+  /** The same call, its headers told. */
+  heard<C extends EventEmitter>(call: C): C {
+    const tell = this.#onHeaders;
+    if (tell !== undefined)
+      call.once('metadata', (metadata: Metadata) => tell({ get: (name) => metadata.get(name)[0]?.toString() }));
+    return call;
   }
 
   setCredential(key: string, value: string | undefined): void {
@@ -164,7 +177,7 @@ function callOf(method: DescMethod, channel: GrpcChannel): unknown {
     case 'unary':
       return (request: Init, options: CallOptions = {}) =>
         single(options, channel.timeoutMs, (deadline, done) =>
-          grpc.makeUnaryRequest(...args, request, metadata, deadline, done),
+          channel.heard(grpc.makeUnaryRequest(...args, request, metadata, deadline, done)),
         );
     case 'client_streaming':
       return (requests: AsyncIterable<Init>, options: CallOptions = {}) => {
@@ -178,7 +191,7 @@ function callOf(method: DescMethod, channel: GrpcChannel): unknown {
     case 'server_streaming':
       return (request: Init, options: CallOptions = {}) => {
         const call = grpc.makeServerStreamRequest(...args, request, metadata, deadlineOf(options.timeoutMs));
-        return receive(call, options.signal);
+        return receive(channel.heard(call), options.signal);
       };
     case 'bidi_streaming':
       return (requests: AsyncIterable<Init>, options: CallOptions = {}) => {

@@ -16,6 +16,8 @@ import { Incoming, pump } from './stream.ts';
 export interface Edge {
   /** Throws to refuse a call; runs before the handler. */
   authenticate(context: CallContext): void | Promise<void>;
+  /** Sent ahead of the answer. */
+  headers(context: CallContext): Readonly<Record<string, string>> | undefined;
   toStatus(error: unknown, method: DescMethod): Status;
   maxReceiveBytes: number;
   maxStreams: number;
@@ -47,6 +49,7 @@ interface AnyCall extends EventEmitter {
   metadata: Metadata;
   cancelled: boolean;
   request: never;
+  sendMetadata(metadata: Metadata): void;
   getPeer(): string;
   getAuthContext(): { sslPeerCertificate?: PeerCertificate };
   getDeadline(): Date | number;
@@ -62,6 +65,8 @@ function grpcHandler(method: DescMethod, handler: AnyHandler | undefined, edge: 
     try {
       const admitted = edge.authenticate(context);
       if (admitted !== undefined) await admitted;
+      const headers = edge.headers(context);
+      if (headers !== undefined) call.sendMetadata(metadataOf(headers));
       if (handler === undefined) throw notImplemented(method);
       const request = manyRequests ? requestsOf(call, context) : call.request;
       if (manyAnswers) {
@@ -91,6 +96,12 @@ function requestsOf(call: AnyCall, context: GrpcContext): Incoming<unknown> {
   const requests = new Incoming<unknown>(call as unknown as Readable, () => (call as unknown as Duplex).resume());
   context.signal.addEventListener('abort', () => requests.abort(context.signal.reason), { once: true });
   return requests;
+}
+
+function metadataOf(headers: Readonly<Record<string, string>>): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
 }
 
 function failureOf(thrown: unknown, method: DescMethod, edge: Edge): object {

@@ -44,6 +44,7 @@ function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edg
       const context = contextOf(method, connect);
       try {
         await edge.authenticate(context);
+        announce(edge, context, connect);
         if (handler === undefined) throw notImplemented(method);
         return await handler(request, context);
       } catch (error) {
@@ -55,12 +56,17 @@ function connectHandler(method: DescMethod, handler: AnyHandler | undefined, edg
     const context = contextOf(method, connect);
     try {
       await edge.authenticate(context);
+      announce(edge, context, connect);
       if (handler === undefined) throw notImplemented(method);
       yield* handler(request, context) as AsyncIterable<unknown>;
     } catch (error) {
       throw connectError(error, method, edge);
     }
   };
+}
+
+function announce(edge: Edge, context: CallContext, { responseHeader }: HandlerContext): void {
+  for (const [name, value] of Object.entries(edge.headers(context) ?? {})) responseHeader.set(name, value);
 }
 
 /** The connection that a request came on. */

@@ -1,3 +1,4 @@
+export { ageHeader } from './age.ts';
 export type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 export { create, fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
 export * from './certificates.ts';

@@ -54,6 +54,7 @@ async function answer(
   };
   try {
     await edge.authenticate(context);
+    for (const [name, value] of Object.entries(edge.headers(context) ?? {})) response.setHeader(name, value);
     if (method.methodKind !== 'server_streaming')
       throw new EruError(
         'unsupported',

@@ -26,6 +26,8 @@ export interface ServeOptions {
   authenticate?: (context: CallContext) => void | Promise<void>;
   /** Other HTTP paths (`/metrics`, `/healthz`); true when it took the request. Not behind `authenticate`. */
   http?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** What goes ahead of the answer of a call, as metadata or HTTP headers; asked for every call that was let in. */
+  headers?: (context: CallContext) => Readonly<Record<string, string>> | undefined;
   /** Where the contract has codes of its own; the default is `statusOf`. */
   toStatus?: (error: unknown, method: DescMethod) => Status;
   /** Largest request message; default 20 MiB, as the original. */
@@ -71,6 +73,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   const endpoint = parseEndpoint(options.listen);
   const edge: Edge = {
     authenticate: options.authenticate ?? (() => {}),
+    headers: options.headers ?? (() => undefined),
     toStatus: options.toStatus ?? statusOf,
     maxReceiveBytes: options.maxReceiveBytes ?? 20 * 1024 * 1024,
     maxStreams: options.maxStreams ?? 100,

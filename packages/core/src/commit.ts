@@ -117,6 +117,8 @@ export class Committer {
     const kvs = then.flatMap((op): KeyValue[] => (op.op === 'put' ? [this.#written(op, revision)] : []));
     const deleted = then.flatMap((op) => (op.op === 'delete' && 'key' in op.range ? [op.range.key] : []));
     this.#view.applyWrites(kvs, deleted, revision);
+    // A deletion of what is not there is no change, and never told.
+    if (kvs.length > 0) this.#view.owe(revision);
   }
 
   /** As the store has it now, but for the version and create revision, which nothing here compares. */

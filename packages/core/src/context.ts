@@ -4,6 +4,7 @@ import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
 import type { Committer } from './commit.ts';
+import type { Measures } from './measures.ts';
 import type { Tenure } from './membership.ts';
 import type { Turns } from './turns.ts';
 import type { ClusterView } from './view.ts';
@@ -18,6 +19,7 @@ export interface Context {
   clock: Clock;
   random: Random;
   logger: Logger;
+  measures: Measures;
   limits: CoreLimits;
   /** The engine of a node; `not_found` without such a node, `unsupported` for an endpoint that no engine of ours serves. */
   engineOf(node: string): Engine;

@@ -6,10 +6,13 @@ import { Committer } from './commit.ts';
 import { defaultLimits, type Context, type CoreLimits } from './context.ts';
 import { dropUnused, engineFor, type Engines } from './engine-clients.ts';
 import { keys } from './keys.ts';
+import { Measures } from './measures.ts';
 import { Membership } from './membership.ts';
 import { defaultReconciler, Reconciler, type ReconcilerOptions } from './reconciler.ts';
 import { encode } from './records.ts';
 import { Remap } from './remap.ts';
+import { Selfmon } from './selfmon.ts';
+import { StoreContact } from './store-contact.ts';
 import { Takeovers } from './takeover.ts';
 import { Turns } from './turns.ts';
 import { ClusterView } from './view.ts';
@@ -21,7 +24,7 @@ export interface CoreOptions {
   clock: Clock;
   random: Random;
   logger: Logger;
-  /** Where clients reach this core; registered with the others. */
+  /** Where clients reach this core; registered with the others. Empty = not yet known: `membership.announce` tells it. */
   address: string;
   version: string;
   /** Life of the core's lease without an answer of the store. */
@@ -41,22 +44,32 @@ export interface Core {
 
 /** One core: view, membership, takeovers, reconciler. Several work on one store. */
 export async function startCore(options: CoreOptions): Promise<Core> {
-  const { store, scheduler, engines, clock, random, logger } = options;
+  const { scheduler, engines, clock, random, logger, ttlMs = 10_000 } = options;
+  const measures = new Measures();
+  // In health there is an answer every third of the lease's life.
+  const silentAfterMs = ttlMs / 2;
+  const onCall = measures.storeCall.bind(measures);
+  const contact = new StoreContact({ store: options.store, clock, silentAfterMs, onCall });
+  const { store } = contact;
   const closer = new Closer();
   const stop = new AbortController();
   closer.add('loops', () => stop.abort(new EruError('canceled', 'this core is stopping')));
-  const cluster = await identify(options, stop.signal);
-  const view = new ClusterView({ store, scheduler, clock, random, logger });
+  const cluster = await identify({ ...options, store }, stop.signal);
+  const onLag = (ms: number): void => measures.watchLag.observe(ms / 1000);
+  const view = new ClusterView({ store, scheduler, clock, random, logger, silentAfterMs, onLag });
+  contact.onAnswer((sentAtMs) => view.confirm(sentAtMs));
   await view.start(stop.signal);
   closer.add('engine clients', dropUnused(view, engines));
   const membership = new Membership({
     store,
+    contact,
+    onWrite: (revision) => view.owe(revision),
     clock,
     random,
     logger,
     address: options.address,
     version: options.version,
-    ttlMs: options.ttlMs ?? 10_000,
+    ttlMs,
   });
   closer.add('membership', () => membership.close());
   const context: Context = {
@@ -68,6 +81,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     clock,
     random,
     logger,
+    measures,
     limits: { ...defaultLimits, ...options.limits },
     engineOf: (name) => {
       const node = view.nodes.get(name)?.value;
@@ -78,6 +92,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   };
   membership.onTenure((tenure) => {
     void new Takeovers(context, tenure).run(stop.signal);
+    new Selfmon(context, tenure).run(stop.signal);
     void new Remap(context, tenure).run(stop.signal);
     void new Reconciler(context, tenure, { ...defaultReconciler, ...options.reconciler }).run(stop.signal);
   });

@@ -2,6 +2,7 @@ export { startCore, type Core, type CoreOptions } from './core.ts';
 export { controlWorkload } from './control.ts';
 export { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from './create.ts';
 export { dissociateWorkload } from './dissociate.ts';
+export { setNodeStatus } from './node-status.ts';
 export { reallocWorkload } from './realloc.ts';
 export { removeWorkload } from './remove.ts';
 export { replaceWorkload, type ReplaceRequest } from './replace.ts';

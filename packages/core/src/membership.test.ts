@@ -3,6 +3,7 @@ import { openMemoryStore, type Store } from '@eru/store';
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { Membership, type Tenure } from './membership.ts';
+import { StoreContact } from './store-contact.ts';
 
 describe('Membership', () => {
   let clock: VirtualClock;
@@ -13,9 +14,12 @@ describe('Membership', () => {
     store = await openMemoryStore({ clock, random: seededRandom(1) });
   });
 
-  const member = (): Membership =>
-    new Membership({
-      store,
+  const member = (): Membership => {
+    const contact = new StoreContact({ store, clock, silentAfterMs: 4500, onCall: () => {} });
+    return new Membership({
+      store: contact.store,
+      contact,
+      onWrite: () => {},
       clock,
       random: seededRandom(2),
       logger: silentLogger,
@@ -23,6 +27,7 @@ describe('Membership', () => {
       version: '1',
       ttlMs: 9000,
     });
+  };
   const never = new AbortController().signal;
   const cores = async (): Promise<{ address: string; epoch: number; lease: string | undefined }[]> =>
     (await store.range({ prefix: 'cores/' })).kvs.map(({ value, createRevision, lease }) => ({
@@ -36,7 +41,7 @@ describe('Membership', () => {
     const { owner } = await clock.run(one.join(never));
     await clock.advance(60_000);
     expect(await cores()).toEqual([{ address: '127.0.0.1:0', epoch: owner.epoch, lease: expect.any(String) }]);
-    expect(one.isHeld()).toBe(true);
+    expect(one.unfit()).toBeUndefined();
     await one.close();
     expect(await cores()).toEqual([]);
   });

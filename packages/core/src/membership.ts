@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events';
 
 import { keys } from './keys.ts';
 import { encode, type CoreRecord, type Owner } from './records.ts';
+import type { StoreContact } from './store-contact.ts';
 import type { ClusterView } from './view.ts';
 
 /**
@@ -23,6 +24,9 @@ export interface Tenure {
 
 export interface MembershipOptions {
   store: Store;
+  contact: StoreContact;
+  /** Told when an announcement is written. */
+  onWrite: (revision: number) => void;
   clock: Clock;
   random: Random;
   logger: Logger;
@@ -42,9 +46,9 @@ export class Membership {
   readonly #options: MembershipOptions;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(tenure: Tenure) => void>();
+  #address: string;
   #tenure: Tenure | undefined;
   #lease: HeldLease | undefined;
-  #address: string;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -56,16 +60,42 @@ export class Membership {
     return this.#begin(signal);
   }
 
-  /** The present tenure; `unavailable` between two. */
+  /** The present tenure; `unavailable` between two, and at once while the store is silent: then nothing could be written. */
   current(): Tenure {
-    if (this.#tenure === undefined)
-      throw new EruError('unavailable', 'this core has lost its lease on the store and is joining anew; try again');
-    return this.#tenure;
+    const reason = this.unfit();
+    if (reason !== undefined) throw reason;
+    return this.#tenure as Tenure;
   }
 
-  /** True while the store answers this core in time. */
-  isHeld(): boolean {
-    return this.#tenure?.held() === true;
+  /** Why this core cannot write now. */
+  unfit(): EruError | undefined {
+    const silence = this.#options.contact.silence();
+    if (silence !== undefined) return silence;
+    if (this.#tenure?.held() === true) return undefined;
+    return new EruError('unavailable', 'this core has lost its lease on the store and is joining anew; try again');
+  }
+
+  /**
+   * Tells clients and other cores where this core is reached; empty = nowhere. The key keeps its create revision, so the
+   * tenure goes on.
+   */
+  async announce(address: string): Promise<void> {
+    if (address === this.#address) return;
+    this.#address = address;
+    const [tenure, lease] = [this.#tenure, this.#lease];
+    if (tenure === undefined || lease === undefined) return; // the next stay begins with it
+    const { fence, signal } = tenure;
+    const { succeeded, revision } = await this.#options.store.txn({
+      compare: [fence],
+      then: [{ op: 'put', key: fence.key, value: encode(this.#record()), lease: lease.id }],
+      signal,
+    });
+    if (succeeded) this.#options.onWrite(revision);
+  }
+
+  /** An operation of the present tenure. */
+  isMine({ core, epoch }: Owner): boolean {
+    return this.#tenure?.owner.core === core && this.#tenure.owner.epoch === epoch;
   }
 
   onTenure(listener: (tenure: Tenure) => void): void {
@@ -78,23 +108,8 @@ export class Membership {
     await this.#lease?.release();
   }
 
-  /** Says anew where clients reach this core. The key lives on, so the epoch stays. */
-  async announce(address: string): Promise<void> {
-    if (address === this.#address) return;
-    this.#address = address;
-    const { fence, signal } = this.current();
-    const { store, version } = this.#options;
-    const record: CoreRecord = { v: 1, address, version };
-    const lease = this.#lease?.id;
-    await store.txn({
-      compare: [fence],
-      then: [{ op: 'put', key: fence.key, value: encode(record), ...(lease !== undefined && { lease }) }],
-      signal,
-    });
-  }
-
   async #begin(signal: AbortSignal): Promise<Tenure> {
-    const { store, clock, random, version, ttlMs, logger } = this.#options;
+    const { store, clock, random, ttlMs, logger } = this.#options;
     const over = new AbortController();
     // Whatever waits in this tenure listens to its end.
     setMaxListeners(0, over.signal);
@@ -113,15 +128,21 @@ export class Membership {
       },
     });
     const owner: Owner = { core: random.hex(16), epoch: 0 };
-    const record: CoreRecord = { v: 1, address: this.#address, version };
     const key = keys.core(owner.core);
-    const joined = await store.txn({
-      compare: [{ key, target: 'create', op: '=', value: 0 }],
-      then: [{ op: 'put', key, value: encode(record), lease: lease.id }],
-      signal,
-    });
-    if (!joined.succeeded) throw new EruError('exists', `core ${owner.core} is registered already`);
-    owner.epoch = joined.revision;
+    try {
+      const joined = await store.txn({
+        compare: [{ key, target: 'create', op: '=', value: 0 }],
+        then: [{ op: 'put', key, value: encode(this.#record()), lease: lease.id }],
+        signal,
+      });
+      if (!joined.succeeded) throw new EruError('exists', `core ${owner.core} is registered already`);
+      owner.epoch = joined.revision;
+    } catch (error) {
+      // Nobody knows whether it is written: its lease must not be kept, or the next attempt would be a second stay.
+      await lease.release().catch(() => {});
+      throw error;
+    }
+    this.#options.onWrite(owner.epoch);
     const tenure: Tenure = {
       owner,
       signal: over.signal,
@@ -132,5 +153,9 @@ export class Membership {
     this.#lease = lease;
     for (const listener of this.#listeners) listener(tenure);
     return tenure;
+  }
+
+  #record(): CoreRecord {
+    return { v: 1, address: this.#address, version: this.#options.version };
   }
 }

@@ -14,7 +14,10 @@ import { encode, type NodeStatusRecord } from './records.ts';
 export async function setNodeStatus(context: Context, tenure: Tenure, node: string, ttlSeconds: number): Promise<void> {
   if (context.view.nodes.get(node) === undefined) throw noSuchNode(node);
   if (ttlSeconds === 0) throw new EruError('invalid', 'invalid TTL for node status, should be > 0');
-  if (ttlSeconds < 0) return endHeartbeat(context, tenure, node);
+  if (ttlSeconds < 0) {
+    await endHeartbeat(context, tenure, node);
+    return context.view.heartbeats.left(node);
+  }
   const ttlMs = ttlSeconds * 1000;
   const known = context.view.nodeStatuses.get(node);
   if (known?.value.ttlMs === ttlMs && known.lease !== undefined && (await renewed(context, known.lease))) return;

@@ -54,16 +54,21 @@ export class Reserve {
 
   /** The refusal when it does not fit. `conflict` when others kept winning; then, too, nothing is left booked by the caller's undo of `partial`. */
   async run(): Promise<Reservation | Refused> {
-    const { limits, random, clock } = this.#context;
-    for (let attempt = 1; attempt <= limits.reserveAttempts; attempt++) {
-      const { plan, app } = await this.#plan();
-      if (!plan.ok) return plan;
-      const booked = await this.#book(plan, app);
-      if (booked !== undefined) return booked;
-      // The first losses are between operations of this process and cost no waiting; later ones are spread out.
-      if (attempt > 4) await clock.sleep(random.int(Math.min(500, 10 * attempt)), this.#tenure.signal);
+    const { limits, random, clock, turns } = this.#context;
+    let answer = await this.#attempt();
+    for (let losses = 0; losses < limits.reserveAttempts;) {
+      if (answer !== 'moved' && answer !== 'lost') return answer;
+      if (answer === 'lost') losses += 1;
+      if (losses > 4) await clock.sleep(random.int(Math.min(500, 10 * losses)), this.#tenure.signal);
+      // They all want the best node. One at a time, each plans on what the one before has booked.
+      answer = await turns.hold(['reserve'], () => this.#attempt());
     }
     throw tooOften(limits.reserveAttempts);
+  }
+
+  async #attempt(): Promise<Reservation | Refused | 'moved' | 'lost'> {
+    const { plan, app } = await this.#plan();
+    return plan.ok ? this.#book(plan, app) : plan;
   }
 
   /** What is booked although `run` failed: to be undone by the caller. */
@@ -77,13 +82,16 @@ export class Reserve {
    * booking compares the revisions of the view, not of the plan.
    */
   async #plan(share: (whole: PlanRequest) => PlanRequest = (whole) => whole): Promise<Planned> {
-    const { view, scheduler, clock } = this.#context;
+    const { view, scheduler, clock, measures } = this.#context;
+    const beganAtMs = clock.monotonic();
     for (let attempt = 1; ; attempt++) {
       const app = this.#appRevision();
       const steps = scheduler.planInSteps(view.fleet, share(this.#request.plan()));
       const plan = await inSlices(steps, clock, this.#tenure.signal);
-      if (!plan.ok || attempt === plansInARow || (app === this.#appRevision() && this.#holds(plan)))
+      if (!plan.ok || attempt === plansInARow || (app === this.#appRevision() && this.#holds(plan))) {
+        measures.plan.observe((clock.monotonic() - beganAtMs) / 1000);
         return { plan, app };
+      }
     }
   }
 
@@ -93,8 +101,8 @@ export class Reserve {
     return nodes.every((node) => fleet.get(node.name) === node);
   }
 
-  /** Undefined when it lost: plan again. */
-  async #book(first: Plan, plannedApp: number): Promise<Reservation | Refused | undefined> {
+  /** `moved` when other nodes are better by now, `lost` when another core was faster: plan again. */
+  async #book(first: Plan, plannedApp: number): Promise<Reservation | Refused | 'moved' | 'lost'> {
     const { turns } = this.#context;
     const app = this.#sharedApp(first);
     const nodes = new Set(first.nodes.map(({ name }) => name));
@@ -107,19 +115,20 @@ export class Reserve {
         if (!again.plan.ok) return again.plan;
         ({ plan } = again);
         const held = this.#sharedApp(plan) === app && plan.nodes.every(({ name }) => nodes.has(name));
-        if (!held || changed(again.app)) return undefined;
+        if (!held || changed(again.app)) return 'moved';
       }
       const groups = this.#groups(this.#place(plan.instances), app, this.#appRevision());
       while (groups.length > 0) {
         const group = groups.shift() as Group;
         const result = await this.#commitGroup(group, groups.length === 0);
         if (result.committed) continue;
+        this.#context.measures.conflicts.inc();
         learn(
           this.#context,
           result.current,
           (group.commit.shared ?? []).map(({ key }) => key),
         );
-        if (this.#booked.length === 0) return undefined;
+        if (this.#booked.length === 0) return 'lost';
         groups.unshift(...(await this.#planShare(group, groups)));
       }
       return { plan, header: this.#header, slots: this.#booked };

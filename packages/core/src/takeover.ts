@@ -82,7 +82,7 @@ export class Takeovers {
   }
 
   async #take(id: string): Promise<void> {
-    const { running, clock, random, logger } = this.#context;
+    const { running, clock, random, logger, measures } = this.#context;
     running.add(id);
     try {
       const attempt = (this.#attempts.get(id) ?? 0) + 1;
@@ -91,6 +91,7 @@ export class Takeovers {
       const header = await this.#own(id);
       if (header === undefined) return;
       const { kind, takeovers } = header.value;
+      measures.takeovers.inc({ kind });
       logger.info({ operation: id, kind, did: takeovers?.at(-1)?.did }, 'took over an operation');
       await this.#finish(header);
       this.#attempts.delete(id);

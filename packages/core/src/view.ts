@@ -21,6 +21,8 @@ import type {
   WorkloadStatusRecord,
 } from './records.ts';
 import { bookedOn } from './booked.ts';
+import { ChangeLog } from './change-log.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { nodeOfSlots, parseName } from './keys.ts';
 import { Table } from './table.ts';
 
@@ -75,6 +77,9 @@ export class ClusterView {
   readonly workloadStatuses = new Table<WorkloadStatusRecord>('status/workloads/');
 
   readonly fleet: Fleet;
+  readonly heartbeats: Heartbeats;
+  /** What has changed, in the store's order. */
+  readonly log = new ChangeLog();
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -85,15 +90,34 @@ export class ClusterView {
   /** `app/entrypoint` -> node -> records and slots not yet recorded. */
   readonly #counts = new Map<string, Counts>();
   #revision = 0;
-  /** Monotonic time of the last word from the store. */
-  #heardAtMs = 0;
+  readonly #silentAfterMs: number;
+  readonly #onLag: (ms: number) => void;
+  /** Monotonic time as of which everything is known here. */
+  #knownAtMs = 0;
+  /** The watch stands; what it has to tell is told. */
+  #follows = false;
+  /** The newest write of this core that the watch has not told yet, and since when the oldest such is missing. */
+  #owed: { revision: number; sinceMs: number } | undefined;
 
-  constructor(options: { store: Store; scheduler: Scheduler; clock: Clock; random: Random; logger: Logger }) {
+  constructor(options: {
+    store: Store;
+    scheduler: Scheduler;
+    clock: Clock;
+    random: Random;
+    logger: Logger;
+    /** A picture that is older than this is said to be old. */
+    silentAfterMs: number;
+    /** Told how long a write of this core took to come back. */
+    onLag: (ms: number) => void;
+  }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#logger = options.logger;
+    this.#silentAfterMs = options.silentAfterMs;
+    this.#onLag = options.onLag;
     this.fleet = new Fleet(options.scheduler);
+    this.heartbeats = new Heartbeats(this, options.clock);
   }
 
   /** The store's revision up to which everything is known. */
@@ -101,9 +125,29 @@ export class ClusterView {
     return this.#revision;
   }
 
-  /** How long the store has been silent, in milliseconds. */
+  /** How old this picture is at most, in milliseconds: every change before that is in it. */
   get ageMs(): number {
-    return this.#clock.monotonic() - this.#heardAtMs;
+    return this.#clock.monotonic() - this.#knownAtMs;
+  }
+
+  /** The age when it is worth telling a reader. */
+  get oldMs(): number | undefined {
+    return this.ageMs > this.#silentAfterMs ? this.ageMs : undefined;
+  }
+
+  /**
+   * The store has answered a request that was sent at this time. While the watch owes nothing, there was nothing to tell
+   * that is not known here.
+   */
+  confirm(sentAtMs: number): void {
+    if (this.#follows && this.#owed === undefined) this.#known(sentAtMs);
+  }
+
+  /** This core has written: the watch must tell it, too. */
+  owe(revision: number): void {
+    if (revision <= this.#revision) return;
+    const sinceMs = this.#owed?.sinceMs ?? this.#clock.monotonic();
+    this.#owed = { revision: Math.max(revision, this.#owed?.revision ?? 0), sinceMs };
   }
 
   /** Loads everything, then follows the store until `signal` aborts. Resolves when loaded. */
@@ -149,6 +193,10 @@ export class ClusterView {
     return ids.flatMap((id) => this.workloads.get(id)?.value ?? []);
   }
 
+  workloadCount(node: string): number {
+    return this.#workloadsByNode.get(node)?.size ?? 0;
+  }
+
   /** Slots of all operations in flight on a node. */
   slotsOn(node: string): Slot[] {
     return [...(this.#slotsByNode.get(node) ?? [])].flatMap((key) => this.slots.get(key)?.value.slots ?? []);
@@ -172,7 +220,7 @@ export class ClusterView {
 
   /** True when the node reports, or is not checked. */
   isAvailable(node: string): boolean {
-    return this.nodeStatuses.get(node) !== undefined || this.nodes.get(node)?.value.test === true;
+    return this.heartbeats.reports(node) || this.nodes.get(node)?.value.test === true;
   }
 
   isCordoned(node: string): boolean {
@@ -204,6 +252,7 @@ export class ClusterView {
         signal,
         ...(revision !== undefined && { revision }),
       });
+      if (revision === undefined) this.#listen();
       revision = page.revision;
       for (const kv of page.kvs) {
         seen.add(kv.key);
@@ -222,7 +271,9 @@ export class ClusterView {
           this.#delete(table.prefix + name, revision);
       }
     }
+    this.log.restart(revision);
     this.#heard(revision);
+    this.#follows = true;
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
@@ -230,14 +281,17 @@ export class ClusterView {
     while (!signal.aborted) {
       try {
         for await (const batch of this.#store.watch({ prefix: '', fromRevision: this.#revision + 1, signal })) {
+          this.#listen();
           for (const event of batch.events) {
             if (event.type === 'put') this.#put(event.kv);
             else this.#delete(event.key, event.modRevision);
           }
+          this.log.append(batch);
           this.#heard(batch.revision);
         }
       } catch (error) {
         if (signal.aborted) return;
+        this.#follows = false;
         this.#logger.warn({ err: error }, 'the watch of the store broke; reading everything again');
         if (!isEruError(error, 'compacted')) await clock.sleep(200 + random.int(300), signal).catch(() => {});
         await retry(() => this.#load(signal), { signal, clock, random }).catch(() => {});
@@ -245,9 +299,23 @@ export class ClusterView {
     }
   }
 
+  /** Before what has come is looked at: what lapsed in a silence is no news of its own. */
+  #listen(): void {
+    if (this.#revision > 0 && this.oldMs !== undefined) this.heartbeats.returned();
+  }
+
+  #known(atMs: number): void {
+    this.#listen();
+    this.#knownAtMs = Math.max(this.#knownAtMs, atMs);
+  }
+
   #heard(revision: number): void {
     this.#revision = Math.max(this.#revision, revision);
-    this.#heardAtMs = this.#clock.monotonic();
+    this.#known(this.#clock.monotonic());
+    if (this.#owed !== undefined && this.#owed.revision <= this.#revision) {
+      this.#onLag(this.#clock.monotonic() - this.#owed.sinceMs);
+      this.#owed = undefined;
+    }
     for (const table of this.#tables()) table.forget(this.#revision);
   }
 
@@ -283,6 +351,7 @@ export class ClusterView {
 
   #changed(change: Change): void {
     this.#index(change);
+    this.heartbeats.changed(change);
     for (const listener of this.#listeners) listener(change);
   }
 

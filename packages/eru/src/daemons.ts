@@ -9,6 +9,7 @@ import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
 
 import type { Credential, DataFolder } from './data-folder.ts';
+import { reachableAddress } from './reachable.ts';
 import { parseEtcdUrl } from './store-url.ts';
 import { version } from './version.ts';
 
@@ -51,6 +52,9 @@ export async function openStore(url: string, data: DataFolder, logger: Logger): 
   }
 }
 
+/** How long a core that stops tries to say so. */
+const farewellMs = 1000;
+
 /** One core on a store, with its port. */
 export async function runCore(options: {
   store: Store;
@@ -72,7 +76,7 @@ export async function runCore(options: {
     clock: systemClock,
     random: systemRandom,
     logger,
-    address: listen,
+    address: '', // told when it is served
     version,
   });
   closer.add('core', () => core.close());
@@ -90,7 +94,11 @@ export async function runCore(options: {
     return serving.close({ graceMs: 2000 });
   });
   // With port 0 only now is it known where others find this core.
-  await core.membership.announce(serving.address);
+  await core.membership.announce(await reachableAddress(serving.address));
+  // Clients are told to go elsewhere before their calls end. A store that is silent keeps nobody from stopping.
+  closer.add('announcement', async () => {
+    await Promise.race([core.membership.announce('').catch(() => {}), systemClock.sleep(farewellMs)]);
+  });
   logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
   return { address: serving.address, close: () => closer.close() };
 }

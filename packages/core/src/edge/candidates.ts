@@ -19,9 +19,15 @@ export class Candidates {
 
   constructor(view: ClusterView) {
     this.#view = view;
-    this.#unsubscribe = view.subscribe((change) => {
-      if (concerns(change)) this.#known.clear();
-    });
+    const subscriptions = [
+      view.subscribe((change) => {
+        if (concerns(change)) this.#known.clear();
+      }),
+      view.heartbeats.subscribe(() => this.#known.clear()),
+    ];
+    this.#unsubscribe = () => {
+      for (const unsubscribe of subscriptions) unsubscribe();
+    };
   }
 
   close(): void {
@@ -94,7 +100,6 @@ export function matches(labels: Readonly<Record<string, string>>, wanted: Readon
 
 function concerns({ table, before, after }: Change): boolean {
   if (table === 'nodes') return true;
-  if (table === 'nodeStatuses') return (before === undefined) !== (after === undefined);
   if (table !== 'nodeResources') return false;
   const [was, is] = [before?.value, after?.value] as (NodeResourcesRecord | undefined)[];
   return was?.cordon !== is?.cordon;

@@ -48,7 +48,7 @@ export function eruOperationMethods({ context: { view }, operations, closing }: 
       const unsubscribe = operations.subscribe(tell);
       for (const seen of operations.running()) tell(seen);
       changed.set('', { event: { case: 'listed', value: true } });
-      yield* until(changed, AbortSignal.any([signal, closing]), unsubscribe);
+      yield* until(changed, AbortSignal.any([signal, closing]), [unsubscribe]);
     },
   };
 }

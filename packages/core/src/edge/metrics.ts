@@ -1,15 +1,15 @@
 import { hostname } from 'node:os';
 
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 import type { Context } from '../context.ts';
+import { secondBuckets } from '../measures.ts';
+import type { Membership } from '../membership.ts';
+import type { OperationRecord } from '../records.ts';
 import type { Observer } from './observe.ts';
 
 /** Nodes whose figures are computed without a pause, so that a scrape of a large fleet holds nobody up. */
 const nodesPerSlice = 500;
-
-/** Seconds; calls of a planner and a store, up to deploys that pull images. */
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 /** Registers this core's metrics; the first six are the original's (reference/core-behaviour.md section 7.3). */
 export class Metrics {
@@ -22,10 +22,10 @@ export class Metrics {
   readonly #up: Gauge;
   readonly #ofNodes: ReadonlyMap<string, Gauge>;
 
-  constructor(context: Context, registry: Registry) {
+  constructor(context: Context, membership: Membership, registry: Registry) {
     this.#context = context;
     this.registry = registry;
-    const { view, scheduler } = context;
+    const { view, scheduler, measures, clock } = context;
     const registers = [registry];
     this.#deploys = new Counter({
       name: 'core_deploy',
@@ -49,7 +49,7 @@ export class Metrics {
       name: 'eru_rpc_seconds',
       help: 'duration of calls, streams to their end',
       labelNames: ['method', 'outcome'],
-      buckets,
+      buckets: secondBuckets,
       registers,
     });
     this.#running = new Gauge({
@@ -61,7 +61,17 @@ export class Metrics {
     gauge('eru_operations', 'operations in flight, of all cores', () => view.operations.size);
     gauge('eru_workloads', 'workloads with a record', () => view.workloads.size);
     gauge('eru_nodes', 'nodes with a record', () => view.nodes.size);
-    gauge('eru_view_age_seconds', 'time since the store was last heard of', () => view.ageMs / 1000);
+    gauge('eru_view_age_seconds', 'how old what is read here is at most', () => view.ageMs / 1000);
+    gauge('eru_writable', '1 while this core can change anything', () => (membership.unfit() === undefined ? 1 : 0));
+    measures.register(registry);
+    // Process, memory, and the delay of the event loop (nodejs_eventloop_lag_…).
+    collectDefaultMetrics({ register: registry });
+    view.subscribe(({ table, before, after }) => {
+      if (table !== 'operations' || before === undefined || after !== undefined) return;
+      const { kind, owner, createdAtMs } = before.value as OperationRecord;
+      if (!membership.isMine(owner)) return;
+      measures.operations.observe({ kind }, Math.max(0, clock.now() - createdAtMs) / 1000);
+    });
 
     function gauge(name: string, help: string, value: () => number): void {
       const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(value()) });

@@ -1,4 +1,4 @@
-import { eru, openApi, pb, type ServeOptions } from '@eru/contract';
+import { ageHeader, eru, openApi, pb, type ServeOptions } from '@eru/contract';
 import { Registry } from 'prom-client';
 
 import type { Context } from '../context.ts';
@@ -34,7 +34,7 @@ export function coreServices(
   context: Context,
   membership: Membership,
   options: CoreServicesOptions,
-): Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http'>> & Pick<ServeOptions, 'authenticate'> {
+): Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http' | 'headers'>> & Pick<ServeOptions, 'authenticate'> {
   const { identifier, version, engines, credential, closing, registry = new Registry() } = options;
   const candidates = new Candidates(context.view);
   const operations = new OperationLog(context.view, () => context.clock.now());
@@ -46,7 +46,7 @@ export function coreServices(
     },
     { once: true },
   );
-  const metrics = new Metrics(context, registry);
+  const metrics = new Metrics(context, membership, registry);
   const gate = credential && new Gate(context, credential);
   const audit = auditor(context.logger, context.clock, (call) => gate?.principalOf(call));
   const edge: Edge = {
@@ -63,9 +63,13 @@ export function coreServices(
   return {
     services: [coreRpc(edge), eruRpc(edge)].map((service) => observed(observed(service, audit), metrics.observe)),
     toStatus,
+    headers: () => {
+      const { oldMs } = context.view;
+      return oldMs === undefined ? undefined : { [ageHeader]: String(Math.round(oldMs)) };
+    },
     http: httpPaths({
       metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
-      notReady: () => notReady(membership, closing),
+      notReady: () => notReady(edge),
       admits: (request) => gate?.admits(request) ?? true,
       openApi: () => openApi([pb.CoreRPC, eru.Eru], version),
     }),
@@ -73,8 +77,9 @@ export function coreServices(
   };
 }
 
-function notReady(membership: Membership, closing: AbortSignal): string | undefined {
+function notReady({ context: { view }, membership, closing }: Edge): string | undefined {
   if (closing.aborted) return 'this core is stopping';
-  if (!membership.isHeld()) return 'the store does not answer this core in time';
-  return undefined;
+  const reason = membership.unfit()?.message;
+  if (reason === undefined) return undefined;
+  return view.oldMs === undefined ? reason : `${reason} (what is read is ${Math.round(view.oldMs / 1000)} s old)`;
 }

@@ -12,7 +12,7 @@ export function statusMethods({ context, membership, closing }: Edge): ServiceHa
   const { view } = context;
   return {
     getNodeStatus: async ({ nodename }) => {
-      if (view.nodeStatuses.get(nodename) === undefined) throw noHeartbeat(nodename);
+      if (!view.heartbeats.reports(nodename)) throw noHeartbeat(nodename);
       return { nodename, podname: view.nodes.get(nodename)?.value.pod ?? '', alive: true };
     },
 

@@ -2,7 +2,7 @@ import type { MessageInitShape, pb } from '@eru/contract';
 
 import { noSuchNode, noSuchWorkload } from '../absent.ts';
 import type { NodeStatusRecord, WorkloadRecord } from '../records.ts';
-import type { Change, ClusterView } from '../view.ts';
+import type { ClusterView } from '../view.ts';
 import { matches } from './candidates.ts';
 import { Latest } from './latest.ts';
 import { shownStatus, statusMessage, workloadMessage } from './workload-wire.ts';
@@ -13,31 +13,40 @@ type WorkloadEvent = MessageInitShape<typeof pb.WorkloadStatusStreamMessageSchem
 /** Names that wait for one slow client; past that it has to subscribe anew. */
 const backlog = 100_000;
 
-/** Heartbeats that appear, change their life, expire or are removed; never plain renewals. No snapshot. */
+/** Nodes that begin or cease to report, change the life of their heartbeat, or are removed; never plain renewals. No snapshot. */
 export async function* nodeEvents(view: ClusterView, over: AbortSignal): AsyncIterable<NodeEvent> {
   const changed = new Latest<NodeEvent>(backlog);
-  const unsubscribe = view.subscribe((change) => {
-    const event = nodeEvent(view, change);
-    if (event !== undefined) changed.set(change.name, event);
-  });
-  yield* until(changed, over, unsubscribe);
+  const subscriptions = [
+    view.heartbeats.subscribe((node, reports) => {
+      const event = reports ? alive(view, node) : dead(view, node);
+      if (event !== undefined) changed.set(node, event);
+    }),
+    view.subscribe(({ table, name, before, after }) => {
+      // A node that is removed is told once, whether it had a heartbeat or not.
+      if (table === 'nodes' && after === undefined)
+        changed.set(name, { nodename: name, alive: false, error: noSuchNode(name).message });
+      else if (table === 'nodeStatuses' && before !== undefined && after !== undefined) {
+        const [was, is] = [before.value, after.value] as NodeStatusRecord[];
+        if (was?.ttlMs !== is?.ttlMs) changed.set(name, alive(view, name));
+      }
+    }),
+  ];
+  yield* until(changed, over, subscriptions);
 }
 
-function nodeEvent(view: ClusterView, { table, name, before, after }: Change): NodeEvent | undefined {
-  const gone = (): NodeEvent => ({ nodename: name, alive: false, error: noSuchNode(name).message });
-  // A node that is removed is told once, whether it had a heartbeat or not.
-  if (table === 'nodes') return after === undefined ? gone() : undefined;
-  if (table !== 'nodeStatuses') return undefined;
+function alive(view: ClusterView, name: string): NodeEvent {
   const pod = view.nodes.get(name)?.value.pod;
-  if (after === undefined) return pod === undefined ? undefined : { nodename: name, podname: pod, alive: false };
-  if ((before?.value as NodeStatusRecord | undefined)?.ttlMs === (after.value as NodeStatusRecord).ttlMs)
-    return undefined;
   return {
     nodename: name,
     podname: pod ?? '',
     alive: true,
     ...(pod === undefined && { error: noSuchNode(name).message }),
   };
+}
+
+function dead(view: ClusterView, name: string): NodeEvent | undefined {
+  const pod = view.nodes.get(name)?.value.pod;
+  return pod === undefined ? undefined : { nodename: name, podname: pod, alive: false };
 }
 
 export interface StatusFilter {
@@ -71,16 +80,20 @@ export async function* workloadEvents(
     removed.delete(id);
     if (record !== undefined && wanted(record, filter)) changed.set(id, { id, deleted, record });
   };
-  const unsubscribe = view.subscribe(({ table, name, before, after }) => {
+  const ofRecords = view.subscribe(({ table, name, before, after }) => {
     if (table === 'workloadStatuses') tell(name, after === undefined);
     else if (table === 'workloads' && after === undefined && view.workloadStatuses.get(name) !== undefined) {
       // Its status goes in the same transaction, and its event needs to know whose it was.
       removed.set(name, before?.value as WorkloadRecord);
-    } else if (table === 'nodeStatuses' && (before === undefined) !== (after === undefined)) {
-      for (const { id } of view.workloadsOn(name)) if (view.workloadStatuses.get(id) !== undefined) tell(id, false);
+    } else if (table === 'workloads' && before !== undefined && after !== undefined) {
+      const [was, is] = [before.value, after.value] as WorkloadRecord[];
+      if (was?.vanishedAtMs !== is?.vanishedAtMs && view.workloadStatuses.get(name) !== undefined) tell(name, false);
     }
   });
-  for await (const { id, deleted, record: last } of until(changed, over, unsubscribe)) {
+  const ofNodes = view.heartbeats.subscribe((node) => {
+    for (const { id } of view.workloadsOn(node)) if (view.workloadStatuses.get(id) !== undefined) tell(id, false);
+  });
+  for await (const { id, deleted, record: last } of until(changed, over, [ofRecords, ofNodes])) {
     const record = view.workloads.get(id)?.value;
     if (record === undefined) yield { id, delete: deleted, error: noSuchWorkload(id).message };
     else if (matches(last.labels, filter.labels))
@@ -103,7 +116,11 @@ export function wanted({ app, entrypoint, node }: WorkloadRecord, filter: Status
 }
 
 /** What changes until the client leaves or this core stops. */
-export async function* until<T>(changes: Latest<T>, over: AbortSignal, unsubscribe: () => void): AsyncIterable<T> {
+export async function* until<T>(
+  changes: Latest<T>,
+  over: AbortSignal,
+  subscriptions: readonly (() => void)[],
+): AsyncIterable<T> {
   const end = (): void => changes.end();
   over.addEventListener('abort', end, { once: true });
   if (over.aborted) end();
@@ -111,6 +128,6 @@ export async function* until<T>(changes: Latest<T>, over: AbortSignal, unsubscri
     yield* changes;
   } finally {
     over.removeEventListener('abort', end);
-    unsubscribe();
+    for (const unsubscribe of subscriptions) unsubscribe();
   }
 }

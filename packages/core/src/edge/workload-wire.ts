@@ -16,16 +16,25 @@ type RunMessage = MessageInitShape<typeof eru.RunStatusSchema>;
  */
 export function shownStatus(
   view: ClusterView,
-  record: Pick<WorkloadRecord, 'id' | 'node'>,
+  record: Pick<WorkloadRecord, 'id' | 'node' | 'vanishedAtMs'>,
 ): WorkloadStatusRecord | undefined {
   const status = view.workloadStatuses.get(record.id)?.value;
-  if (status === undefined || view.isAvailable(record.node)) return status;
+  const reason = whyUnknown(view, record);
+  if (status === undefined || reason === undefined) return status;
   return {
     ...status,
     running: false,
     healthy: false,
-    ...(status.run !== undefined && { run: { ...status.run, reason: `no heartbeat from node ${record.node}` } }),
+    ...(status.run !== undefined && { run: { ...status.run, reason } }),
   };
+}
+
+function whyUnknown(
+  view: ClusterView,
+  { node, vanishedAtMs }: Pick<WorkloadRecord, 'node' | 'vanishedAtMs'>,
+): string | undefined {
+  if (!view.isAvailable(node)) return `no heartbeat from node ${node}`;
+  return vanishedAtMs === undefined ? undefined : `not found on node ${node}`;
 }
 
 /** An empty message rather than none (section 4.5). */
