@@ -11,6 +11,7 @@ const { values } = parseArgs({
     operations: { type: 'string', default: '50' },
     errors: { type: 'string', default: '0.02' },
     crashes: { type: 'string', default: '0.005' },
+    outages: { type: 'string', default: '0.05' },
   },
 });
 
@@ -23,6 +24,7 @@ for (let seed = first; seed < first + number('runs'); seed++) {
     operations: number('operations'),
     errors: number('errors'),
     crashes: number('crashes'),
+    outages: number('outages'),
   });
   process.stdout.write(
     `seed ${seed}: ${awaits} awaits, ${crashes} crashes, ${acknowledged} workloads at the end: ${broken.length === 0 ? 'ok' : 'BROKEN'}\n`,
@@ -31,7 +33,7 @@ for (let seed = first; seed < first + number('runs'); seed++) {
   if (broken.length > 0) {
     failed += 1;
     process.stdout.write(
-      `  replay: npm run simulate -- --seed ${seed} --runs 1 --operations ${values.operations} --errors ${values.errors} --crashes ${values.crashes}\n`,
+      `  replay: npm run simulate -- --seed ${seed} --runs 1 --operations ${values.operations} --errors ${values.errors} --crashes ${values.crashes} --outages ${values.outages}\n`,
     );
   }
 }

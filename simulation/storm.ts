@@ -18,6 +18,8 @@ export interface Storm {
   /** Chance of an error, and of a crash, at each await. */
   errors: number;
   crashes: number;
+  /** Chance, before each request, that a core loses its way to the store for up to four lives of its lease; default none. */
+  outages?: number;
 }
 
 export interface StormResult {
@@ -29,7 +31,7 @@ export interface StormResult {
 }
 
 /** Runs it on a virtual clock, waits until it is quiet, and answers every invariant that is broken. Same seed, same run. */
-export async function runStorm({ seed, operations, errors, crashes }: Storm): Promise<StormResult> {
+export async function runStorm({ seed, operations, errors, crashes, outages = 0 }: Storm): Promise<StormResult> {
   const world = await World.create({ seed });
   const dice = seededRandom(seed + 1);
   const cores: LivingCore[] = [];
@@ -95,6 +97,11 @@ export async function runStorm({ seed, operations, errors, crashes }: Storm): Pr
   for (let round = 0; round < operations; round++) {
     const index = dice.int(cores.length);
     const core = cores[index] as LivingCore;
+    if (outages > 0 && dice.next() < outages) {
+      // Some begin before the request, some in the middle of it.
+      world.clock.timer(dice.int(60), () => core.mortal.cut());
+      world.clock.timer(60 + dice.int(40_000), () => core.mortal.heal());
+    }
     const parallel = Array.from({ length: 1 + dice.int(3) }, () => one(core).catch(() => {})); // The client was told that it failed.
     await world.clock.run(Promise.race([Promise.all(parallel), core.mortal.death()]));
     if (core.mortal.dead) {
@@ -105,7 +112,10 @@ export async function runStorm({ seed, operations, errors, crashes }: Storm): Pr
   }
   // "While one core lives, every operation ends": one that died in the background is no help.
   if (cores.every(({ mortal }) => mortal.dead)) cores.push(await start());
-  for (const { mortal } of cores) mortal.fate = () => undefined;
+  for (const { mortal } of cores) {
+    mortal.fate = () => undefined;
+    mortal.heal();
+  }
   await world.settle();
   result.acknowledged = exists.size;
   result.broken = [...world.violations, ...(await world.broken(exists))];

@@ -12,6 +12,10 @@ export function addClusterCommands(registry: Registry): void {
   addTokenCommands(registry);
   addOperationCommands(registry);
   const { command, run } = registry;
+  const watch = command('watch', 'print what there is, then every change of pods, nodes, workloads and operations')
+    .option('--kind <kind>', 'only pod, node, workload or operation; may be repeated', collect)
+    .option('--from <revision>', 'only what has changed after this revision');
+  run(watch, async (context, flags: object) => (await import('./watch.ts')).watch(context, flags));
   const store = command('store', 'look into the store');
   run(command('dump [prefix]', 'print every key as a JSON line', store), async (context, flags, prefix?: string) =>
     (await import('./store-dump.ts')).storeDump(context, flags, prefix),
@@ -150,6 +154,13 @@ function addNodeCommands({ command, run }: Registry): void {
   run(
     command('rm <node>', 'remove a node without workloads', node).alias('remove'),
     async (context, flags, name: string) => (await import('./node.ts')).removeNode(context, flags, name),
+  );
+  const check = command('check <node>', 'compare engine, records, bookings and statuses of a node', node).option(
+    '--fix',
+    'mend the differences',
+  );
+  run(check, async (context, flags: object, name: string) =>
+    (await import('./node-check.ts')).checkNode(context, flags, name),
   );
   const resource = command('resource <node>', 'compare what is booked with what its workloads have', node).option(
     '--fix',

@@ -37,7 +37,7 @@ function plainNode(node: pb.Node) {
   };
 }
 
-function nodeStatus({ available, bypass, test }: pb.Node, colors: Colors): string {
+export function nodeStatus({ available, bypass, test }: pb.Node, colors: Colors): string {
   const state = available || test ? colors.green('up') : colors.red('down');
   return bypass ? `${state}, ${colors.yellow('no new workloads')}` : state;
 }

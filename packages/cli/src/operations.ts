@@ -42,9 +42,9 @@ export async function watchOperations(context: Context): Promise<undefined> {
       if (event.case !== 'changed' && event.case !== 'ended') continue;
       const { value: operation } = event;
       if (globals.output === 'json' || globals.output === 'yaml')
-        await write(stdout, `${JSON.stringify(plain(operation))}\n`);
+        await write(stdout, `${JSON.stringify(plainOperation(operation))}\n`);
       else if (globals.output === 'name') await write(stdout, `${operation.id}\n`);
-      else await write(stdout, `${line(operation, colors)}\n`);
+      else await write(stdout, `${operationLine(operation, colors)}\n`);
     }
   }).catch((error: unknown) => {
     // Ctrl-C is how a watch ends.
@@ -54,7 +54,7 @@ export async function watchOperations(context: Context): Promise<undefined> {
 
 function viewAt(now: number): View<eru.Operation> {
   return {
-    plain,
+    plain: plainOperation,
     name: ({ id }) => id,
     table: (operations, colors) =>
       table(
@@ -100,7 +100,7 @@ function details(operation: eru.Operation, now: number, colors: Colors): string 
   return `${top}\n\n${table(['INSTANCE', 'NODE', 'STEP', 'ID'], rows, colors)}`;
 }
 
-function line(operation: eru.Operation, colors: Colors): string {
+export function operationLine(operation: eru.Operation, colors: Colors): string {
   const { id, name, node, takeovers, endedAt } = operation;
   const step = endedAt === 0n ? stepOf(operation) : colors.dim(stepOf(operation));
   const taken = takeovers.at(-1);
@@ -129,7 +129,7 @@ function ownerOf({ owner, ownerAddress, ownerAlive, endedAt }: eru.Operation, co
   return endedAt === 0n ? colors.red(`${owner.slice(0, 8)} (dead)`) : owner.slice(0, 8);
 }
 
-function plain(operation: eru.Operation): object {
+export function plainOperation(operation: eru.Operation): object {
   const { $typeName: _type, createdAt, endedAt, slots, takeovers, ...rest } = operation;
   return {
     ...rest,

@@ -77,6 +77,11 @@ export class ChangeLog {
     return { revision: reached, objects: [...found.values()] };
   }
 
+  /** Something is to be told that is in no revision. */
+  nudge(): void {
+    this.#wake();
+  }
+
   /** Resolves at the next change, or when `signal` aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {

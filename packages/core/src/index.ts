@@ -7,7 +7,6 @@ export { reallocWorkload } from './realloc.ts';
 export { removeWorkload } from './remove.ts';
 export { replaceWorkload, type ReplaceRequest } from './replace.ts';
 export { checkAcknowledged, checkObjects, checkStore, snapshot } from './invariants.ts';
-export { Reconciler } from './reconciler.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';
 export type { Credential } from './edge/authentication.ts';
 export type { Engines } from './engine-clients.ts';

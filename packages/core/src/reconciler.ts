@@ -1,13 +1,12 @@
-import { assertNever, EruError, limitConcurrency, retry, stableStringify } from '@eru/kit';
-import { labelNames, limitsOf, type EngineParams, type WorkloadState } from '@eru/engines';
+import { assertNever, EruError, limitConcurrency } from '@eru/kit';
 
 import type { Context } from './context.ts';
 import { controlWorkload } from './control.ts';
-import { bookedByNode, snapshot } from './invariants.ts';
+import { isOver, lookAtNode, sameFinding, unclaimed, wrongUsage, type Finding } from './findings.ts';
 import { keys } from './keys.ts';
 import { isEldest, type Tenure } from './membership.ts';
-import { differs, wantedParams } from './remap.ts';
-import { encode, versioned, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from './records.ts';
+import { encode, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from './records.ts';
+import { writeStatuses } from './statuses.ts';
 
 export interface ReconcilerOptions {
   /** Between two rounds on one node; two rounds must agree before anything is done. */
@@ -20,16 +19,21 @@ export const defaultReconciler: ReconcilerOptions = { intervalMs: 15_000, graceM
 
 /** Nodes that are compared at the same time. */
 const concurrentNodes = 16;
+/** Repairs of one round on one node; the rest has to be found again. What is wrong on a large scale is worth a look by people first. */
+const repairsPerRound = 16;
+/** Between the two looks of a check that somebody waits for. */
+const checkPauseMs = 1000;
 
-/** One difference between engine, records and usage. Equal `key`s in two rounds are the same difference. */
-export interface Finding {
-  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'release';
-  node: string;
-  /** Workload id, or the node's name for `usage`. */
-  object: string;
-  recorded: string;
-  found: string;
-}
+/** What is done about each kind, before and after. */
+const actions: Readonly<Record<Finding['kind'], readonly [to: string, done: string]>> = {
+  orphan: ['to be removed: its operation is over', 'removed: its operation was over'],
+  vanished: ['to be marked, and freed after the grace time', 'marked, or freed when the grace time is over'],
+  returned: ['mark to be taken away', 'mark taken away'],
+  limits: ['engine to be told the recorded limits', 'engine told the recorded limits'],
+  usage: ['to be set to the sum of what is booked', 'set to the sum of what is booked'],
+  status: ['to be shown as not running', 'shown as not running'],
+  release: ['to be forgotten: the object is gone', 'forgotten: the object is gone'],
+};
 
 /**
  * Compares engine, records and usage of every node, round after round, and repairs what no operation claims and two rounds
@@ -40,7 +44,7 @@ export class Reconciler {
   readonly #context: Context;
   readonly #tenure: Tenure;
   readonly #options: ReconcilerOptions;
-  readonly #before = new Map<string, Set<string>>();
+  readonly #before = new Map<string, ReadonlySet<string>>();
 
   constructor(context: Context, tenure: Tenure, options: ReconcilerOptions) {
     this.#context = context;
@@ -59,7 +63,7 @@ export class Reconciler {
       await Promise.all(
         view.nodes.names().map((node) =>
           limit(() =>
-            this.round(node).catch((error: unknown) => {
+            this.#round(node).catch((error: unknown) => {
               if (!over.aborted) logger.debug({ err: error, node }, 'cannot compare a node now');
             }),
           ),
@@ -68,113 +72,111 @@ export class Reconciler {
     }
   }
 
-  /** Compares one node and repairs what the round before had found too. Answers all findings of this round. */
-  async round(node: string): Promise<Finding[]> {
-    const findings = await this.#look(node);
+  /** Compares one node and repairs what the round before had found too. */
+  async #round(node: string): Promise<void> {
+    const { measures } = this.#context;
+    const findings = await lookAtNode(this.#context, node, this.#tenure.signal);
+    for (const { kind } of findings) measures.differences.inc({ kind });
     const before = this.#before.get(node) ?? new Set();
-    this.#before.set(node, new Set(findings.map(keyOf)));
-    for (const finding of findings.filter((one) => before.has(keyOf(one)))) {
-      const done = await this.#repair(finding);
-      if (done) this.#context.logger.warn({ ...finding }, `repaired: ${finding.kind}`);
-    }
-    return findings;
+    this.#before.set(node, new Set(findings.map(sameFinding)));
+    const agreed = findings.filter((one) => before.has(sameFinding(one)));
+    await repairAll(this.#context, this.#tenure, agreed.slice(0, repairsPerRound), this.#options.graceMs);
   }
+}
 
-  async #look(node: string): Promise<Finding[]> {
-    const { view } = this.#context;
-    // The engine first: what is made after this moment has its record or slot in the store already.
-    const objects = await this.#context
-      .engineOf(node)
-      .list({ labels: { [labelNames.cluster]: this.#cluster() }, signal: this.#tenure.signal });
-    const byId = new Map(objects.map((object) => [object.id, object]));
-    const findings: Finding[] = [];
-    const shared = wantedParams(this.#context, node);
-    for (const object of objects) findings.push(...(await this.#lookAtObject(node, object, shared)));
-    for (const record of view.workloadsOn(node)) {
-      if (!byId.has(record.id)) findings.push(...(await this.#lookAtMissing(record)));
+/** A difference, and what is done about it. */
+export interface Difference extends Finding {
+  action: string;
+}
+
+/** Looks at a node twice, answers what was different both times, and mends it with `fix`. */
+export async function checkAndFix(
+  context: Context,
+  tenure: Tenure,
+  node: string,
+  fix: boolean,
+  signal: AbortSignal,
+): Promise<Difference[]> {
+  const before = new Set((await lookAtNode(context, node, signal)).map(sameFinding));
+  if (before.size === 0) return [];
+  await context.clock.sleep(checkPauseMs, signal);
+  const agreed = (await lookAtNode(context, node, signal)).filter((one) => before.has(sameFinding(one)));
+  const repaired = fix
+    ? await repairAll(context, tenure, agreed, defaultReconciler.graceMs)
+    : new Map<Finding, string>();
+  return agreed.map((finding) => ({ ...finding, action: repaired.get(finding) ?? actions[finding.kind][0] }));
+}
+
+/** One after the other: a node that is wrong in many ways is not to be shaken. Answers what was done. */
+async function repairAll(
+  context: Context,
+  tenure: Tenure,
+  findings: readonly Finding[],
+  graceMs: number,
+): Promise<Map<Finding, string>> {
+  const { logger, measures } = context;
+  const done = new Map<Finding, string>();
+  for (const finding of findings) {
+    const { kind } = finding;
+    try {
+      if (!(await new Repair(context, tenure, graceMs).run(finding))) continue;
+      const [, action] = actions[kind];
+      measures.repairs.inc({ kind });
+      logger.warn({ ...finding, action }, `reconciled: ${kind}`);
+      done.set(finding, action);
+    } catch (error) {
+      if (tenure.signal.aborted) throw error;
+      logger.warn({ ...finding, err: error }, `not reconciled: ${kind}`);
+      done.set(finding, `not mended: ${EruError.from(error).message}`);
     }
-    for (const [id, { value }] of view.releases) {
-      if (value.node === node && !byId.has(id))
-        findings.push({ kind: 'release', node, object: id, recorded: value.name, found: 'nothing' });
-    }
-    findings.push(...this.#lookAtUsage(node));
-    return findings;
   }
+  return done;
+}
 
-  async #lookAtObject(
-    node: string,
-    object: WorkloadState,
-    shared: ReadonlyMap<string, EngineParams>,
-  ): Promise<Finding[]> {
-    const { view, store } = this.#context;
-    const record = view.workloads.get(object.id)?.value;
-    if (record !== undefined) {
-      if (view.claims.get(record.id) !== undefined) return [];
-      if (record.vanishedAtMs !== undefined)
-        return [{ kind: 'returned', node, object: record.id, recorded: 'vanished', found: object.state }];
-      const wanted = limitsOf(shared.get(record.id) ?? record.engineParams);
-      if (!differs(wanted, object)) return [];
-      const [recorded, found] = [stableStringify(wanted), stableStringify(object.limits.requested)];
-      return [{ kind: 'limits', node, object: record.id, recorded, found }];
-    }
-    const operation = object.labels[labelNames.operation] ?? '';
-    const [stored, header, release] = await Promise.all([
-      store.get(keys.workload(object.id), { signal: this.#tenure.signal }),
-      store.get(keys.operation(operation), { signal: this.#tenure.signal }),
-      store.get(keys.release(object.id), { signal: this.#tenure.signal }),
-    ]);
-    if (stored !== undefined || header !== undefined || release !== undefined) return [];
-    return [{ kind: 'orphan', node, object: object.id, recorded: 'nothing', found: object.name }];
-  }
+class Repair {
+  readonly #context: Context;
+  readonly #tenure: Tenure;
+  readonly #graceMs: number;
 
-  async #lookAtMissing(known: WorkloadRecord): Promise<Finding[]> {
-    if ((await this.#unclaimed(known.id)) === undefined) return [];
-    return [{ kind: 'vanished', node: known.node, object: known.id, recorded: known.name, found: 'nothing' }];
-  }
-
-  #lookAtUsage(node: string): Finding[] {
-    const { view, scheduler } = this.#context;
-    const resources = view.nodeResources.get(node)?.value;
-    if (resources === undefined) return [];
-    const { lines } = scheduler.diff(resources, view.booked(node).get(node) ?? []);
-    return lines.length === 0 ? [] : [{ kind: 'usage', node, object: node, recorded: lines.join('; '), found: '' }];
+  constructor(context: Context, tenure: Tenure, graceMs: number) {
+    this.#context = context;
+    this.#tenure = tenure;
+    this.#graceMs = graceMs;
   }
 
   /** True when something was changed. */
-  async #repair(finding: Finding): Promise<boolean> {
-    switch (finding.kind) {
+  async run({ kind, node, object }: Finding): Promise<boolean> {
+    const { signal } = this.#tenure;
+    switch (kind) {
       case 'orphan':
-        await this.#context.engineOf(finding.node).remove(finding.object, { force: true, signal: this.#tenure.signal });
+        await this.#context.engineOf(node).remove(object, { force: true, signal });
         return true;
       case 'vanished':
-        return this.#repairVanished(finding.object);
+        return this.#vanished(object);
       case 'returned':
-        return this.#rewrite(finding.object, ({ vanishedAtMs: _seen, ...record }) => record);
+        return this.#rewrite(object, ({ vanishedAtMs: _seen, ...record }) => record);
       case 'limits':
-        await controlWorkload(
-          this.#context,
-          this.#tenure,
-          { id: finding.object, type: 'limits', force: false },
-          this.#tenure.signal,
-        );
+        await controlWorkload(this.#context, this.#tenure, { id: object, type: 'limits', force: false }, signal);
         return true;
       case 'usage':
-        return this.#repairUsage(finding.node);
+        return this.#usage(node);
+      case 'status':
+        return this.#status(node, object);
       case 'release':
-        return this.#endRelease(finding.object);
+        return this.#endRelease(object);
       default:
-        return assertNever(finding.kind);
+        return assertNever(kind);
     }
   }
 
   /** First marks it; after the grace time frees what it had booked. */
-  async #repairVanished(id: string): Promise<boolean> {
+  async #vanished(id: string): Promise<boolean> {
     const { clock } = this.#context;
-    const record = await this.#unclaimed(id);
+    const record = await unclaimed(this.#context, id, this.#tenure.signal);
     if (record === undefined) return false;
     const { vanishedAtMs } = record.value;
     if (vanishedAtMs === undefined) return this.#rewrite(id, (value) => ({ ...value, vanishedAtMs: clock.now() }));
-    if (clock.now() - vanishedAtMs < this.#options.graceMs) return false;
+    if (clock.now() - vanishedAtMs < this.#graceMs) return false;
     return this.#free(record);
   }
 
@@ -196,7 +198,7 @@ export class Reconciler {
   }
 
   async #rewrite(id: string, change: (record: WorkloadRecord) => WorkloadRecord): Promise<boolean> {
-    const record = await this.#unclaimed(id);
+    const record = await unclaimed(this.#context, id, this.#tenure.signal);
     if (record === undefined) return false;
     const result = await this.#context.committer.commit(this.#tenure, {
       own: [{ key: keys.workload(id), revision: record.modRevision, value: encode(change(record.value)) }],
@@ -216,42 +218,30 @@ export class Reconciler {
   }
 
   /** Sets usage to its sum at one revision, if the node's resources have not changed since. */
-  async #repairUsage(node: string): Promise<boolean> {
-    const { store, scheduler, committer } = this.#context;
-    const all = await retry(() => snapshot(store), {
-      attempts: 3,
-      clock: this.#context.clock,
-      random: this.#context.random,
-    });
-    const kv = all.kvs.get(keys.nodeResources(node));
-    if (kv === undefined) return false;
-    const { value } = versioned<NodeResourcesRecord>(kv);
-    const { lines, fixed } = scheduler.diff(value, bookedByNode(all).get(node) ?? []);
-    if (lines.length === 0) return false;
-    const result = await committer.commit(this.#tenure, {
+  async #usage(node: string): Promise<boolean> {
+    const wrong = await wrongUsage(this.#context, node);
+    if (wrong === undefined) return false;
+    const { key, revision, value } = wrong;
+    const result = await this.#context.committer.commit(this.#tenure, {
       own: [],
-      shared: [{ key: kv.key, revision: kv.modRevision, value: encode({ ...value, ...fixed }) }],
+      shared: [{ key, revision, value: encode(value) }],
     });
     return result.committed;
   }
 
-  /** The record as the store has it, when nobody claims it. */
-  async #unclaimed(id: string): Promise<Versioned<WorkloadRecord> | undefined> {
-    const { store } = this.#context;
-    const [record, claim] = await Promise.all([
-      store.get(keys.workload(id), { signal: this.#tenure.signal }),
-      store.get(keys.claim(id), { signal: this.#tenure.signal }),
-    ]);
-    return record === undefined || claim !== undefined ? undefined : versioned<WorkloadRecord>(record);
+  /** The engine is asked once more: its agent may have been faster. */
+  async #status(node: string, id: string): Promise<boolean> {
+    const { view } = this.#context;
+    const object = await this.#context.engineOf(node).inspect(id, { signal: this.#tenure.signal });
+    const status = view.workloadStatuses.get(id)?.value;
+    if (status?.running !== true || !isOver(object) || view.claims.get(id) !== undefined) return false;
+    const run = status.run && {
+      ...status.run,
+      state: object.state,
+      reason: 'its agent has not reported that it ended',
+    };
+    const corrected = { ...status, running: false, healthy: false, ...(run !== undefined && { run }) };
+    await writeStatuses(this.#context, this.#tenure, [{ id, status: corrected }]);
+    return true;
   }
-
-  #cluster(): string {
-    const cluster = this.#context.view.cluster.get('')?.value.id;
-    if (cluster === undefined) throw new EruError('internal', 'the cluster has no identity yet');
-    return cluster;
-  }
-}
-
-function keyOf({ kind, object, recorded, found }: Finding): string {
-  return JSON.stringify([kind, object, recorded, found]);
 }

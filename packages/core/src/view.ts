@@ -118,6 +118,7 @@ export class ClusterView {
     this.#onLag = options.onLag;
     this.fleet = new Fleet(options.scheduler);
     this.heartbeats = new Heartbeats(this, options.clock);
+    this.heartbeats.subscribe(() => this.log.nudge());
   }
 
   /** The store's revision up to which everything is known. */
@@ -145,7 +146,7 @@ export class ClusterView {
 
   /** This core has written: the watch must tell it, too. */
   owe(revision: number): void {
-    if (revision <= this.#revision) return;
+    if (revision <= this.#revision) return this.#onLag(0); // it came before the answer
     const sinceMs = this.#owed?.sinceMs ?? this.#clock.monotonic();
     this.#owed = { revision: Math.max(revision, this.#owed?.revision ?? 0), sinceMs };
   }

@@ -57,7 +57,7 @@ function concerns({ record, slots }: Seen, workload: string): boolean {
   return ('workload' in record && record.workload === workload) || slots.some(({ slot }) => slot.id === workload);
 }
 
-function operationMessage(view: ClusterView, { record, slots, endedAtMs }: Seen): OperationMessage {
+export function operationMessage(view: ClusterView, { record, slots, endedAtMs }: Seen): OperationMessage {
   const owner = view.cores.get(record.owner.core);
   const alive = owner?.createRevision === record.owner.epoch;
   const nodes = new Set(slots.map(({ node }) => node));

@@ -7,6 +7,8 @@ import { eruExecMethods } from './eru-exec.ts';
 import { eruRunMethods } from './eru-run.ts';
 import { eruFileMethods } from './eru-files.ts';
 import { eruTokenMethods } from './eru-tokens.ts';
+import { eruNodeMethods } from './eru-nodes.ts';
+import { eruWatchMethods } from './eru-watch.ts';
 import { eruOperationMethods } from './eru-operations.ts';
 import { eruWorkloadMethods } from './eru-workloads.ts';
 
@@ -16,6 +18,8 @@ export function eruRpc(edge: Edge): MountedService {
     ...eruDeployMethods(edge),
     ...eruChangeMethods(edge),
     ...eruOperationMethods(edge),
+    ...eruWatchMethods(edge),
+    ...eruNodeMethods(edge),
     ...eruExecMethods(edge),
     ...eruRunMethods(edge),
     ...eruFileMethods(edge),

@@ -39,6 +39,12 @@ export class OperationLog {
     return () => this.#listeners.delete(listener);
   }
 
+  /** One that is in flight. */
+  of(id: string): Seen | undefined {
+    const record = this.#view.operations.get(id)?.value;
+    return record === undefined ? undefined : this.#seen(record);
+  }
+
   /** In flight, oldest first. */
   running(): Seen[] {
     return [...this.#view.operations]

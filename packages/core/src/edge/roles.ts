@@ -60,6 +60,8 @@ const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
   listOperations: 'read',
   getOperation: 'read',
   watchOperations: 'read',
+  watch: 'read',
+  checkNode: 'operate', // it may repair
   listWorkloads: 'read',
   reportWorkloads: 'operate',
   exec: 'operate',
