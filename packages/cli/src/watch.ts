@@ -71,7 +71,8 @@ function readable(colors: Colors, namesOnly: boolean): Lines {
     const name = names.get(key) ?? change.name;
     if (object.case === undefined) names.delete(key);
     if (namesOnly) return `${change.kind}/${name}`;
-    return `${change.kind.padEnd(9)}  ${object.case === 'operation' ? '' : `${name}  `}${stateText(change, colors)}`;
+    const parts = [change.kind.padEnd(9), object.case === 'operation' ? '' : name, stateText(change, colors)];
+    return parts.filter((part) => part !== '').join('  ');
   };
   return (event) => {
     if (event.type === 'changes') return event.changes.map(lineOf);

@@ -153,7 +153,8 @@ export async function contest({ cores, machines }: Cluster, creates: number): Pr
   };
 }
 
-const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {
+/** What a workload needs to be said of it at least. */
+export const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {
   image: '',
   root: { type: 'host', writable: false },
   command: ['server'],

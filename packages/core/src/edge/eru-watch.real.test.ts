@@ -1,6 +1,7 @@
 import type { eru } from '@eru/contract';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
+import { template } from '../several-cores.suite.ts';
 import { collect, json, startTestCore, type TestCore } from './harness.suite.ts';
 
 let core: TestCore;
@@ -138,33 +139,8 @@ describe('CheckNode', () => {
     const engine = machine.engine();
     const { store } = core.core.context;
     const make = async (name: string, cluster: string): Promise<string> => {
-      return (
-        await engine.create({
-          image: '',
-          root: { type: 'host', writable: false },
-          command: ['server'],
-          dir: '',
-          user: '',
-          privileged: false,
-          mounts: [],
-          ulimits: {},
-          pids: 0,
-          restart: { type: 'no', retries: 0 },
-          stopSignal: '',
-          networks: {},
-          publish: [],
-          dns: [],
-          extraHosts: [],
-          sysctls: {},
-          log: { type: '', config: {} },
-          stdin: false,
-          rawArgs: new Uint8Array(),
-          name,
-          env: [],
-          engineParams: {},
-          labels: { ERU: '1', 'eru.coreid': cluster, 'eru.operation': 'over' },
-        })
-      ).id;
+      const labels = { ERU: '1', 'eru.coreid': cluster, 'eru.operation': 'over' };
+      return (await engine.create({ ...template, name, env: [], engineParams: {}, labels })).id;
     };
     const orphan = await make('orphan_web_abcdef', core.core.cluster);
     const foreign = await make('foreign_web_abcdef', 'another cluster');
