@@ -86,6 +86,24 @@ describe('a store that is silent for longer than a lease', () => {
     await world.clock.advance(5000);
     expect(told).toEqual(['n1 down', 'n1 down']);
     expect(cores[0]?.core.context.view.isAvailable('n1')).toBe(false);
+    // All of them see it; one of them, the eldest, tells of it.
+    const deaths = await Promise.all(cores.map(async ({ core }) => core.context.measures.deaths.get()));
+    expect(deaths.flatMap(({ values }) => values.map(({ value }) => value)).toSorted()).toEqual([0, 1]);
+  });
+
+  it('believes an agent that takes its leave right after it', async () => {
+    const { world, cores, alive, told } = await fleet(4);
+    const [first] = cores as [LivingCore];
+    for (const { mortal } of cores) mortal.cut();
+    alive.clear();
+    await world.clock.advance(40_000);
+    for (const { mortal } of cores) mortal.heal();
+    await world.clock.advance(3000);
+    const { context, membership } = first.core;
+    await world.clock.run(setNodeStatus(context, membership.current(), 'n2', -1));
+    expect(told).toEqual(['n2 down']);
+    expect(context.view.isAvailable('n2')).toBe(false);
+    expect(context.view.isAvailable('n1')).toBe(true);
   });
 
   it(
