@@ -29,7 +29,7 @@ export function sameFinding({ kind, object, recorded, found }: Finding): string 
  */
 export async function lookAtNode(context: Context, node: string, signal: AbortSignal): Promise<Finding[]> {
   const { view } = context;
-  const objects = await context.engineOf(node).list({ labels: { [labelNames.cluster]: clusterOf(context) }, signal });
+  const objects = await listed(context, node, signal);
   const byId = new Map(objects.map((object) => [object.id, object]));
   const findings: Finding[] = [];
   for (const object of objects) findings.push(...(await lookAtObject(context, node, object, signal)));
@@ -42,6 +42,16 @@ export async function lookAtNode(context: Context, node: string, signal: AbortSi
       findings.push({ kind: 'release', node, object: id, recorded: value.name, found: 'nothing' });
   }
   return [...findings, ...lookAtUsage(context, node)];
+}
+
+async function listed(context: Context, node: string, signal: AbortSignal): Promise<WorkloadState[]> {
+  try {
+    return await context.engineOf(node).list({ labels: { [labelNames.cluster]: clusterOf(context) }, signal });
+  } catch (cause) {
+    // It is the node that does not answer, not this core.
+    const { code, message, details } = EruError.from(cause);
+    throw new EruError(code, `the engine of node ${node}: ${message}`, { cause, details: { ...details, node } });
+  }
 }
 
 async function lookAtObject(

@@ -1,4 +1,4 @@
-import { seededRandom, silentLogger, VirtualClock } from '@eru/kit';
+import { EruError, seededRandom, silentLogger, VirtualClock } from '@eru/kit';
 import { openMemoryStore, type Store } from '@eru/store';
 import { beforeEach, describe, expect, it } from 'vitest';
 
@@ -52,6 +52,22 @@ describe('Membership', () => {
     const [{ lease } = { lease: '' }] = await cores();
     await one.announce('127.0.0.1:4711');
     expect(await cores()).toEqual([{ address: '127.0.0.1:4711', epoch: owner.epoch, lease }]);
+    await clock.advance(60_000);
+    expect(await cores()).toHaveLength(1);
+  });
+
+  it('keeps nothing of a stay whose beginning was not answered', async () => {
+    const txn = store.txn.bind(store);
+    let lost = 0;
+    store.txn = async (...args) => {
+      const result = await txn(...args);
+      if (lost++ === 0) throw new EruError('unavailable', 'the answer is lost');
+      return result;
+    };
+    const one = member();
+    await expect(clock.run(one.join(never))).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await cores()).toEqual([]);
+    await clock.run(one.join(never));
     await clock.advance(60_000);
     expect(await cores()).toHaveLength(1);
   });

@@ -1,4 +1,5 @@
 import type { eru } from '@eru/contract';
+import { EruError } from '@eru/kit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { template } from '../several-cores.suite.ts';
@@ -131,6 +132,14 @@ describe('CheckNode', () => {
     await deploy();
     expect(await core.eru.checkNode({ node: 'n1' })).toMatchObject({ node: 'n1', ok: true, diffs: [] });
     await expect(core.eru.checkNode({ node: 'n9' })).rejects.toMatchObject({ code: 'not_found' });
+    core.machines.resolve('mock://n1').faults = () => {
+      throw new EruError('unavailable', 'no answer');
+    };
+    await expect(core.eru.checkNode({ node: 'n1' })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: 'the engine of node n1: no answer',
+      details: { node: 'n1' },
+    });
   });
 
   test('says what is different and what is to be done, does it when asked, and leaves alone what is not ours', async () => {
