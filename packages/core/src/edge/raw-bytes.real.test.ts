@@ -162,13 +162,16 @@ test('calls that are refused, broken off or left leave no memory behind', async 
     const calls = Array.from({ length: 40 }, async (_, index) => {
       const leave = new AbortController();
       const options = { signal: leave.signal };
-      const left = [
-        bed.rpc.watchServiceStatus({}, options),
-        bed.rpc.workloadStatusStream({}, options),
-        bed.rpc.logStream({ id: bed.id, follow: true }, options),
-        bed.rpc.sendLargeFile(piece(), options),
-      ][index % 4];
-      const waiting = left?.next().catch(() => {});
+      // One each: a connection whose calls are broken off by the thousand is ended as an attack.
+      const leaving = [
+        () => bed.rpc.watchServiceStatus({}, options),
+        () => bed.rpc.workloadStatusStream({}, options),
+        () => bed.rpc.logStream({ id: bed.id, follow: true }, options),
+        () => bed.rpc.sendLargeFile(piece(), options),
+      ];
+      const waiting = leaving[index % leaving.length]?.()
+        .next()
+        .catch(() => {});
       await collect(bed.rpc.send({ IDs: ['x'], data: { '/a': Buffer.alloc(200_000) } }));
       leave.abort();
       await waiting;
