@@ -7,7 +7,7 @@ import { collect, text } from './harness.suite.ts';
 
 let bed: Bed;
 beforeEach(async () => {
-  bed = await startBed();
+  bed = await startBed({ limits: { transferIdleMs: 200 } });
 });
 afterEach(() => bed.close());
 
@@ -15,8 +15,8 @@ const file = { contents: Buffer.alloc(200_000, 'x'), mode: 0o600, uid: 1, gid: 2
 
 async function* copyIn(id: string, path: string, archive: Uint8Array): AsyncGenerator<object> {
   yield { request: { case: 'open', value: { id, path } } };
-  for (let at = 0; at < archive.length; at += 10_000)
-    yield { request: { case: 'data', value: archive.subarray(at, at + 10_000) } };
+  for (let at = 0; at < archive.length; at += 60_000)
+    yield { request: { case: 'data', value: archive.subarray(at, at + 60_000) } };
 }
 
 async function codeOf(call: Promise<unknown>): Promise<unknown> {
@@ -56,6 +56,14 @@ test('what cannot be copied', async () => {
   expect(await codeOf(eru.copyIn(nothing()))).toBe('invalid');
   expect(await codeOf(collect(eru.copyOut({ id: 'x', path: '/srv' })))).toBe('not_found');
   expect(await codeOf(collect(eru.copyOut({ id, path: '/none' })))).toBe('not_found');
+  expect(bed.core.context.view.claims.size).toBe(0);
+});
+
+test('an engine that takes nothing is given up, and the workload is free again', async () => {
+  const { eru, id } = bed;
+  bed.machines.resolve('mock://n1').faults = (verb) => (verb === 'copyTo' ? new Promise(() => {}) : undefined);
+  const archive = writeTar([['a', { ...file, contents: Buffer.alloc(8 * 2 ** 20) }]]);
+  await expect(eru.copyIn(copyIn(id, '/srv', archive))).rejects.toThrow('took nothing for 0.2 s');
   expect(bed.core.context.view.claims.size).toBe(0);
 });
 

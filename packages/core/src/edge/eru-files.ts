@@ -1,14 +1,16 @@
 import type { eru, ServiceHandlers } from '@eru/contract';
 import { EruError } from '@eru/kit';
 
-import { workOn } from '../work.ts';
+import { workOn, type Work } from '../work.ts';
 import type { Edge } from './edge.ts';
+import { Branch, finish, giveAll } from './fan-out.ts';
 import { archiveOf } from './reading.ts';
 
 const pieceBytes = 64 * 1024;
 
 /** Whole archives, where the original's contract has single files. */
 export function eruFileMethods({ context, membership }: Edge): ServiceHandlers<typeof eru.Eru> {
+  const pace = { clock: context.clock, idleMs: context.limits.transferIdleMs };
   return {
     copyIn: async (requests, { signal }) => {
       const iterator = requests[Symbol.asyncIterator]();
@@ -16,18 +18,23 @@ export function eruFileMethods({ context, membership }: Edge): ServiceHandlers<t
       if (first.done === true || first.value.request.case !== 'open')
         throw new EruError('invalid', 'the first message of CopyIn must be `open`');
       const { id, path } = first.value.request.value;
-      await workOn(
-        context,
-        membership.current(),
-        {
-          id,
-          kind: 'send',
-          what: path,
-          work: (engine, until) =>
-            engine.copyTo(id, path, dataOf(iterator), { signal: until, timeoutMs: Number.POSITIVE_INFINITY }),
-        },
-        signal,
-      );
+      const branch = new Branch();
+      const work: Work = (engine, until) =>
+        engine.copyTo(id, path, branch.pieces, { signal: until, timeoutMs: Number.POSITIVE_INFINITY });
+      const until = AbortSignal.any([signal, branch.signal]);
+      const done = workOn(context, membership.current(), { id, kind: 'send', what: path, work }, until);
+      const left = (): void => void branch.pieces.return();
+      done.then(left, left);
+      try {
+        for await (const data of dataOf(iterator)) {
+          if (!branch.live) break;
+          await giveAll(data, [branch], pace);
+        }
+        finish(branch, done, pace);
+      } catch (error) {
+        branch.fail(EruError.from(error));
+      }
+      await done;
       return {};
     },
 

@@ -52,6 +52,19 @@ export async function giveAll(
   }
 }
 
+/** After the last chunk. What is not `done` within four times `idleMs`, in all an engine's time for a copy, is given up. */
+export function finish(
+  branch: Branch,
+  done: Promise<unknown>,
+  { clock, idleMs }: { clock: Clock; idleMs: number },
+): void {
+  branch.pieces.end();
+  const late = new EruError('timeout', `was not done ${(4 * idleMs) / 1000} s after the last piece`);
+  const timer = clock.timer(4 * idleMs, () => branch.fail(late));
+  const cancel = (): void => timer.cancel();
+  done.then(cancel, cancel);
+}
+
 function tooSlow(holdUp: boolean, idleMs: number): EruError {
   const seconds = idleMs / 1000;
   return new EruError(

@@ -4,9 +4,9 @@ import { EruError, invalid, toSafeNumber } from '@eru/kit';
 import path from 'node:path';
 
 import type { FileContent } from '../spec-of.ts';
-import { workOn } from '../work.ts';
+import { workOn, type Work } from '../work.ts';
 import { concurrency, type Edge } from './edge.ts';
-import { Branch, giveAll } from './fan-out.ts';
+import { Branch, finish, giveAll } from './fan-out.ts';
 import { archiveOf } from './reading.ts';
 import { takingTurns } from './taking-turns.ts';
 import { outcomes } from './workload-methods.ts';
@@ -23,6 +23,7 @@ const patienceMs = 1000;
 export function fileMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
   const { context, membership } = edge;
   const { clock, logger, limits } = context;
+  const pace = { clock, idleMs: limits.transferIdleMs };
   return {
     /** A file is a tar of itself; the messages of one path follow each other. What fails is a message of its path. */
     copy: ({ targets }, { signal }) => {
@@ -38,7 +39,7 @@ export function fileMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       const tenure = membership.current();
       const files = Object.entries(data);
       return outcomes(files.length === 0 ? [] : [...new Set(IDs)], async (id, tell: (message: SendMessage) => void) => {
-        const work = async (engine: ReturnType<typeof context.engineOf>, until: AbortSignal): Promise<void> => {
+        const work: Work = async (engine, until) => {
           for (const [target, contents] of files) {
             const error = await textOf(async () => {
               const file = { ...ownership(modes[target], owners[target]), size: contents.length };
@@ -64,7 +65,7 @@ export function fileMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       const begin = (id: string, first: pb.FileOptions): Target => {
         const target = new Target(id, first.dst);
         targets.set(id, target);
-        const work = async (engine: ReturnType<typeof context.engineOf>, until: AbortSignal): Promise<void> => {
+        const work: Work = async (engine, until) => {
           target.found = true;
           const file = { ...ownership(first.mode, first.owner), size: sizeOf(first.size) };
           const archive = streamTar(entryName(first.dst), file, target.branch.pieces);
@@ -88,15 +89,15 @@ export function fileMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
           await giveAll(
             chunk.chunk,
             named.map(({ branch }) => branch),
-            { clock, idleMs: limits.transferIdleMs },
+            pace,
           );
         }
-        for (const { branch } of targets.values()) branch.pieces.end();
+        for (const { branch, error } of targets.values()) finish(branch, error, pace);
         yield* outcomes(
           [...targets.values()],
-          async ({ id, dst, found, error }, tell: (message: SendMessage) => void) => {
-            const text = await error;
-            tell({ id, path: found ? dst : '', error: text });
+          async (target, tell: (message: SendMessage) => void) => {
+            const error = await target.error;
+            tell({ id: target.id, path: target.found ? target.dst : '', error });
           },
           targets.size || 1,
         );

@@ -84,6 +84,13 @@ test('a target that takes nothing is told so, and stalls nobody', async () => {
   expect(bed.core.context.view.claims.size).toBe(0);
 });
 
+test('a small file whose target never answers ends too', async () => {
+  bed.machines.resolve('mock://n1').faults = (verb) => (verb === 'copyTo' ? new Promise(() => {}) : undefined);
+  expect(await collect(bed.rpc.sendLargeFile(chunks([bed.id], '/a', Buffer.from('a'))))).toMatchObject([
+    { id: bed.id, path: '/a', error: expect.stringContaining('was not done 2 s after the last piece') },
+  ]);
+});
+
 test('a source that gives nothing is told so, and stalls nobody', async () => {
   const dead = await another('n2');
   bed.machines.resolve('mock://n2').faults = (verb) => (verb === 'copyFrom' ? new Promise(() => {}) : undefined);

@@ -1,8 +1,7 @@
 import type { pb, ServiceHandlers } from '@eru/contract';
-import type { Engine } from '@eru/engines';
 import { EruError, isEruError } from '@eru/kit';
 
-import { workOn } from '../work.ts';
+import { workOn, type Work } from '../work.ts';
 import type { Edge } from './edge.ts';
 import { known } from './workload-methods.ts';
 
@@ -14,7 +13,7 @@ export function rawMethods({ context, membership }: Edge): ServiceHandlers<typeo
       if (op === '') throw new EruError('invalid', 'raw engine op is empty');
       const { node } = known(context.view, id);
       let data: Uint8Array = new Uint8Array();
-      const work = async (engine: Engine, until: AbortSignal): Promise<void> => {
+      const work: Work = async (engine, until) => {
         data = await engine.raw(id, op, params, { signal: until });
       };
       try {
