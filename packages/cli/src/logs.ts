@@ -71,11 +71,13 @@ async function followLogs(context: Context, connection: Connection, request: Log
 
 const retryMs = 500;
 
-/** Waits for core to be back. */
+/** Waits for core to be back, and for what is being done to the workload, which may be its removal. */
 async function isThere(connection: Connection, id: string, clock: Clock, signal: AbortSignal): Promise<boolean> {
   for (;;) {
     try {
-      return (await listWorkloads(connection, { words: [id] }, signal)).length > 0;
+      const [found] = await listWorkloads(connection, { words: [id] }, signal);
+      if (found === undefined) return false;
+      if (found.operation === '') return true;
     } catch (error) {
       if (isEruError(error, 'not_found')) return false;
       if (!isEruError(error, 'unavailable')) throw error;

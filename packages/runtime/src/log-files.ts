@@ -18,6 +18,27 @@ export async function logFiles(folder: string): Promise<string[]> {
   return [...closed, ...(names.includes(currentLog) ? [currentLog] : [])];
 }
 
+export interface LogFile {
+  file: string;
+  inode: number;
+  modifiedMs: number;
+}
+
+/** The same with what is behind the names, as of one moment: no rotation came between. */
+export async function logListing(folder: string): Promise<LogFile[]> {
+  for (let names = await logFiles(folder); ;) {
+    const found = await Promise.all(
+      names.map(async (file) => {
+        const stats = await stat(path.join(folder, file)).catch(() => undefined);
+        return stats === undefined ? [] : [{ file, inode: stats.ino, modifiedMs: stats.mtimeMs }];
+      }),
+    );
+    const after = await logFiles(folder);
+    if (after.length === names.length && after.every((name, index) => name === names[index])) return found.flat();
+    names = after;
+  }
+}
+
 /**
  * Closes the current file when it is full, and drops the oldest. Whoever writes holds it by its handle and goes on writing
  * there until `reopen` (given the path to make anew) is done, so no line is lost. True when it did.
@@ -41,18 +62,21 @@ export async function rotateLog(
 
 const blockBytes = 64 * 1024;
 
+type LogPlace = LogFile & { offset: number };
+
 /** Where the last `lines` whole lines begin (the first file that holds one, and the offset in it), reading from the end. */
-export async function findTail(folder: string, lines: number): Promise<{ file: string; offset: number } | undefined> {
-  const files = await logFiles(folder);
+export async function findTail(folder: string, lines: number): Promise<LogPlace | undefined> {
+  const files = await logListing(folder);
   let wanted = lines;
-  let begin: { file: string; offset: number } | undefined;
-  for (const file of files.toReversed()) {
-    const handle = await open(path.join(folder, file)).catch(() => undefined);
+  let begin: LogPlace | undefined;
+  for (const found of files.toReversed()) {
+    const handle = await open(path.join(folder, found.file)).catch(() => undefined);
     if (handle === undefined) continue;
     try {
-      const { size } = await handle.stat();
+      const { size, ino } = await handle.stat();
+      if (ino !== found.inode) return await findTail(folder, lines); // Rotated since.
       const offset = await tailOffset(handle, size, wanted);
-      begin = { file, offset: offset.at };
+      begin = { ...found, offset: offset.at };
       wanted -= offset.lines;
       if (offset.enough) return begin;
     } finally {

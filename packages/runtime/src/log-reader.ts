@@ -1,11 +1,11 @@
 import type { LogEntry, LogOptions } from '@eru/engines';
-import { EruError } from '@eru/kit';
+import { EruError, isErrno } from '@eru/kit';
 import { watch } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 
-import { currentLog, findTail, logFiles } from './log-files.ts';
+import { currentLog, findTail, logListing, type LogFile } from './log-files.ts';
 import { LineJoiner, parseLogLine } from './log-format.ts';
 
 const blockBytes = 64 * 1024;
@@ -65,16 +65,14 @@ class LogCursor {
   }
 
   async begin(tail: number | undefined, sinceMs: number): Promise<void> {
-    if (tail !== undefined) {
-      const place = await findTail(this.#folder, tail);
-      if (place !== undefined) await this.#open(place.file, place.offset);
-      return;
-    }
-    for (const file of await logFiles(this.#folder)) {
-      const found = await stat(path.join(this.#folder, file)).catch(() => undefined);
-      if (found === undefined || (file !== currentLog && found.mtimeMs < sinceMs)) continue;
-      if (await this.#open(file, 0)) return;
-    }
+    const find = async (): Promise<(LogFile & { offset: number }) | undefined> => {
+      if (tail !== undefined) return findTail(this.#folder, tail);
+      const files = await logListing(this.#folder);
+      const first = files.find(({ file, modifiedMs }) => file === currentLog || modifiedMs >= sinceMs);
+      return first && { ...first, offset: 0 };
+    };
+    for (let place = await find(); place !== undefined; place = await find())
+      if (await this.#open(place, place.offset)) return;
   }
 
   /** Lines without newline up to the present end. */
@@ -85,7 +83,7 @@ class LogCursor {
       if (next === undefined) return;
       // The next file exists, so nobody writes to this one any more: what came meanwhile is its end.
       yield* this.#linesOfFile();
-      if (!(await this.#open(next, 0))) return;
+      await this.#open(next, 0); // Or it is looked for again.
     }
   }
 
@@ -111,23 +109,27 @@ class LogCursor {
   }
 
   /** The file after this one; undefined while this is the one that is written. */
-  async #next(): Promise<string | undefined> {
-    const files = await logFiles(this.#folder);
-    if (this.#handle === undefined) return files[0];
-    for (const [index, file] of files.entries()) {
-      const found = await stat(path.join(this.#folder, file)).catch(() => undefined);
-      if (found?.ino === this.#inode) return files[index + 1];
-    }
-    // It was deleted while we read it: the oldest that is left is the next.
-    return files[0];
+  async #next(): Promise<LogFile | undefined> {
+    const files = await logListing(this.#folder);
+    // It may have been deleted while we read it: the oldest that is left is the next, as at the beginning.
+    const index = this.#handle === undefined ? -1 : files.findIndex(({ inode }) => inode === this.#inode);
+    return files[index + 1];
   }
 
-  async #open(file: string, offset: number): Promise<boolean> {
-    const handle = await open(path.join(this.#folder, file)).catch(() => undefined);
+  /** False when another file has the name by now. */
+  async #open({ file, inode }: LogFile, offset: number): Promise<boolean> {
+    const handle = await open(path.join(this.#folder, file)).catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    });
     if (handle === undefined) return false;
+    if ((await handle.stat()).ino !== inode) {
+      await handle.close();
+      return false;
+    }
     await this.close();
     this.#handle = handle;
-    this.#inode = (await handle.stat()).ino;
+    this.#inode = inode;
     this.#offset = offset;
     this.#carry = Buffer.alloc(0);
     return true;

@@ -1,0 +1,43 @@
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { currentLog, rotateLog } from './log-files.ts';
+import { formatLog } from './log-format.ts';
+import { readLog } from './log-reader.ts';
+
+describe('reading a log that is rotated', () => {
+  let folder: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'eru-log-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  /** One line, and a rotation after it. */
+  async function write(line: number): Promise<void> {
+    await appendFile(path.join(folder, currentLog), formatLog('stdout', Date.now(), Buffer.from(`${line}\n`)));
+    await rotateLog(folder, { maxBytes: 1, files: 10_000 }, (file) => writeFile(file, ''));
+  }
+
+  it.each([undefined, 1])(
+    'neither loses nor doubles a line, whatever it is doing when a file is closed (tail %s)',
+    async (tail) => {
+      const last = 120;
+      await write(0);
+      const gone = new AbortController();
+      const writing = (async () => {
+        for (let line = 1; line <= last; line++) await write(line);
+        gone.abort();
+      })();
+      const seen: number[] = [];
+      for await (const { data } of readLog(folder, { follow: true, ...(tail !== undefined && { tail }) }, gone.signal))
+        seen.push(Number(Buffer.from(data).toString()));
+      await writing;
+      const first = tail === undefined ? 0 : (seen[0] ?? 0);
+      expect(seen).toEqual(Array.from({ length: last + 1 - first }, (_, index) => first + index));
+    },
+  );
+});
