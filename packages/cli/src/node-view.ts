@@ -1,6 +1,7 @@
 import type { pb } from '@eru/contract';
 import { formatSize, isJsonObject } from '@eru/kit';
 
+import { amountText, coresText, parseResources, resourceRows } from './node-resources.ts';
 import type { Colors, View } from './output.ts';
 import { sheet, table } from './table.ts';
 
@@ -14,8 +15,8 @@ export const nodeView: View<pb.Node> = {
         node.name,
         node.podname,
         nodeStatus(node, colors),
-        usedOf(node, 'cpu', (cores) => String(Math.round(cores * 100) / 100)),
-        usedOf(node, 'memory', formatSize),
+        amountText(node.resourceCapacity, node.resourceUsage, 'cpumem', 'cpu', coresText),
+        amountText(node.resourceCapacity, node.resourceUsage, 'cpumem', 'memory', formatSize),
         node.endpoint,
       ]),
       colors,
@@ -31,26 +32,15 @@ function plainNode(node: pb.Node) {
     bypass: node.bypass,
     test: node.test,
     labels: node.labels,
-    capacity: parse(node.resourceCapacity),
-    usage: parse(node.resourceUsage),
-    info: parse(node.info),
+    capacity: parseResources(node.resourceCapacity),
+    usage: parseResources(node.resourceUsage),
+    info: parseResources(node.info),
   };
 }
 
 export function nodeStatus({ available, bypass, test }: pb.Node, colors: Colors): string {
   const state = available || test ? colors.green('up') : colors.red('down');
   return bypass ? `${state}, ${colors.yellow('no new workloads')}` : state;
-}
-
-/** Booked of what there is. */
-function usedOf(node: pb.Node, key: string, format: (amount: number) => string): string {
-  const amount = (json: string): number | undefined => {
-    const cpumem = isJsonObject(parse(json)) ? (parse(json) as Record<string, unknown>)['cpumem'] : undefined;
-    const value = isJsonObject(cpumem) ? cpumem[key] : undefined;
-    return typeof value === 'number' ? value : undefined;
-  };
-  const total = amount(node.resourceCapacity);
-  return total === undefined ? '-' : `${format(amount(node.resourceUsage) ?? 0)}/${format(total)}`;
 }
 
 export function nodeSheet(node: pb.Node, colors: Colors): string {
@@ -61,11 +51,8 @@ export function nodeSheet(node: pb.Node, colors: Colors): string {
       ['Pod', node.podname],
       ['Endpoint', node.endpoint],
       ['Status', nodeStatus(node, colors)],
-      ['CPU', usedOf(node, 'cpu', String)],
-      ['Memory', usedOf(node, 'memory', formatSize)],
       ['Labels', labels.toSorted().join('\n')],
-      ['Capacity', pretty(node.resourceCapacity)],
-      ['Usage', pretty(node.resourceUsage)],
+      ...resourceRows(node.resourceCapacity, node.resourceUsage),
       ['Info', pretty(node.info)],
     ],
     colors,
@@ -75,8 +62,8 @@ export function nodeSheet(node: pb.Node, colors: Colors): string {
 export const nodeResourceView = {
   plain: ({ name, resourceCapacity, resourceUsage, diffs }: pb.NodeResource) => ({
     name,
-    capacity: parse(resourceCapacity),
-    usage: parse(resourceUsage),
+    capacity: parseResources(resourceCapacity),
+    usage: parseResources(resourceUsage),
     diffs,
   }),
   name: ({ name }: pb.NodeResource) => name,
@@ -84,27 +71,16 @@ export const nodeResourceView = {
     sheet(
       [
         ['Name', name],
-        ['Capacity', pretty(resourceCapacity)],
-        ['Usage', pretty(resourceUsage)],
+        ...resourceRows(resourceCapacity, resourceUsage),
         ['Differences', diffs.length === 0 ? 'none' : colors.red(diffs.join('\n'))],
       ],
       colors,
     ),
 };
 
-/** Resources travel as JSON text; text that is none is shown as it came. */
-function parse(text: string): unknown {
-  if (text === '') return {};
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-/** One line per kind. */
+/** One line per key. */
 function pretty(text: string): string {
-  const value = parse(text);
+  const value = parseResources(text);
   if (!isJsonObject(value)) return text;
   return Object.entries(value)
     .map(([kind, amounts]) => `${kind}: ${JSON.stringify(amounts)}`)

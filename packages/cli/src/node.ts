@@ -65,7 +65,12 @@ export async function addNode(
     );
   const request = { nodename, podname: pod, test: flags.test ?? false, ...(await definitionOf(flags, false)) };
   const { signal } = context;
-  await showNode(context, await withConnection(context, ({ core }) => core.addNode(request, { signal })));
+  const added = await withConnection(context, async ({ core }) => {
+    await core.addNode(request, { signal });
+    // The original's answer calls a node up before its first heartbeat, and says nothing of usage.
+    return core.getNode({ nodename }, { signal });
+  });
+  await showNode(context, added);
 }
 
 export async function setNode(
