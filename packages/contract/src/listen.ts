@@ -64,7 +64,7 @@ function bindError(cause: NodeJS.ErrnoException, shown: string): EruError {
 }
 
 const bindFailures: Readonly<Record<string, [ErrorCode, string]>> = {
-  EADDRINUSE: ['busy', 'another program does already'],
+  EADDRINUSE: ['busy', 'another program does already; stop that one, or listen on another port'],
   EADDRNOTAVAIL: ['invalid', 'this machine has no such address'],
   ENOTFOUND: ['invalid', 'this machine has no such address'],
   EAI_AGAIN: ['invalid', 'the name cannot be resolved'],

@@ -31,6 +31,8 @@ export interface CoreOptions {
   ttlMs?: number;
   limits?: Partial<CoreLimits>;
   reconciler?: Partial<ReconcilerOptions>;
+  /** Gives up starting; a store that cannot be written is waited for. */
+  signal?: AbortSignal;
 }
 
 export interface Core {
@@ -44,7 +46,8 @@ export interface Core {
 
 /** One core: view, membership, takeovers, reconciler. Several work on one store. */
 export async function startCore(options: CoreOptions): Promise<Core> {
-  const { scheduler, engines, clock, random, logger, ttlMs = 10_000 } = options;
+  const { scheduler, engines, clock, random, logger, signal, ttlMs = 10_000 } = options;
+  signal?.throwIfAborted();
   const measures = new Measures();
   // In health there is an answer every third of the lease's life.
   const silentAfterMs = ttlMs / 2;
@@ -54,6 +57,8 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   const closer = new Closer();
   const stop = new AbortController();
   closer.add('loops', () => stop.abort(new EruError('canceled', 'this core is stopping')));
+  const giveUp = (): void => stop.abort(signal?.reason);
+  signal?.addEventListener('abort', giveUp, { once: true });
   const cluster = await identify({ ...options, store }, stop.signal);
   const onLag = (ms: number): void => measures.watchLag.observe(ms / 1000);
   const view = new ClusterView({ store, scheduler, clock, random, logger, silentAfterMs, onLag });
@@ -97,6 +102,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     void new Reconciler(context, tenure, { ...defaultReconciler, ...options.reconciler }).run(stop.signal);
   });
   await membership.join(stop.signal);
+  signal?.removeEventListener('abort', giveUp);
   return { context, membership, cluster, close: () => closer.close() };
 }
 

@@ -5,16 +5,20 @@ import { hostname } from 'node:os';
 
 import { openStore, runAgent, runCore, runRuntime } from './daemons.ts';
 import { credentialOf, openDataFolder } from './data-folder.ts';
+import { writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
 
 export async function coreCommand(context: Context, flags: ServingFlags & { store?: string }): Promise<number> {
   const data = await openDataFolder(context.globals.data);
   const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
-    const store = await openStore(flags.store ?? 'embedded', data, logger);
+    const { signal } = context;
+    const url = flags.store ?? 'embedded';
+    const store = await openStore(url, data, logger);
     closer.add('store', () => store.close());
+    await writeRunning(data.root, 'core', { store: url });
     const credential = flags.auth ? await credentialOf(data) : undefined;
-    const core = await runCore({ store, ...(await readServing(flags)), credential, logger });
+    const core = await runCore({ store, ...(await readServing(flags)), credential, logger, signal });
     closer.add('core', () => core.close());
     await writeEndpoint(data.root, {
       address: core.address,
@@ -25,16 +29,21 @@ export async function coreCommand(context: Context, flags: ServingFlags & { stor
   });
 }
 
-export async function runtimeCommand(context: Context, flags: { socket?: string; strict?: boolean }): Promise<number> {
+export async function runtimeCommand(
+  context: Context,
+  flags: { socket?: string; strict?: boolean; logSize?: string },
+): Promise<number> {
   const data = await openDataFolder(context.globals.data);
   return serveUntilStopped(context, async (closer) => {
     const runtime = await runRuntime({
       folder: data.runtime,
       socket: flags.socket ?? data.socket,
       strict: flags.strict === true,
+      ...(flags.logSize !== undefined && { logSize: flags.logSize }),
       logger: createLogger(),
     });
     closer.add('runtime', () => runtime.close());
+    await writeRunning(data.root, 'runtime', {});
   });
 }
 
@@ -54,16 +63,18 @@ export async function agentCommand(
       `no core is known: give --eru HOST:PORT, or the data folder of a running one with --data`,
     );
   const client = connectCore(core);
+  const node = flags.node ?? hostname();
   return serveUntilStopped(context, async (closer) => {
     closer.add('client', () => client.close());
     const agent = await runAgent({
-      node: flags.node ?? hostname(),
+      node,
       socket: flags.socket ?? data.socket,
       core: client,
       heartbeatS,
       logger: createLogger(),
     });
     closer.add('agent', () => agent.close());
+    await writeRunning(data.root, 'agent', { node });
   });
 }
 

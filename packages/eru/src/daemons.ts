@@ -3,7 +3,7 @@ import type { Core as CoreClient } from '@eru/client';
 import { serve, type ServerTls } from '@eru/contract';
 import { coreServices, startCore } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
-import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { Closer, EruError, invalid, isEruError, parseSize, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
@@ -23,23 +23,47 @@ export async function runRuntime(options: {
   folder: string;
   socket: string;
   strict: boolean;
+  /** Of one log file of a workload. */
+  logSize?: string;
   logger: Logger;
 }): Promise<Daemon & { missing: string[]; offers: string[] }> {
-  const { folder, socket, strict, logger } = options;
-  const closer = new Closer();
-  const engine = await createProcessEngine({
-    folder,
-    clock: systemClock,
-    random: systemRandom,
-    logger,
-    unenforced: strict ? 'refuse' : 'allow',
+  const { folder, socket, strict, logSize, logger } = options;
+  const log = logSize === undefined ? {} : { maxBytes: readLogSize(logSize) };
+  return opened(async (closer) => {
+    const engine = await createProcessEngine({
+      folder,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+      unenforced: strict ? 'refuse' : 'allow',
+      log,
+    });
+    closer.add('process engine', () => engine.close());
+    const serving = await serveRuntime({ socket, engine, logger });
+    closer.add('runtime socket', () => serving.close());
+    const { missing, offers } = await engine.info();
+    return { missing, offers };
   });
-  closer.add('process engine', () => engine.close());
-  const serving = await serveRuntime({ socket, engine, logger });
-  closer.add('runtime socket', () => serving.close());
-  const { missing, offers } = await engine.info();
-  return { missing, offers, close: () => closer.close() };
 }
+
+/** A daemon of what `open` opens; closed again when a step of it fails. */
+async function opened<T>(open: (closer: Closer) => Promise<T>): Promise<T & Daemon> {
+  const closer = new Closer();
+  try {
+    return { ...(await open(closer)), close: () => closer.close() };
+  } catch (error) {
+    await closer.close();
+    throw error;
+  }
+}
+
+function readLogSize(text: string): number {
+  const bytes = parseSize(text, '--log-size');
+  if (bytes < leastLogBytes) throw invalid('--log-size', text, 'write at least 4K, such as 10M');
+  return bytes;
+}
+
+const leastLogBytes = 4096;
 
 /** `embedded` (in the data folder), or an etcd as `parseEtcdUrl` reads it. */
 export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {
@@ -63,44 +87,48 @@ export async function runCore(options: {
   hostNames?: readonly string[];
   credential: Credential | undefined;
   logger: Logger;
+  /** Gives up starting. */
+  signal: AbortSignal;
 }): Promise<Daemon & { address: string }> {
-  const { store, listen, tls, hostNames = [], credential, logger } = options;
-  const closer = new Closer();
-  const engines = createEngines({ clock: systemClock, random: systemRandom });
-  closer.add('engine clients', () => engines.close());
-  const scheduler = createScheduler({ kinds: builtinKinds() });
-  const core = await startCore({
-    store,
-    scheduler,
-    engines,
-    clock: systemClock,
-    random: systemRandom,
-    logger,
-    address: '', // told when it is served
-    version,
+  const { store, listen, tls, hostNames = [], credential, logger, signal } = options;
+  return opened(async (closer) => {
+    const engines = createEngines({ clock: systemClock, random: systemRandom });
+    closer.add('engine clients', () => engines.close());
+    const scheduler = createScheduler({ kinds: builtinKinds() });
+    const core = await startCore({
+      store,
+      scheduler,
+      engines,
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+      address: '', // told when it is served
+      version,
+      signal,
+    });
+    closer.add('core', () => core.close());
+    const closing = new AbortController();
+    const services = coreServices(core.context, core.membership, {
+      identifier: core.cluster,
+      version,
+      engines,
+      closing: closing.signal,
+      ...(credential !== undefined && { credential }),
+    });
+    const serving = await serve({ listen, hostNames, ...(tls !== undefined && { tls }), ...services });
+    closer.add('core port', () => {
+      closing.abort();
+      return serving.close({ graceMs: 2000 });
+    });
+    // With port 0 only now is it known where others find this core.
+    await core.membership.announce(await reachableAddress(serving.address));
+    // Clients are told to go elsewhere before their calls end. A store that is silent keeps nobody from stopping.
+    closer.add('announcement', async () => {
+      await Promise.race([core.membership.announce('').catch(() => {}), systemClock.sleep(farewellMs)]);
+    });
+    logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
+    return { address: serving.address };
   });
-  closer.add('core', () => core.close());
-  const closing = new AbortController();
-  const services = coreServices(core.context, core.membership, {
-    identifier: core.cluster,
-    version,
-    engines,
-    closing: closing.signal,
-    ...(credential !== undefined && { credential }),
-  });
-  const serving = await serve({ listen, hostNames, ...(tls !== undefined && { tls }), ...services });
-  closer.add('core port', () => {
-    closing.abort();
-    return serving.close({ graceMs: 2000 });
-  });
-  // With port 0 only now is it known where others find this core.
-  await core.membership.announce(await reachableAddress(serving.address));
-  // Clients are told to go elsewhere before their calls end. A store that is silent keeps nobody from stopping.
-  closer.add('announcement', async () => {
-    await Promise.race([core.membership.announce('').catch(() => {}), systemClock.sleep(farewellMs)]);
-  });
-  logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
-  return { address: serving.address, close: () => closer.close() };
 }
 
 /** The agent of one node, between its engine's socket and core. */

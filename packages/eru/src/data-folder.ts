@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 
-import { EruError, readIfExists, writeFileAtomic } from '@eru/kit';
+import { EruError, formatSize, readIfExists, writeFileAtomic } from '@eru/kit';
 
 /** Where everything of one Eru lives (`--data`). */
 export interface DataFolder {
@@ -15,8 +16,9 @@ export interface DataFolder {
   credential: string;
 }
 
-/** Creates it, for its owner only. */
+/** Creates it, for its owner only. Where the disk is full, nothing is begun. */
 export async function openDataFolder(root: string): Promise<DataFolder> {
+  await checkRoom(root);
   try {
     await mkdir(root, { recursive: true, mode: 0o700 });
   } catch (cause) {
@@ -35,6 +37,20 @@ export async function openDataFolder(root: string): Promise<DataFolder> {
     log: at('eru.log'),
     credential: at('credential'),
   };
+}
+
+/** LMDB maps its lock file: without room for it, the process would end with SIGBUS. The rest is for first state and logs. */
+const leastFree = 2 ** 20;
+
+async function checkRoom(root: string): Promise<void> {
+  let folder = root;
+  while (!existsSync(folder)) folder = path.dirname(folder);
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < leastFree)
+    throw new EruError(
+      'precondition',
+      `--data: the disk of ${root} is full (${formatSize(bavail * bsize)} free, ${formatSize(leastFree)} needed); make room, or choose another folder`,
+    );
 }
 
 export interface Credential {

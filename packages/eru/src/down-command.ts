@@ -5,13 +5,12 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 
 import { defaultListen } from './commands.ts';
-import { findHome, findRunning, stopRunning, type Home } from './running.ts';
+import { findApart, findHome, findRunning, stopRunning, type Home } from './running.ts';
 import { up } from './up.ts';
 
 /** How long a detached Eru may take to end. */
 const stopMs = 30_000;
 
-type Globals = Context['globals'];
 type Say = (text: string) => void;
 
 export async function downCommand(context: Context, flags: { all?: boolean }): Promise<number> {
@@ -19,12 +18,15 @@ export async function downCommand(context: Context, flags: { all?: boolean }): P
   const say: Say = (text) => void context.stderr.write(`${text}\n`);
   const home = await findHome(data);
   const isRunning = (await findRunning(data)) !== undefined;
-  if (!isRunning && (flags.all !== true || (home === undefined && !existsSync(path.join(data, 'store'))))) {
+  if (!isRunning) await refuseBesideParts(data);
+  // On a shared etcd, a machine where only a core ran has no workloads.
+  const isBare = home === undefined ? !existsSync(path.join(data, 'store')) : isShared(home) && home.node === undefined;
+  if (!isRunning && (flags.all !== true || isBare)) {
     say(`no Eru runs on ${data}`);
     return 0;
   }
   const remove = isRunning ? removeThroughRunning : removeAlone;
-  const failed = flags.all === true ? await remove(context.globals, home, say) : 0;
+  const failed = flags.all === true ? await remove(context, home, say) : 0;
   if (isRunning && !(await stopRunning(data, stopMs)))
     throw new EruError('timeout', `Eru did not stop within ${stopMs / 1000} s`);
   if (failed > 0) say(`Eru is down. ${failed} workloads could not be removed; \`eru down --all\` tries again.`);
@@ -33,20 +35,31 @@ export async function downCommand(context: Context, flags: { all?: boolean }): P
   return failed === 0 ? 0 : 1;
 }
 
-async function removeThroughRunning(globals: Globals, home: Home | undefined, say: Say): Promise<number> {
+/** Parts that run apart belong to whoever started them, a service manager perhaps, which would start them again. */
+async function refuseBesideParts(data: string): Promise<void> {
+  const apart = await findApart(data);
+  if (apart.length === 0) return;
+  const names = apart.map(({ part, pid }) => `${part} (process ${pid})`).join(', ');
+  throw new EruError(
+    'busy',
+    `${data} belongs to parts that run apart: ${names}; \`eru rm\` removes workloads, and to stop a part, stop its service or \`kill ${apart.map(({ pid }) => pid).join(' ')}\``,
+  );
+}
+
+async function removeThroughRunning({ globals, signal }: Context, home: Home | undefined, say: Say): Promise<number> {
   const { data, tls } = globals;
   const { found, ...core } = await findCore({ data, ...(tls !== undefined && { tls }) });
   if (!found) throw new EruError('unavailable', `the Eru on ${data} is starting or stopping; try again`);
   const client = connectCore(core);
   try {
-    return await removeAll(client, home, say);
+    return await removeAll(client, home, say, signal);
   } finally {
     client.close();
   }
 }
 
 /** With no Eru running, one is brought up where the last one was, for as long as the removal takes. */
-async function removeAlone({ data }: Globals, home: Home | undefined, say: Say): Promise<number> {
+async function removeAlone({ globals: { data }, signal }: Context, home: Home | undefined, say: Say): Promise<number> {
   const running = await up({
     data,
     listen: defaultListen.replace(/:\d+$/, ':0'),
@@ -54,36 +67,46 @@ async function removeAlone({ data }: Globals, home: Home | undefined, say: Say):
     auth: true,
     node: home?.node,
     pod: 'default',
+    signal,
   }).catch((cause: unknown) => {
     const { code, message } = EruError.from(cause);
     throw new EruError(code, `nothing was removed: ${message}`, { cause });
   });
   try {
-    return await removeAll(running.client, home, say);
+    return await removeAll(running.client, home && { ...home, node: running.node }, say, signal);
   } finally {
     await running.close();
   }
 }
 
 /** Answers how many could not be removed. Other machines may live on the same etcd: their workloads are not ours. */
-async function removeAll(client: CoreClient, home: Home | undefined, say: Say): Promise<number> {
-  const mine = home === undefined || home.store === 'embedded' ? {} : { node: home.node };
-  const names = await namesOf(client, mine);
+async function removeAll(client: CoreClient, home: Home | undefined, say: Say, signal: AbortSignal): Promise<number> {
+  const mine = home !== undefined && isShared(home) && home.node !== undefined ? { node: home.node } : {};
+  const names = await namesOf(client, mine, signal);
   if (names.size === 0) return 0;
   const refused = new Map<string, string>();
-  for await (const { id, success, error } of client.eru.remove({ ids: [...names.keys()], force: true, grace: 0 })) {
+  const request = { ids: [...names.keys()], force: true, grace: 0 };
+  for await (const { id, success, error } of client.eru.remove(request, { signal })) {
     if (success) say(`removed ${names.get(id) ?? id}`);
     else refused.set(id, error);
   }
   // One that a removal begun earlier has taken away in the meantime is gone, too.
-  const left = await namesOf(client, mine);
+  const left = await namesOf(client, mine, signal);
   for (const [id, name] of left) say(`could not remove ${name}: ${refused.get(id) ?? 'it came meanwhile'}`);
   return left.size;
 }
 
-async function namesOf(client: CoreClient, filter: { node?: string }): Promise<Map<string, string>> {
+function isShared({ store }: Home): boolean {
+  return store !== 'embedded';
+}
+
+async function namesOf(
+  client: CoreClient,
+  filter: { node?: string },
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
   const names = new Map<string, string>();
-  for await (const { record } of client.eru.listWorkloads(filter))
+  for await (const { record } of client.eru.listWorkloads(filter, { signal }))
     if (record !== undefined) names.set(record.id, record.name);
   return names;
 }

@@ -7,7 +7,7 @@ import { openDataFolder } from './data-folder.ts';
 import { addDaemonCommands } from './commands.ts';
 import { detach, tellParent, up, type Up, type UpOptions } from './up.ts';
 
-interface UpFlags extends Omit<UpOptions, 'data'> {
+interface UpFlags extends Omit<UpOptions, 'data' | 'signal'> {
   example?: string;
   detach?: boolean;
 }
@@ -26,7 +26,7 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   }
   let running: Up;
   try {
-    running = await up({ ...flags, ...own(globals) });
+    running = await up({ ...flags, ...own(globals), signal: context.signal });
   } catch (error) {
     const { code, message } = EruError.from(error);
     tellParent({ code, message });

@@ -38,6 +38,10 @@ export interface UpOptions extends ServingFlags {
   node: string | undefined;
   /** Pod of this machine's node; made when it is not there. */
   pod: string;
+  /** Of one log file of a workload; default 10M. */
+  logSize?: string;
+  /** Gives up. */
+  signal: AbortSignal;
 }
 
 export interface Up {
@@ -60,6 +64,7 @@ const heartbeatS = 5;
  * `busy` when another Eru has the data folder.
  */
 export async function up(options: UpOptions): Promise<Up> {
+  const { signal } = options;
   const data = await openDataFolder(options.data);
   const closer = new Closer();
   try {
@@ -72,13 +77,19 @@ export async function up(options: UpOptions): Promise<Up> {
     };
     const logger = createLogger({ file: data.log });
     const credential = options.auth ? await credentialOf(data) : undefined;
-    const runtime = await runRuntime({ folder: data.runtime, socket: data.socket, strict: false, logger });
+    const runtime = await runRuntime({
+      folder: data.runtime,
+      socket: data.socket,
+      strict: false,
+      ...(options.logSize !== undefined && { logSize: options.logSize }),
+      logger,
+    });
     closer.add('runtime', () => runtime.close());
     const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());
-    const core = await runCore({ store, ...(await readServing(options)), credential, logger });
+    const core = await runCore({ store, ...(await readServing(options)), credential, logger, signal });
     closer.add('core', () => core.close());
-    await writeRunning(data.root, home);
+    await writeRunning(data.root, 'up', home);
     await writeEndpoint(data.root, {
       address: core.address,
       username: credential?.username ?? '',
@@ -90,7 +101,7 @@ export async function up(options: UpOptions): Promise<Up> {
     );
     closer.add('client', () => client.close());
     const { node } = home;
-    await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` });
+    await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` }, signal);
     const agent = await runAgent({ node, socket: data.socket, core: client, heartbeatS, logger });
     closer.add('agent', () => agent.close());
     return {
@@ -120,8 +131,9 @@ export async function detach(argv: readonly string[], data: DataFolder): Promise
     env: childEnvironment(),
   });
   closeSync(log);
-  const failed = once(child, 'exit').then(([code]) => {
-    throw new EruError('failed', `Eru did not start (exit code ${String(code)}); its log is ${data.log}`);
+  const failed = once(child, 'exit').then(([code, name]) => {
+    const how = code === null ? String(name) : `exit code ${String(code)}`;
+    throw new EruError('failed', `Eru did not start (${how}); its log is ${data.log}`);
   });
   const told = once(child, 'message').then(([message]) => message as Tidings);
   const tidings = await Promise.race([told, failed]);
@@ -143,15 +155,16 @@ export function tellParent(tidings: Tidings): boolean {
 async function joinNode(
   client: CoreClient,
   { node, pod, endpoint }: { node: string; pod: string; endpoint: string },
+  signal: AbortSignal,
 ): Promise<void> {
   await retry(
     async () => {
-      await client.core.addPod({ name: pod, desc: '' }).catch(unless('exists'));
-      const known = await client.core.getNode({ nodename: node }).catch(unless('not_found'));
-      if (known === undefined) await client.core.addNode({ nodename: node, endpoint, podname: pod });
-      else if (known.endpoint !== endpoint) await client.core.setNode({ nodename: node, endpoint });
+      await client.core.addPod({ name: pod, desc: '' }, { signal }).catch(unless('exists'));
+      const known = await client.core.getNode({ nodename: node }, { signal }).catch(unless('not_found'));
+      if (known === undefined) await client.core.addNode({ nodename: node, endpoint, podname: pod }, { signal });
+      else if (known.endpoint !== endpoint) await client.core.setNode({ nodename: node, endpoint }, { signal });
     },
-    { attempts: 5, clock: systemClock },
+    { attempts: 5, clock: systemClock, signal },
   );
 }
 
