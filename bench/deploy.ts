@@ -1,14 +1,14 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { createWorkloads, startCore, type CreateRequest } from '@eru/core';
 import { SimulatedMachine, type Engine } from '@eru/engines';
-import { EruError, retry, seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
+import { EruError, seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
+import { EtcdProcess } from '@eru/store/etcd-process';
 
 import type { Bench, Row } from './table.ts';
 
@@ -25,20 +25,26 @@ export const deployBench: Bench = {
       const embedded = await openEmbeddedStore({ folder: path.join(folder, 'store') });
       rows.push(...(await measure('embedded', embedded)));
       await embedded.close();
-      const etcd = await startEtcd(path.join(folder, 'etcd'));
-      if (etcd === undefined) process.stderr.write('no etcd here: apt-get install -y etcd-server\n');
-      else {
-        const store = await openEtcdStore({ endpoints: [etcd.endpoint] });
-        rows.push(...(await measure('etcd', store)));
-        await store.close();
-        await etcd.stop();
-      }
+      if (spawnSync('etcd', ['--version']).status === 0) rows.push(...(await onEtcd()));
+      else process.stderr.write('no etcd here: apt-get install -y etcd-server\n');
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
     return rows;
   },
 };
+
+async function onEtcd(): Promise<Row[]> {
+  const etcd = await EtcdProcess.start();
+  try {
+    const store = await openEtcdStore({ endpoints: [etcd.endpoint] });
+    const rows = await measure('etcd', store);
+    await store.close();
+    return rows;
+  } finally {
+    await etcd.remove();
+  }
+}
 
 async function measure(backend: string, inner: Store): Promise<Row[]> {
   const counts = { txn: 0, operations: 0, reads: 0 };
@@ -193,48 +199,5 @@ function counting(store: Store, counts: { txn: number; operations: number; reads
         return Reflect.apply(value, target, args);
       };
     },
-  });
-}
-
-async function startEtcd(folder: string): Promise<{ endpoint: string; stop(): Promise<void> } | undefined> {
-  if (spawnSync('etcd', ['--version']).status !== 0) return undefined;
-  const [client, peer] = [await freePort(), await freePort()];
-  const urls = (port: number): string => `http://127.0.0.1:${port}`;
-  const child = spawn(
-    'etcd',
-    [
-      '--data-dir',
-      folder,
-      '--listen-client-urls',
-      urls(client),
-      '--advertise-client-urls',
-      urls(client),
-      '--listen-peer-urls',
-      urls(peer),
-      '--initial-advertise-peer-urls',
-      urls(peer),
-      '--initial-cluster',
-      `default=${urls(peer)}`,
-    ],
-    { stdio: 'ignore' },
-  );
-  const endpoint = `127.0.0.1:${client}`;
-  await retry(async () => void (await fetch(`${urls(client)}/health`)), { attempts: 50, baseMs: 100, maxMs: 200 });
-  return {
-    endpoint,
-    stop: () =>
-      new Promise((resolve) => {
-        child.once('exit', () => resolve());
-        child.kill('SIGKILL');
-      }),
-  };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
   });
 }

@@ -4,7 +4,7 @@ import { retry, seededRandom } from '@eru/kit';
 import { openEtcdStore } from '@eru/store';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { EtcdProcess } from '../packages/store/src/etcd-process.suite.ts';
+import { EtcdProcess } from '../packages/store/src/etcd-process.ts';
 import { EruApart, patience } from './apart.ts';
 import { churn } from './churn.ts';
 import { answers, EruUnderTest, identity, traces, type Listed, type Traces } from './eru.ts';

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeWith } from '../../../tests/parts.ts';
 import { follow } from './conformance.suite.ts';
-import { EtcdProcess } from './etcd-process.suite.ts';
+import { EtcdProcess } from './etcd-process.ts';
 import { openEtcdStore } from './etcd.ts';
 import type { Store, TxnOp } from './store.ts';
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeWith } from '../../../tests/parts.ts';
 import { follow, storeConformance } from './conformance.suite.ts';
-import { EtcdProcess } from './etcd-process.suite.ts';
+import { EtcdProcess } from './etcd-process.ts';
 import { openEtcdStore } from './etcd.ts';
 import { keepLease } from './lease-keeper.ts';
 import type { Store } from './store.ts';
