@@ -2,13 +2,15 @@
 // tests need. Each step is skipped when its inputs are as they were. Uses nothing but Node, because it runs first.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
+const bundle = 'packages/eru/dist/bundle';
+const bundleMeta = 'packages/eru/dist/bundle.json';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -76,6 +78,7 @@ function build() {
     () => {
       say('building');
       run(bin('tsc'), ['-b', 'tsconfig.json']);
+      const before = bundled();
       run(bin('esbuild'), [
         'packages/eru/dist/main.js',
         '--bundle',
@@ -87,15 +90,32 @@ function build() {
         '--minify-whitespace',
         '--keep-names',
         '--sourcemap',
-        '--outdir=packages/eru/dist/bundle',
+        `--outdir=${bundle}`,
+        `--metafile=${bundleMeta}`,
         '--chunk-names=chunk-[hash]',
         '--log-level=error',
         '--external:lmdb',
         '--external:@lydell/node-pty',
         '--banner:js=import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
       ]);
+      dropOldChunks(before);
     },
   );
+}
+
+function bundled() {
+  return existsSync(bundleMeta) ? Object.keys(JSON.parse(readFileSync(bundleMeta, 'utf8')).outputs) : [];
+}
+
+/** A daemon of an earlier build loads its chunks when it needs them: they stay for a week after they went out of use. */
+function dropOldChunks(before) {
+  const now = new Date();
+  for (const file of before) if (existsSync(file)) utimesSync(file, now, now);
+  const current = new Set(bundled());
+  for (const name of readdirSync(bundle)) {
+    const file = `${bundle}/${name}`;
+    if (name.startsWith('chunk-') && !current.has(file) && now - statSync(file).mtime > 7 * 86_400_000) rmSync(file);
+  }
 }
 
 /** Runs `step` when the stamp does not hold `key`, and writes the stamp after success only. */
