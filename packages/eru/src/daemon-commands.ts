@@ -29,17 +29,13 @@ export async function coreCommand(context: Context, flags: ServingFlags & { stor
   });
 }
 
-export async function runtimeCommand(
-  context: Context,
-  flags: { socket?: string; strict?: boolean; logSize?: string },
-): Promise<number> {
+export async function runtimeCommand(context: Context, flags: { socket?: string; strict?: boolean }): Promise<number> {
   const data = await openDataFolder(context.globals.data);
   return serveUntilStopped(context, async (closer) => {
     const runtime = await runRuntime({
       folder: data.runtime,
       socket: flags.socket ?? data.socket,
       strict: flags.strict === true,
-      ...(flags.logSize !== undefined && { logSize: flags.logSize }),
       logger: createLogger(),
     });
     closer.add('runtime', () => runtime.close());

@@ -3,7 +3,7 @@ import type { Core as CoreClient } from '@eru/client';
 import { serve, type ServerTls } from '@eru/contract';
 import { coreServices, startCore } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
-import { Closer, EruError, invalid, isEruError, parseSize, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
@@ -23,12 +23,9 @@ export async function runRuntime(options: {
   folder: string;
   socket: string;
   strict: boolean;
-  /** Of one log file of a workload. */
-  logSize?: string;
   logger: Logger;
 }): Promise<Daemon & { missing: string[]; offers: string[] }> {
-  const { folder, socket, strict, logSize, logger } = options;
-  const log = logSize === undefined ? {} : { maxBytes: readLogSize(logSize) };
+  const { folder, socket, strict, logger } = options;
   return opened(async (closer) => {
     const engine = await createProcessEngine({
       folder,
@@ -36,7 +33,6 @@ export async function runRuntime(options: {
       random: systemRandom,
       logger,
       unenforced: strict ? 'refuse' : 'allow',
-      log,
     });
     closer.add('process engine', () => engine.close());
     const serving = await serveRuntime({ socket, engine, logger });
@@ -56,14 +52,6 @@ async function opened<T>(open: (closer: Closer) => Promise<T>): Promise<T & Daem
     throw error;
   }
 }
-
-function readLogSize(text: string): number {
-  const bytes = parseSize(text, '--log-size');
-  if (bytes < leastLogBytes) throw invalid('--log-size', text, 'write at least 4K, such as 10M');
-  return bytes;
-}
-
-const leastLogBytes = 4096;
 
 /** `embedded` (in the data folder), or an etcd as `parseEtcdUrl` reads it. */
 export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {

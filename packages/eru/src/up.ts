@@ -38,8 +38,6 @@ export interface UpOptions extends ServingFlags {
   node: string | undefined;
   /** Pod of this machine's node; made when it is not there. */
   pod: string;
-  /** Of one log file of a workload; default 10M. */
-  logSize?: string;
   /** Gives up. */
   signal: AbortSignal;
 }
@@ -77,13 +75,7 @@ export async function up(options: UpOptions): Promise<Up> {
     };
     const logger = createLogger({ file: data.log });
     const credential = options.auth ? await credentialOf(data) : undefined;
-    const runtime = await runRuntime({
-      folder: data.runtime,
-      socket: data.socket,
-      strict: false,
-      ...(options.logSize !== undefined && { logSize: options.logSize }),
-      logger,
-    });
+    const runtime = await runRuntime({ folder: data.runtime, socket: data.socket, strict: false, logger });
     closer.add('runtime', () => runtime.close());
     const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { findProgram } from './host-view.ts';
 import { defaultPath, rlimitsOf, rootOf } from './launcher.ts';
 import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
+import { readLogLimits } from './log-limits.ts';
 import type { Machine } from './machine.ts';
 import { parseSignal } from './signals.ts';
 import { resolveUser } from './user.ts';
@@ -34,6 +35,7 @@ export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
   rlimitsOf(spec);
   checkNames(spec);
   checkSysctls(spec);
+  readLogLimits(spec.log);
   if (machine.runc === undefined) checkPlain(spec, machine);
   else if (spec.root.type === 'host' && spec.root.writable && !machine.overlay)
     throw new EruError(

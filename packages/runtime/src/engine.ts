@@ -35,6 +35,7 @@ import { cgroupPath } from './bundle.ts';
 import { removeEmptyGroup, removeGroup, tryLimits } from './cgroup.ts';
 import { EventRing } from './events.ts';
 import type { LogLimits } from './log-files.ts';
+import { readLogLimits } from './log-limits.ts';
 import { readLog } from './log-reader.ts';
 import { systemMachineId, type Machine } from './machine.ts';
 import { choosePorts } from './ports.ts';
@@ -58,7 +59,6 @@ export interface ProcessEngineOptions {
   look?: (folder: string, random: Random) => Promise<Machine>;
 }
 
-const defaultLog: LogLimits = { maxBytes: 10 * 2 ** 20, files: 5 };
 /** Workloads taken up at once by a new daemon: after a reboot all of them start. */
 const adoptedAtOnce = 8;
 
@@ -314,7 +314,7 @@ class ProcessEngine implements Engine {
   }
 
   #workload(record: WorkloadRecord, status: WorkloadStatus): Workload {
-    const { clock, logger, folder, log = defaultLog } = this.#options;
+    const { clock, logger, folder, log } = this.#options;
     return new Workload({
       place: {
         machine: this.#machine,
@@ -324,7 +324,7 @@ class ProcessEngine implements Engine {
         hidden: [folder],
       },
       status,
-      logLimits: log,
+      logLimits: readLogLimits(record.spec.log, log),
       clock,
       logger,
       emit: (type) => this.#events.emit(type, record.id, record.spec.name),
