@@ -197,10 +197,12 @@ function mountOf({ source, target, readOnly }: eru.Mount): WorkloadSpec['mounts'
   return { source, target, readOnly };
 }
 
+/** -1 is no limit. */
 function ulimitOf(name: string, { soft, hard }: eru.Ulimit): { soft: number; hard: number } {
   const field = `process.ulimits.${name}`;
-  if (soft < 0n || hard < soft)
-    throw invalid(field, `${soft}:${hard}`, 'the soft limit is at least 0 and at most the hard one');
+  const isMore = hard !== -1n && (soft === -1n || soft > hard);
+  if (soft < -1n || hard < -1n || isMore)
+    throw invalid(field, `${soft}:${hard}`, 'the soft limit is at most the hard one; -1 is no limit');
   return { soft: toSafeNumber(soft, field), hard: toSafeNumber(hard, field) };
 }
 

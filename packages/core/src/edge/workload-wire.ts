@@ -88,10 +88,17 @@ export function fullWorkload(view: ClusterView, record: WorkloadRecord): Message
     entrypoint: record.entrypoint,
     engine: record.engine,
     status: runMessage(shownStatus(view, record)),
-    requested: limitsMessage(limitsOf(record.engineParams)),
+    requested: limitsMessage(requestedOf(record)),
     operation: view.claims.get(record.id)?.value.operation ?? '',
     vanishedAt: BigInt(record.vanishedAtMs ?? 0),
   };
+}
+
+/** Bound cores are enforced by their names alone; what was asked for is an amount of them, too. */
+function requestedOf({ engineParams }: WorkloadRecord): Limits {
+  const limits = limitsOf(engineParams);
+  const cpu = engineParams['cpumem']?.['cpu'];
+  return limits.cpuset !== undefined && typeof cpu === 'number' && cpu > 0 ? { ...limits, cpu } : limits;
 }
 
 function runMessage(status: WorkloadStatusRecord | undefined): RunMessage {
