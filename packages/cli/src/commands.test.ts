@@ -119,6 +119,16 @@ describe('data', () => {
     expect(item.limits).toMatchObject({ effective: { cpu: null, memory: null } });
   });
 
+  test('bound cores are shown by name', async () => {
+    const bound = create(eru.LimitsSchema, { cpu: 1.5, cpuset: [0, 2] });
+    const inEffect = create(eru.LimitsSchema, { cpuset: [0, 2] });
+    const known = workload('x_y_z', 'c', { effective: inEffect });
+    workloads = [{ ...known, requested: bound }];
+    expect((await core.run(['ps'])).stdout).toMatch(/127\.0\.0\.1:4000 +1\.5 on 0,2 +-\/-/);
+    workloads = [{ ...workload('x_y_z', 'c', { effective: create(eru.LimitsSchema) }), requested: bound }];
+    expect((await core.run(['ps'])).stdout).toContain('1.5 on 0,2/-');
+  });
+
   test('an empty list is an empty array', async () => {
     workloads = [];
     expect((await core.run(['ps', '-o', 'json'])).stdout).toBe('[]\n');

@@ -54,8 +54,15 @@ function createProgram({ extend, ...shell }: ProgramOptions): Program {
     },
   };
   configure(program, shell);
+  program.commandsGroup('Workloads:');
   addWorkloadCommands(registry);
+  program.commandsGroup('Cluster:');
   addClusterCommands(registry);
+  const own = 'Eru itself:';
+  program.commandsGroup(own);
+  program.addHelpCommand(
+    new Command('help').argument('[command]').description('show the help of a command').helpGroup(own),
+  );
   extend?.(registry);
   addCoreCommands(registry);
   addGlobals(program);

@@ -72,7 +72,7 @@ function rowOf(workload: eru.Workload, nowMs: number, colors: Colors): string[] 
     record?.nodename ?? '',
     statusText(workload, colors),
     addressText(workload),
-    pairText(requested?.cpu, effective?.cpu, String),
+    cpuText(requested, effective),
     pairText(requested?.memory, effective?.memory, (bytes) => formatSize(Number(bytes))),
     String(status?.restarts ?? 0),
     ageText(nowMs - Number(record?.createTime ?? 0n) * 1000),
@@ -108,6 +108,14 @@ function addressText(workload: eru.Workload): string {
   const published = Object.values(publishOf(workload)).filter((addresses) => addresses !== '');
   if (published.length > 0) return published.join(',');
   return Object.values(workload.status?.networks ?? {}).join(',');
+}
+
+/** Bound cores by name, `1 on 0`; else like any other amount. */
+function cpuText(requested: eru.Limits | undefined, effective: eru.Limits | undefined): string {
+  const bound = requested?.cpuset.join(',') ?? '';
+  if (bound === '') return pairText(requested?.cpu, effective?.cpu, String);
+  const inEffect = effective?.cpuset.join(',') ?? '';
+  return `${requested?.cpu ?? '-'} on ${bound}${inEffect === bound ? '' : `/${inEffect === '' ? '-' : inEffect}`}`;
 }
 
 /** Requested, and what the engine enforces where that is something else. */
