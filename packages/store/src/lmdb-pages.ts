@@ -117,7 +117,11 @@ async function commitError(error: unknown): Promise<EruError> {
 
 function asFailed(error: unknown): EruError {
   if (error instanceof EruError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  // Which page could not be written helps nobody.
+  const message = (error instanceof Error ? error.message : String(error)).replace(
+    /: Attempting to write page .*/s,
+    '',
+  );
   return new EruError('failed', `the embedded store cannot use its file (is the disk full?): ${message}`, {
     cause: error,
   });
