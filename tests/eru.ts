@@ -40,6 +40,11 @@ export class EruUnderTest {
     return new EruUnderTest(await mkdtemp(path.join(tmpdir(), 'eru-whole-')));
   }
 
+  /** On a folder that the test has made, or leaves to Eru to make. */
+  static on(data: string): EruUnderTest {
+    return new EruUnderTest(data);
+  }
+
   run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return run(process.execPath, [command, ...args, '--data', this.data], { ...defaults, ...options });
   }

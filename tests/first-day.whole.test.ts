@@ -1,11 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { retry } from '@eru/kit';
+import { retry, run } from '@eru/kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { answers, EruUnderTest, identity, traces, type Listed, type Traces } from './eru.ts';
+import { answers, command, EruUnderTest, identity, traces, type Listed, type Traces } from './eru.ts';
 import { describeWith } from './parts.ts';
 
 const hello = path.join(import.meta.dirname, '../examples/hello/app.yaml');
@@ -119,6 +119,29 @@ describeWith([], 'the first day with Eru', () => {
     expect((await eru.run(['ps', '--eru', '127.0.0.1:1'])).code).toBe(5);
     expect((await eru.run(['logs', 'nobody'])).code).toBe(4);
     expect((await eru.run(['no-such-command'])).code).toBe(2);
+  });
+
+  it('no credential at all is one clear message with the way out', async () => {
+    const { address } = JSON.parse(await readFile(path.join(eru.data, 'endpoint.json'), 'utf8')) as { address: string };
+    const stranger = await run(process.execPath, [command, 'ps', '--eru', address, '--data', folder]);
+    expect(stranger).toMatchObject({ code: 5, stdout: '' });
+    expect(stranger.stderr).toMatch(/^eru: Eru at .* refused: .*found no credential in .*--data.*\n$/);
+  });
+
+  it('a port in use is one clear message, and no Eru is left', async () => {
+    const { address } = JSON.parse(await readFile(path.join(eru.data, 'endpoint.json'), 'utf8')) as { address: string };
+    const second = await EruUnderTest.create();
+    try {
+      for (const detach of [[], ['--detach']])
+        expect(await second.run(['up', '--listen', address, ...detach])).toEqual({
+          code: 1,
+          stdout: '',
+          stderr: `eru: cannot listen on ${address}: another program does already; stop that one, or listen on another port\n`,
+        });
+      expect((await second.run(['down', '--all'])).code).toBe(0);
+    } finally {
+      await second.close();
+    }
   });
 
   it('a second Eru on the same data is refused, and the first goes on', async () => {
