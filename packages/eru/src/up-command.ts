@@ -19,10 +19,11 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
     const data = await openDataFolder(globals.data);
     const argv = process.argv.slice(1).filter((word) => word !== '--detach');
     for (const line of await detach(argv, data)) say(line);
-    await deployExample(context, flags.example);
-    tryNext(say);
+    const code = await deployExample(context, flags.example);
+    if (code === 0) tryNext(say);
+    else say(`The app of ${flags.example} is not up, as said above.`);
     say(`Eru runs in the background; its log is ${data.log}. \`eru down\` stops it, the workloads run on.`);
-    return 0;
+    return code;
   }
   let running: Up;
   try {
@@ -37,7 +38,8 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
     // A detached Eru has nobody to show anything to; its parent deploys the example.
     if (tellParent({ greeting })) return await idle(context);
     for (const line of greeting) say(line);
-    await deployExample(context, flags.example);
+    if ((await deployExample(context, flags.example)) !== 0)
+      say(`The app of ${flags.example} is not up, as said above.`);
     tryNext(say);
     say('Showing status changes. Ctrl-C stops Eru; the workloads run on.');
     await cli(context, ['status', '-w']);
@@ -64,21 +66,20 @@ function greetingOf({ address, node, offers, missing, leftStore }: Up, { auth }:
   ];
 }
 
-/** Deploys the app of a spec unless a workload of it is recorded, and waits until it is healthy. */
-async function deployExample(context: Context, file: string | undefined): Promise<void> {
-  if (file === undefined) return;
+/** Deploys the app of a spec unless a workload of it is recorded, and waits until it is healthy. Answers the exit code. */
+async function deployExample(context: Context, file: string | undefined): Promise<number> {
+  if (file === undefined) return 0;
   const { appname } = parseConfig(await readFile(file, 'utf8'), file, z.looseObject({ appname: z.string() }));
   const { connectCore, findCore } = await import('@eru/client');
   const client = connectCore(await findCore(own(context.globals)));
   try {
     for await (const _known of client.eru.listWorkloads({ app: appname })) {
-      await cli(context, ['ps', '--app', appname, '--wait']);
-      return;
+      return await cli(context, ['ps', '--app', appname, '--wait']);
     }
   } finally {
     client.close();
   }
-  await cli(context, ['deploy', file, '--wait']);
+  return cli(context, ['deploy', file, '--wait']);
 }
 
 function tryNext(say: (text: string) => void): void {
