@@ -31,6 +31,8 @@ beforeAll(async () => {
       info: () => Promise.resolve({ version: '9', identifier: 'abc' }),
       listPods: () => Promise.resolve({ pods: [{ name: 'default', desc: 'the first' }] }),
       addPod: () => Promise.reject(new EruError('exists', 'key exists')),
+      getNode: ({ nodename }) =>
+        Promise.reject(new EruError('not_found', `key: /node/${nodename}: bad \`Count\` value, entity count invalid`)),
       async *listPodNodes() {
         yield {
           name: 'n1',
@@ -270,6 +272,8 @@ describe('exit codes', () => {
     const outcome = await core.run(['rm', 'aaaa', 'nobody']);
     expect(outcome).toEqual({ code: 4, stdout: '', stderr: 'eru: no workload is called nobody\n' });
     expect(removed).toEqual([]);
+    const node = await core.run(['node', 'get', 'n9']);
+    expect(node).toEqual({ code: 4, stdout: '', stderr: 'eru: no node is called n9\n' });
   });
 
   test('5 for a dead address, a wrong credential and none', async () => {

@@ -10,8 +10,16 @@ export function describeError(thrown: unknown): { message: string; exitCode: num
   if (error.code === 'canceled') return { message: '', exitCode };
   if (error.code === 'internal' && thrown instanceof Error && !(thrown instanceof EruError))
     return { message: `${error.message} (this is a bug in eru)\n${thrown.stack ?? ''}`, exitCode };
-  return { message: error.message, exitCode };
+  return { message: plainly(error.message), exitCode };
 }
+
+/** The original's words for what is not there, which its clients on the wire may know (reference/core-rpc.md). */
+function plainly(message: string): string {
+  const absent = /^key: \/(pod\/info|node|workloads)\/(.+): bad `Count` value/.exec(message);
+  return absent === null ? message : `no ${things[absent[1] as keyof typeof things]} is called ${absent[2]}`;
+}
+
+const things = { 'pod/info': 'pod', node: 'node', workloads: 'workload' };
 
 const codes: Readonly<Partial<Record<ErrorCode, number>>> = {
   invalid: exitCodes.usage,

@@ -25,6 +25,7 @@ const capacity = JSON.stringify({
       },
     ],
   },
+  affinity: {},
   licences: { seats: 3 },
 });
 const usage = JSON.stringify({
@@ -35,6 +36,7 @@ const usage = JSON.stringify({
     volumes: { '/data': 2 ** 30 },
     disks: [{ device: '/dev/sda', read_IOPS: 10, write_IOPS: 0, read_bps: 2 ** 20, write_bps: 0 }],
   },
+  affinity: { workloads: [{ count: 3, labels: { app: 'hello', entrypoint: 'web' } }] },
   licences: { seats: 1 },
 });
 
@@ -47,6 +49,7 @@ it('says of every kind what is in use of what there is', () => {
     ['Storage', '1G / 150G'],
     ['Volumes', '/data: 1G / 50G'],
     ['Disks', '/dev/sda at /data: read 10 / 5000 IOPS, 1M / 512M B/s; write 0 / 4000 IOPS, 0 / 256M B/s'],
+    ['Affinity', '3 with app=hello, entrypoint=web'],
     ['licences', '{"seats":1} / {"seats":3}'],
   ]);
 });

@@ -49,6 +49,9 @@ const known: Readonly<Record<string, (has: Amounts, used: Amounts) => Row[]>> = 
     ['Volumes', pairLines(objectOf(has['volumes']), objectOf(used['volumes']), formatSize)],
     ['Disks', diskLines(has['disks'], used['disks'])],
   ],
+  affinity: (_has, { workloads }) => [
+    ['Affinity', Array.isArray(workloads) ? lines(workloads.map(objectOf).map(neighbours)) : ''],
+  ],
   gpu: (has, used) => [['GPU', pairLines(objectOf(has['prod_count_map']), objectOf(used['prod_count_map']), String)]],
 };
 
@@ -58,6 +61,12 @@ function pair(used: unknown, has: unknown, key: string, format: Format): string 
 
 function pairLines(has: Amounts, used: Amounts, format: Format): string {
   return lines(Object.keys(has).map((name) => `${name}: ${pair(used, has, name, format)}`));
+}
+
+/** Workloads with the same labels, which others may want to be near, or not. */
+function neighbours(group: Amounts): string {
+  const labels = Object.entries(objectOf(group['labels'])).map(([key, value]) => `${key}=${String(value)}`);
+  return `${numberOf(group, 'count')} with ${labels.join(', ')}`;
 }
 
 /** Cores that workloads have for themselves, wholly or in pieces. */
