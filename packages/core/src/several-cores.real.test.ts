@@ -3,7 +3,7 @@ import { openEtcdStore, type Store } from '@eru/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { describeWith } from '../../../tests/parts.ts';
-import { EtcdProcess } from '../../store/src/etcd-process.suite.ts';
+import { EtcdProcess } from '../../store/src/etcd-process.ts';
 import { setNodeStatus } from './node-status.ts';
 import { contest, createOne, startCluster } from './several-cores.suite.ts';
 

@@ -76,7 +76,7 @@ export async function runCore(options: {
   credential: Credential | undefined;
   logger: Logger;
   /** Gives up starting. */
-  signal: AbortSignal;
+  signal?: AbortSignal;
 }): Promise<Daemon & { address: string }> {
   const { store, listen, tls, hostNames = [], credential, logger, signal } = options;
   return opened(async (closer) => {
@@ -92,7 +92,7 @@ export async function runCore(options: {
       logger,
       address: '', // told when it is served
       version,
-      signal,
+      ...(signal !== undefined && { signal }),
     });
     closer.add('core', () => core.close());
     const closing = new AbortController();
