@@ -104,9 +104,14 @@ export class EruApart {
     await exit;
   }
 
+  /** Ends the parts; workloads run on. */
+  async stop(): Promise<void> {
+    for (const part of ['agent', 'core', 'runtime'] as const) await this.kill(part, 'SIGTERM');
+  }
+
   /** Ends the parts; removes the data folder, and the workloads that a failed test has left. */
   async close(): Promise<void> {
-    for (const part of ['agent', 'core', 'runtime'] as const) await this.kill(part, 'SIGTERM');
+    await this.stop();
     await this.eru.close();
   }
 }

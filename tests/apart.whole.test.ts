@@ -49,6 +49,15 @@ describeAsRoot(['runc'], 'core, runtime and agent apart', () => {
     expect((await restarted())?.started_at).not.toBe(first[0]?.started_at);
   });
 
+  it('down names the parts that hold the data folder, and touches nothing', async () => {
+    for (const words of [['down'], ['down', '--all']]) {
+      const { code, stderr } = await apart.eru.run(words);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/core \(process \d+\), runtime \(process \d+\), agent \(process \d+\)/);
+    }
+    expect(await apart.eru.ps()).toHaveLength(3);
+  });
+
   it(
     `${kills} times kill -9 of core under load: nothing is lost, nothing leaks (ERU_KILLS, ERU_SEED=${seed})`,
     { timeout: 60_000 + kills * 5_000 },
