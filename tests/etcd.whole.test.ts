@@ -90,9 +90,9 @@ describeAsRoot(['etcd', 'runc'], 'core, runtime and agent apart on etcd', () => 
         console.log(`seed ${seed}: ${JSON.stringify(result)}`);
         expect(broken).toEqual([]);
         expect(result.created).toBeGreaterThan(0);
-        const core = await apart.core();
-        core.close();
-        await apart.eru.ok(['rm', '--force', ...(await apart.eru.ps()).map(({ id }) => id)]);
+        // What ran apart has left a note of its store and node.
+        await apart.stop();
+        await apart.eru.ok(['down', '--all'], { timeoutMs: 120_000 });
       } finally {
         await apart.close();
         await etcd.remove();
