@@ -54,6 +54,23 @@ export async function effect<T>(context: Context, tenure: Tenure, run: () => Pro
   return run();
 }
 
+/** Repeats an effect until its engine has answered: without an answer nobody knows whether it was done. */
+export function untilAnswered(context: Context, tenure: Tenure, run: () => Promise<void>): Promise<void> {
+  const { clock, random } = context;
+  return retry(() => effect(context, tenure, run), {
+    signal: tenure.signal,
+    clock,
+    random,
+    baseMs: 200,
+    maxMs: 15_000,
+    retryable: isUnanswered,
+  });
+}
+
+function isUnanswered(error: unknown): boolean {
+  return isEruError(error, 'unavailable') || isEruError(error, 'timeout');
+}
+
 /** How often an effect that must be done is tried against an engine that answers and refuses. */
 const insistAttempts = 5;
 
@@ -65,7 +82,7 @@ export async function insist(context: Context, tenure: Tenure, run: () => Promis
   const { clock, random, logger } = context;
   let refusals = 0;
   const again = (error: unknown): boolean => {
-    if (isEruError(error, 'unavailable') || isEruError(error, 'timeout')) return true;
+    if (isUnanswered(error)) return true;
     refusals += 1;
     return !isEruError(error, 'not_found') && !isEruError(error, 'fenced') && refusals < insistAttempts;
   };

@@ -1,6 +1,6 @@
 import { assert, EruError, isEruError } from '@eru/kit';
 
-import { end, mark, type Row, type Table } from './transitions.ts';
+import { end, mark, type Row, type Table, type Target } from './transitions.ts';
 
 /** What a table needs to be run: its effects and its transactions, by name. */
 export interface Steps {
@@ -9,6 +9,8 @@ export interface Steps {
   step: string;
   /** The step was written by a core that is dead. */
   takenOver: boolean;
+  /** What was refused before this run, by the core that is dead. */
+  refusal?: EruError | undefined;
   /** Runs a row's effect. */
   effect(name: string): Promise<void>;
   /** False when an effect has nothing to do, so that its row costs no transaction. */
@@ -27,12 +29,13 @@ export async function drive(steps: Steps, lost: () => boolean): Promise<EruError
   const { table } = steps;
   let { step } = steps;
   let { takenOver } = steps;
-  let failure: EruError | undefined;
+  let failure = steps.refusal;
   while (step !== end) {
     const row = rowOf(table, step);
     try {
-      if (!takenOver || row.takeover === 'repeat') await run(steps, row);
-      else if (row.takeover === 'refuse')
+      const opening = openingOf(row, takenOver);
+      if (opening === 'run' && row.effect !== 'none') await steps.effect(row.effect);
+      if (opening === 'refuse')
         throw new EruError('canceled', `the core that ran it died at step ${step}`, { details: { step } });
       const [transaction, next] = passOver(table, row.ok, (effect) => steps.needed(effect));
       await steps.write(transaction, next, failure);
@@ -52,8 +55,9 @@ export async function drive(steps: Steps, lost: () => boolean): Promise<EruError
   return failure;
 }
 
-async function run(steps: Steps, { effect }: Row): Promise<void> {
-  if (effect !== 'none') await steps.effect(effect);
+/** What a core begins a step with: its effect, nothing (it may not be done twice), or what follows a refusal. */
+export function openingOf({ takeover }: Row, takenOver: boolean): 'run' | 'skip' | 'refuse' {
+  return !takenOver || takeover === 'repeat' ? 'run' : takeover;
 }
 
 /** Where an operation begins: the first row that has something to do. */
@@ -66,11 +70,7 @@ export function beginning(table: Table, needed: (effect: string) => boolean): st
 }
 
 /** Rows without anything to do are passed over; of the transactions on the way at most one is more than a mark. */
-function passOver(
-  table: Table,
-  [transaction, next]: readonly [string, string],
-  needed: (effect: string) => boolean,
-): readonly [string, string] {
+export function passOver(table: Table, [transaction, next]: Target, needed: (effect: string) => boolean): Target {
   let [name, step] = [transaction, next];
   while (step !== end) {
     const row = rowOf(table, step);

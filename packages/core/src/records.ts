@@ -154,6 +154,8 @@ interface WorkloadOperation extends OperationBase {
   step: string;
   /** Steps of hooks that have begun: they are never run again. */
   hooks?: string[];
+  /** Why it is undone, from the transaction on that decides so: a core that takes it over ends it with the same result. */
+  refusal?: string;
   /** What workloads hold on the node instead of what their records say, by id. */
   held?: Record<string, Resources>;
 }

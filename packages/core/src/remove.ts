@@ -1,4 +1,4 @@
-import { type Context } from './context.ts';
+import { untilAnswered, type Context } from './context.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
 import type { RemoveOperation } from './records.ts';
@@ -38,7 +38,9 @@ export const removeMachine: Machine<RemoveOperation> = {
       await run.hooks(record.id, record.hook?.beforeStop ?? [], { mandatory, record, as: 'stop' });
     },
     removeStopped: (run) =>
-      run.call((engine, { signal }) => engine.remove(run.record.value.id, { force: false, signal })),
+      untilAnswered(run.context, run.tenure, () =>
+        run.call((engine, { signal }) => engine.remove(run.record.value.id, { force: false, signal })),
+      ),
     stopAndRemove: async (run) => {
       await stopIfPossible(run);
       await removeObject(run);

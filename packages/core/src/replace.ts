@@ -200,29 +200,10 @@ export function replaceMachine(making: Making | undefined): Machine<ReplaceOpera
       },
       bookNew: (run) => bookNew(run, made()),
       recordNew: (run) => recordNew(run, made()),
-      dropNew: (run) => {
-        const { slot } = run;
-        if (slot === undefined) return {};
-        const { id, recorded, resources } = slot.slot;
-        return {
-          own: [{ key: slot.key, revision: slot.revision }, ...newClaim(run)],
-          deletes: recorded ? [keys.workload(id), keys.workloadStatus(id)] : [],
-          operation: { held: {} },
-          booking: { add: [], subtract: run.operation.overlap ? [resources] : [] },
-          written: () => {
-            run.slot = undefined;
-          },
-        };
-      },
-      swap: (run) => {
-        const { value: old } = run.record;
-        const { slot } = run;
-        return {
-          own: slot === undefined ? [] : [{ key: slot.key, revision: slot.revision }, ...newClaim(run)],
-          deletes: [keys.workload(old.id), keys.workloadStatus(old.id)],
-          booking: { add: [], subtract: run.operation.overlap ? [old.resources] : [] },
-        };
-      },
+      dropNew: (run) => ({ ...dropNew(run), operation: { held: {} } }),
+      freeNew: (run) => ({ ...dropNew(run), booking: { add: [], subtract: newResources(run) } }),
+      swap: (run) => swap(run),
+      freeOld: (run) => ({ ...swap(run), booking: { add: [], subtract: [run.record.value.resources] } }),
     },
   };
 }
@@ -333,6 +314,32 @@ function recordNew(run: Run, making: Making): Change<ReplaceOperation> {
       put.written?.(revision);
       if (run.slot !== undefined) run.slot = { ...run.slot, claimRevision: revision };
     },
+  };
+}
+
+function dropNew(run: Run): Change<ReplaceOperation> {
+  const { slot } = run;
+  if (slot === undefined) return {};
+  const { id, recorded } = slot.slot;
+  return {
+    own: [{ key: slot.key, revision: slot.revision }, ...newClaim(run)],
+    deletes: recorded ? [keys.workload(id), keys.workloadStatus(id)] : [],
+    written: () => {
+      run.slot = undefined;
+    },
+  };
+}
+
+function newResources({ slot }: Run): Resources[] {
+  return slot === undefined ? [] : [slot.slot.resources];
+}
+
+function swap(run: Run): Change<ReplaceOperation> {
+  const { value: old } = run.record;
+  const { slot } = run;
+  return {
+    own: slot === undefined ? [] : [{ key: slot.key, revision: slot.revision }, ...newClaim(run)],
+    deletes: [keys.workload(old.id), keys.workloadStatus(old.id)],
   };
 }
 

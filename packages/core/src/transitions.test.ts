@@ -74,6 +74,13 @@ test.each(claimed)('the names in the table of %s mean something', (_name, table,
   }
 });
 
+test.each(claimed)('the writes of %s are declared', (_name, table, { transactions }) => {
+  const declared = Object.keys(transitions.workloadWrites);
+  expect(declared).toEqual(expect.arrayContaining(Object.keys(transactions)));
+  for (const { ok, refused } of Object.values(table))
+    for (const target of [ok, refused]) if (target !== undefined) expect(declared).toContain(target[0]);
+});
+
 describe('a takeover says', () => {
   const base = { v: 1 as const, id: 'op', owner: { core: 'c', epoch: 1 }, createdAtMs: 0, key: '' };
   const workload = { ...base, workload: 'w', name: 'a_b_c', node: 'n' };

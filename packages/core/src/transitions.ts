@@ -16,7 +16,7 @@ export interface Row {
   takeover: 'repeat' | 'skip' | 'refuse';
 }
 
-type Target = readonly [transaction: string, next: string];
+export type Target = readonly [transaction: string, next: string];
 
 /** The first row is where an operation begins. Rows whose effect has nothing to do are passed over. */
 export type Table = Readonly<Record<string, Row>>;
@@ -24,6 +24,52 @@ export type Table = Readonly<Record<string, Row>>;
 /** The transaction that changes nothing but the step. */
 export const mark = 'mark';
 export const end = 'end';
+
+/**
+ * What a transaction changes besides the step, for the claimed workload and for the new one in the slot. What it does not name
+ * stays as it is; an operation's `end` takes its header and its claim with it.
+ */
+export interface Writes {
+  /** Of the claimed workload: the new or again the old amounts, or gone. */
+  record?: 'new' | 'old' | 'delete';
+  release?: 'put';
+  slot?: 'put' | 'recorded' | 'delete';
+  newRecord?: 'put' | 'delete';
+  newClaim?: 'put' | 'delete';
+  /** What the operation holds on the node for the claimed workload in place of its record's amounts; `record` = these again. */
+  held?: 'larger' | 'nothing' | 'record';
+  /** What leaves the node's usage and what comes to it, as it was before the transaction; `larger` of both sides of a realloc. */
+  usage?: { minus?: Booked; plus?: Booked };
+}
+
+type Booked = 'record' | 'held' | 'slot' | 'larger';
+
+/** Of operations that claim one workload. */
+export const workloadWrites: Readonly<Record<string, Writes>> = {
+  [mark]: {},
+  forget: { record: 'delete', usage: { minus: 'record' } },
+  release: { record: 'delete', release: 'put', usage: { minus: 'record' } },
+  bookLarger: { record: 'new', held: 'larger', usage: { minus: 'record', plus: 'larger' } },
+  restore: { record: 'old' },
+  freeSurplus: { held: 'record', usage: { minus: 'held', plus: 'record' } },
+  moveBooking: { slot: 'put', held: 'nothing' },
+  bookNew: { slot: 'put', usage: { plus: 'slot' } },
+  recordNew: { slot: 'recorded', newRecord: 'put', newClaim: 'put' },
+  dropNew: { slot: 'delete', newRecord: 'delete', newClaim: 'delete', held: 'record' },
+  freeNew: { slot: 'delete', newRecord: 'delete', newClaim: 'delete', usage: { minus: 'slot' } },
+  swap: { record: 'delete', slot: 'delete', newClaim: 'delete' },
+  freeOld: { record: 'delete', slot: 'delete', newClaim: 'delete', usage: { minus: 'record' } },
+};
+
+/** Of operations that make new instances. */
+export const slotWrites: Readonly<Record<string, Writes>> = {
+  [mark]: {},
+  record: { slot: 'recorded', newRecord: 'put', newClaim: 'put' },
+  finish: { slot: 'delete', newClaim: 'delete' },
+  unclaim: { newClaim: 'delete' },
+  claim: { newClaim: 'put' },
+  forget: { slot: 'delete', newRecord: 'delete', newClaim: 'delete', usage: { minus: 'slot' } },
+};
 
 const hook = (effect: string, next: string, refused: Target): Row => ({
   effect,
@@ -150,7 +196,7 @@ export const replaceTables = {
     preparing: { effect: 'prepare', ok: ['bookNew', 'creating'], refused: [mark, end], takeover: 'refuse' },
     ...building,
     committed: { effect: 'retireHooks', ok: [mark, 'retiring'], takeover: 'skip' },
-    retiring: { effect: 'retireOld', ok: ['swap', end], takeover: 'repeat' },
-    undoing: { effect: 'removeNew', ok: ['dropNew', end], takeover: 'repeat' },
+    retiring: { effect: 'retireOld', ok: ['freeOld', end], takeover: 'repeat' },
+    undoing: { effect: 'removeNew', ok: ['freeNew', end], takeover: 'repeat' },
   },
 } satisfies Record<string, Table>;

@@ -110,6 +110,10 @@ export async function finishOnWorkload<Op extends ClaimedOperation>(
   return run;
 }
 
+function refusalOf({ refusal }: ClaimedOperation): EruError | undefined {
+  return refusal === undefined ? undefined : new EruError('failed', refusal);
+}
+
 /** What a table names. */
 function named<T>(all: Readonly<Record<string, T>>, name: string): T {
   const found = all[name];
@@ -181,6 +185,7 @@ export class WorkloadRun<Op extends ClaimedOperation> {
         table: tableOf(this.operation),
         step: this.operation.step,
         takenOver: options.takenOver,
+        refusal: refusalOf(this.operation),
         effect: (name) => named(machine.effects, name)(this),
         needed: (name) => isNeeded(machine, name, this.operation, this.record.value),
         write: (transaction, next, refusal) => this.#write(transaction, next, refusal),
@@ -225,17 +230,24 @@ export class WorkloadRun<Op extends ClaimedOperation> {
   async #write(transaction: string, next: string, failure: EruError | undefined): Promise<void> {
     const build = transaction === mark ? (): Change<Op> => ({}) : named(this.#machine.transactions, transaction);
     const request = next === end ? await this.#result(failure) : [];
-    if (build(this).booking === undefined) return this.#attempt(build, next, request);
-    await this.context.turns.hold([`node ${this.record.value.node}`], () => this.#attempt(build, next, request));
+    const attempt = (): Promise<void> => this.#attempt(build, next, failure, request);
+    if (build(this).booking === undefined) return attempt();
+    await this.context.turns.hold([`node ${this.record.value.node}`], attempt);
   }
 
-  async #attempt(build: (run: WorkloadRun<Op>) => Change<Op>, next: string, request: OwnWrite[]): Promise<void> {
+  async #attempt(
+    build: (run: WorkloadRun<Op>) => Change<Op>,
+    next: string,
+    failure: EruError | undefined,
+    request: OwnWrite[],
+  ): Promise<void> {
     const { context, tenure } = this;
     const { operation, headerRevision, claimRevision } = this.#claimed;
     const header = keys.operation(operation.id);
     for (;;) {
       const change = build(this);
-      const value = at(tableOf(operation), { ...operation, ...change.operation }, next);
+      const refusal = failure === undefined ? {} : { refusal: failure.message };
+      const value = at(tableOf(operation), { ...operation, ...change.operation, ...refusal }, next);
       const own: OwnWrite[] =
         next === end
           ? [
