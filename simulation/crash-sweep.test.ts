@@ -19,14 +19,17 @@ describe.each([...scenarios, ...pairScenarios])('$name, disturbed at every await
     });
   }
 
-  it('is taken over by a core that lives', { timeout: 240_000 }, async () => {
+  it.each([
+    { disturbance: 'succession', what: 'is taken over by a core that lives' },
+    { disturbance: 'sleep', what: 'is taken over from a core that wakes up later and goes on' },
+  ] as const)('$what', { timeout: 240_000 }, async ({ disturbance }) => {
     const points = await countPoints(scenario, seed);
     const broken: string[] = [];
     // Every third await: what differs is who comes, not where it stopped.
     for (const [index, { call, phase }] of points.entries()) {
-      if (index % 3 !== 1) continue;
-      for (const sentence of await sweepOne(scenario, seed, index, 'succession'))
-        broken.push(`succession at ${index}, ${phase} ${call}: ${sentence}`);
+      if (index % 3 !== (disturbance === 'sleep' ? 0 : 1)) continue;
+      for (const sentence of await sweepOne(scenario, seed, index, disturbance))
+        broken.push(`${disturbance} at ${index}, ${phase} ${call}: ${sentence}`);
     }
     expect(broken).toEqual([]);
   });

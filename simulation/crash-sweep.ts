@@ -12,7 +12,7 @@ import {
 } from '@eru/core';
 
 import type { Fate, AwaitPoint } from './mortal.ts';
-import { World, type LivingCore } from './world.ts';
+import { World, type LivingCore, type WorldOptions } from './world.ts';
 
 /** One operation to be disturbed at each of its awaits. */
 export interface Scenario {
@@ -188,19 +188,26 @@ export async function countPoints(scenario: Scenario, seed: number): Promise<rea
   return points;
 }
 
-/** What happens at one await: with `succession` another core lives, and the dead one's lease has to end first. */
+/**
+ * What happens at one await: with `succession` another core lives, and the dead one's lease has to end first; so with `sleep`,
+ * where the sleeper wakes up when all that it knows is past.
+ */
 export type Disturbance = Fate | 'succession';
 
-/** Runs a scenario, kills its core or fails one call at await `index`, recovers, and answers every broken invariant. */
+/** Runs a scenario, disturbs its core at await `index`, recovers, and answers every broken invariant. */
 export async function sweepOne(
   scenario: Scenario,
   seed: number,
   index: number,
   disturbance: Disturbance,
+  options: Pick<WorldOptions, 'fence' | 'look'> = {},
 ): Promise<string[]> {
-  const fate = disturbance === 'error' ? 'error' : 'crash';
+  const fate = disturbance === 'succession' ? 'crash' : disturbance;
   const at = (point: number): Fate | undefined => (point === index ? fate : undefined);
-  const { world, ids, told } = await disturbed(scenario, seed, at, disturbance === 'succession');
+  const { world, ids, told } = await disturbed(scenario, seed, at, {
+    ...options,
+    two: disturbance === 'succession' || disturbance === 'sleep',
+  });
   if (disturbance === 'crash') {
     await world.reopenStore();
     await world.startCore();
@@ -224,11 +231,11 @@ async function disturbed(
   scenario: Scenario,
   seed: number,
   fate: (index: number) => Fate | undefined,
-  succession = false,
+  { two = false, ...options }: Pick<WorldOptions, 'fence' | 'look'> & { two?: boolean } = {},
 ): Promise<{ world: World; core: LivingCore; ids: readonly string[]; told: Told }> {
-  const world = await World.create({ seed });
+  const world = await World.create({ seed, ...options });
   const core = await world.startCore();
-  if (succession) await world.startCore();
+  if (two) await world.startCore();
   const ids = (await world.clock.run(scenario.prepare?.(world, core) ?? Promise.resolve([]))) as readonly string[];
   core.mortal.fate = fate;
   core.mortal.count();

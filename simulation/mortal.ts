@@ -2,8 +2,13 @@ import { EruError, type Clock } from '@eru/kit';
 import type { Engine } from '@eru/engines';
 import type { Store } from '@eru/store';
 
-/** What happens at a chosen await: the process is gone, or the call fails before or after its effect. */
-export type Fate = 'crash' | 'error';
+/**
+ * What happens at a chosen await: the process is gone, the call fails before or after its effect, or the whole process stands
+ * still for a minute and then goes on, as if nothing had happened.
+ */
+export type Fate = 'crash' | 'error' | 'sleep';
+
+const sleepMs = 60_000;
 
 /** One await of a core on the outside: a call of the store or of an engine, before or after its effect. */
 export interface AwaitPoint {
@@ -21,6 +26,8 @@ export class Mortal {
   fate: (index: number, point: AwaitPoint) => Fate | undefined = () => undefined;
   #counting = false;
   #dead = false;
+  #asleep: Promise<void> | undefined;
+  #clock: Clock | undefined;
   readonly #onDeath: (() => void)[] = [];
   /** While it is cut off from the store: resolves when it is not any more. */
   #healed: Promise<void> | undefined;
@@ -66,6 +73,7 @@ export class Mortal {
   }
 
   async at(call: string, phase: 'before' | 'after'): Promise<void> {
+    await this.#asleep;
     if (this.#dead) return never();
     if (this.#healed !== undefined && call.startsWith('store.'))
       throw new EruError('unavailable', `simulated: no way to the store, ${phase} ${call}`);
@@ -77,6 +85,7 @@ export class Mortal {
       this.die();
       return never();
     }
+    if (fate === 'sleep') return this.#sleep();
     if (fate === 'error') throw new EruError('unavailable', `simulated: ${call} failed ${phase} its effect`);
   }
 
@@ -95,17 +104,30 @@ export class Mortal {
     return this.#wrap(engine, 'engine', streams);
   }
 
-  /** Timers of the dead do not fire. */
+  /** Timers of the dead do not fire, those of a sleeper when it wakes up. */
   clock(clock: Clock): Clock {
+    this.#clock = clock;
+    const fire = (run: () => void): void => {
+      if (this.#asleep !== undefined) void this.#asleep.then(() => fire(run));
+      else if (!this.#dead) run();
+    };
     return {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
-      timer: (ms, run) => clock.timer(ms, () => this.#dead || run()),
+      timer: (ms, run) => clock.timer(ms, () => fire(run)),
       sleep: async (ms, signal) => {
         await clock.sleep(ms, signal);
+        await this.#asleep;
         if (this.#dead) await never();
       },
     };
+  }
+
+  #sleep(): Promise<void> {
+    this.#asleep = this.#clock?.sleep(sleepMs).then(() => {
+      this.#asleep = undefined;
+    });
+    return this.#asleep ?? Promise.resolve();
   }
 
   #wrap<T extends object>(target: T, kind: string, replaced: Record<string, unknown>): T {
@@ -132,6 +154,7 @@ export class Mortal {
   async *#stream<T>(source: AsyncIterable<T>, ofStore = false): AsyncGenerator<T> {
     const generation = this.#generation;
     for await (const item of source) {
+      await this.#asleep;
       if (this.#dead) await never();
       for (let cut = this.#cutOff(ofStore); cut !== undefined; cut = this.#cutOff(ofStore)) await cut;
       if (ofStore && generation !== this.#generation)

@@ -10,9 +10,10 @@ import {
   type Core,
   type CreateEvent,
   type CreateRequest,
+  type Snapshot,
 } from '@eru/core';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
-import { openMemoryStore, type Store } from '@eru/store';
+import { openMemoryStore, type Compare, type Store } from '@eru/store';
 
 import { Mortal } from './mortal.ts';
 
@@ -25,6 +26,10 @@ export interface LivingCore {
 export interface WorldOptions {
   seed: number;
   nodes?: number;
+  /** False: the store forgets to compare the writer's tenure, to see that this is noticed. */
+  fence?: boolean;
+  /** Told of every revision that a transaction has made. */
+  look?: (snapshot: Snapshot) => void;
 }
 
 const pod = 'pod';
@@ -47,12 +52,16 @@ export class World {
   /** What broke an invariant at any revision so far. */
   readonly violations = new Set<string>();
 
-  static async create({ seed, nodes = 3 }: WorldOptions): Promise<World> {
+  static async create({ seed, nodes = 3, fence = true, look }: WorldOptions): Promise<World> {
     const random = seededRandom(seed);
     const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
     const clock = new VirtualClock();
     const world = new World(
-      watched(await openMemoryStore({ clock, random }), () => world.#checkNow()),
+      witnessed(
+        watched(await openMemoryStore({ clock, random }), () => world.#checkNow(look)),
+        fence,
+        (sentence) => world.violations.add(sentence),
+      ),
       random,
       names,
     );
@@ -75,10 +84,11 @@ export class World {
   }
 
   /** In small worlds: in a large one it would take longer than the rest. */
-  async #checkNow(): Promise<void> {
+  async #checkNow(look?: (shot: Snapshot) => void): Promise<void> {
     if (this.#nodes.length > 10) return;
-    for (const sentence of checkStore(await snapshot(this.store), this.scheduler, { atRest: false }))
-      this.violations.add(sentence);
+    const shot = await snapshot(this.store);
+    look?.(shot);
+    for (const sentence of checkStore(shot, this.scheduler, { atRest: false })) this.violations.add(sentence);
   }
 
   /** Starts a core; resolves when it has joined. */
@@ -209,6 +219,28 @@ export class World {
       await put(`node-resources/${name}`, { ...this.scheduler.addNode(undefined, info), cordon: false });
     }
   }
+}
+
+/** A store that tells (invariant 4) when a core writes that has lost its lease; without `fence` it lets that happen. */
+function witnessed(store: Store, fence: boolean, tell: (sentence: string) => void): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (name !== 'txn') return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      return async (request: Parameters<Store['txn']>[0]): ReturnType<Store['txn']> => {
+        const isFence = ({ key, target, op, value }: Compare): boolean =>
+          key.startsWith('cores/') && target === 'create' && op === '=' && value !== 0;
+        const fences = request.compare?.filter(isFence) ?? [];
+        const result = await target.txn(
+          fence ? request : { ...request, compare: request.compare?.filter((compare) => !isFence(compare)) ?? [] },
+        );
+        for (const { key, value: epoch } of result.succeeded ? fences : []) {
+          if ((await target.get(key))?.createRevision !== epoch) tell(`4: a core wrote without its lease: ${key}`);
+        }
+        return result;
+      };
+    },
+  });
 }
 
 /** A store whose every write is followed by a look at everything. */

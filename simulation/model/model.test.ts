@@ -1,6 +1,7 @@
 import type { Row, Table } from '@eru/core';
 import { describe, expect, it } from 'vitest';
 
+import { removesBeforeItDecides } from './broken.ts';
 import { explore, type Violation } from './explore.ts';
 import { operations, protocol, type Modelled, type Rules } from './operations.ts';
 
@@ -42,10 +43,7 @@ const broken: { what: string; operation: Modelled; rules?: Partial<Rules>; found
   },
   {
     what: 'a replace that removes the old one before the decision is written',
-    operation: changed('replace in place', {
-      gating: { effect: 'removeOld', ok: ['mark', 'committed'], refused: ['mark', 'undoing'], takeover: 'refuse' },
-      committed: { effect: 'none', ok: ['swap', 'end'], takeover: 'repeat' },
-    }),
+    operation: changed('replace in place', removesBeforeItDecides),
     found: /^3: .*the old workload .*lost/,
   },
   {

@@ -189,18 +189,19 @@ function writeMoves(state: State, id: CoreId, run: Run, operation: Modelled, rul
         fault: true,
       },
     );
-  const next = commit(state, operation, run, target);
   const violation = !store.leases[id]
     ? `4: core ${id} wrote ${target[0]} without its lease`
     : header.owner === id
       ? undefined
       : `4: core ${id} wrote ${target[0]} to an operation of core ${header.owner ?? 'nobody'}`;
+  const owned = violation === undefined ? {} : { violation };
+  if (operation.writes[target[0]]?.newClaim === 'first' && !store.claims.new) {
+    move('claims what it has made', { ...state, store: { ...store, claims: { ...store.claims, new: true } } }, owned);
+    return;
+  }
+  const next = commit(state, operation, run, target);
   // When the reply is lost it sends the same again until it knows (commit.ts): a slower core, like any other.
-  move(
-    `writes ${target[0]} → ${target[1]}`,
-    advance(next, id, operation, run, target),
-    violation === undefined ? {} : { violation },
-  );
+  move(`writes ${target[0]} → ${target[1]}`, advance(next, id, operation, run, target), owned);
 }
 
 /** The transaction that follows a step, as `drive` chooses it. */
@@ -242,7 +243,7 @@ function commit(state: State, operation: Modelled, run: Run, [transaction, step]
       },
       claims: {
         old: store.claims.old && !ended,
-        new: writes.newClaim === undefined ? store.claims.new : writes.newClaim === 'put',
+        new: writes.newClaim === undefined ? store.claims.new : writes.newClaim !== 'delete',
       },
       released: store.released || writes.release === 'put',
       slot:

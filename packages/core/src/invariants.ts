@@ -4,6 +4,7 @@ import type { Resources, Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
 import { bookedOn } from './booked.ts';
+import { keys } from './keys.ts';
 import {
   decode,
   type ClaimRecord,
@@ -16,9 +17,35 @@ import {
 } from './records.ts';
 
 /**
- * What must hold, as code: the invariants of operations.md. Tests, storms and the crash sweep check them; at every revision
- * those that one revision can show, at rest all of them.
+ * What must hold, as code: the invariants of the operations protocol, by number.
+ *
+ * 1. At every revision, on every node and for every kind: usage is the sum of the records, of the slots that are not recorded
+ *    yet and of what operations hold beyond them; and it is within capacity, unless over-commitment is allowed.
+ * 2. Every object with our identity has a record, a release or a slot, or is found by the reconciler within two rounds.
+ * 3. What a client was told exists has a record and an object until its removal is told, or it vanished. One idempotency key,
+ *    one operation.
+ * 4. At most one operation holds a claim; at most one living core owns an operation; the writes of a fenced core never appear.
+ * 5. While one core, the store and the node's engine live, every operation ends.
+ * 6. At rest there are no operations, slots or claims, no statuses without a record, no releases without an object.
+ *
+ * `checkStore` looks at one revision, `checkObjects` and `checkAcknowledged` at a cluster at rest. What one state cannot show,
+ * a fenced core's write (4) and termination (5), the world of `simulation/` and its model look at; at rest, 6 says that all has ended.
  */
+interface Invariant {
+  number: 1 | 2 | 3 | 4 | 5 | 6;
+  name: string;
+  /** Only when nothing is in flight. */
+  atRest?: true;
+  /** Sentences about what breaks it. */
+  broken: (at: StoreState) => string[];
+}
+
+/** One revision, decoded. */
+interface StoreState {
+  snapshot: Snapshot;
+  kvs: Snapshot['kvs'];
+  scheduler: Scheduler;
+}
 
 /** Everything in the store at one revision. */
 export interface Snapshot {
@@ -61,76 +88,104 @@ function headers(kvs: Snapshot['kvs']): OperationRecord[] {
   return [...kvs].flatMap(([key, kv]) => (/^operations\/[^/]+$/.test(key) ? [decode<OperationRecord>(kv.value)] : []));
 }
 
-/**
- * The invariants of operations.md that one revision can show, as sentences about what breaks them. 1: usage is the sum of
- * what is booked, and within capacity. 3: one key, one operation. 4: a claim belongs to an operation. With `atRest`, 6:
- * nothing is in flight.
- */
+const storeInvariants: readonly Invariant[] = [
+  {
+    number: 1,
+    name: 'usage is what is booked',
+    broken: ({ snapshot, kvs, scheduler }) => {
+      const booked = bookedByNode(snapshot);
+      const differences = entries<NodeResourcesRecord>(kvs, 'node-resources/').flatMap(([key, resources]) => {
+        const node = nameIn(key);
+        const held = booked.get(node) ?? [];
+        booked.delete(node);
+        return scheduler.diff(resources, held).lines.map((line) => `${node}: ${line}`);
+      });
+      return [...differences, ...[...booked.keys()].map((node) => `${node} has bookings and no resources`)];
+    },
+  },
+  {
+    number: 1,
+    name: 'usage is within capacity',
+    broken: ({ kvs, scheduler }) =>
+      entries<NodeResourcesRecord>(kvs, 'node-resources/').flatMap(([key, resources]) =>
+        scheduler.fits(resources).map((line) => `${nameIn(key)}: ${line}`),
+      ),
+  },
+  {
+    number: 3,
+    name: 'one key, one operation',
+    broken: ({ kvs }) => [
+      ...entries<RequestRecord>(kvs, 'requests/').flatMap(([key, { operation, result }]) =>
+        result === null && !kvs.has(keys.operation(operation))
+          ? [`${key} waits for operation ${operation}, which is gone`]
+          : [],
+      ),
+      ...headers(kvs).flatMap(({ id, key }) =>
+        key !== '' && value<RequestRecord>(kvs, keys.request(key))?.operation !== id
+          ? [`operation ${id} carries the key ${key} of another operation`]
+          : [],
+      ),
+    ],
+  },
+  {
+    number: 4,
+    name: 'a claim belongs to a workload and to an operation',
+    broken: ({ kvs }) =>
+      entries<ClaimRecord>(kvs, 'claims/').flatMap(([key, { operation }]) => [
+        ...(kvs.has(keys.operation(operation)) ? [] : [`${key} belongs to operation ${operation}, which is gone`]),
+        ...(kvs.has(keys.workload(nameIn(key))) ? [] : [`${key} claims a workload that is gone`]),
+      ]),
+  },
+  {
+    number: 4,
+    name: 'an operation claims what it changes',
+    broken: ({ kvs }) =>
+      headers(kvs).flatMap((operation) => {
+        const changed = 'workload' in operation ? [operation.workload, ...Object.keys(operation.held ?? {})] : [];
+        return changed
+          .filter((id) => value<ClaimRecord>(kvs, keys.claim(id))?.operation !== operation.id)
+          .map((id) => `operation ${operation.id} changes ${id} without a claim`);
+      }),
+  },
+  {
+    number: 4,
+    name: 'a slot belongs to an operation',
+    broken: ({ kvs }) =>
+      [...kvs.keys()].flatMap((key) => {
+        const operation = key.split('/')[1] ?? '';
+        return slotNode(key) !== undefined && !kvs.has(keys.operation(operation)) ? [`${key} has no header`] : [];
+      }),
+  },
+  {
+    number: 6,
+    name: 'a status belongs to a record',
+    broken: ({ kvs }) =>
+      [...kvs.keys()].flatMap((key) => {
+        const id = key.slice(workloadStatuses.length);
+        return key.startsWith(workloadStatuses) && !kvs.has(keys.workload(id)) ? [`${key} has no record`] : [];
+      }),
+  },
+  {
+    number: 6,
+    name: 'nothing is in flight',
+    atRest: true,
+    broken: ({ kvs }) =>
+      [...kvs.keys()].filter((key) => /^(operations|claims)\//.test(key)).map((key) => `${key} is left at rest`),
+  },
+];
+
+const workloadStatuses = keys.workloadStatus('');
+
+/** The invariants that one revision can show, as sentences about what breaks them. */
 export function checkStore(snapshot: Snapshot, scheduler: Scheduler, options: { atRest: boolean }): string[] {
-  const { kvs } = snapshot;
-  const broken: string[] = [];
-  const booked = bookedByNode(snapshot);
-  for (const [key, kv] of kvs) {
-    if (!key.startsWith('node-resources/')) continue;
-    const node = key.slice('node-resources/'.length);
-    const resources = decode<NodeResourcesRecord>(kv.value);
-    broken.push(...scheduler.diff(resources, booked.get(node) ?? []).lines.map((line) => `${node}: ${line}`));
-    broken.push(...scheduler.fits(resources).map((line) => `${node}: ${line}`));
-    booked.delete(node);
-  }
-  for (const node of booked.keys()) broken.push(`${node}: workloads or slots on a node that has no resources`);
-  broken.push(...checkClaims(kvs), ...checkOperations(kvs), ...checkRequests(kvs));
-  for (const key of kvs.keys()) {
-    if (key.startsWith('status/workloads/') && !kvs.has(`workloads/${key.slice('status/workloads/'.length)}`))
-      broken.push(`${key} has no record`);
-    if (options.atRest && /^(operations|claims)\//.test(key)) broken.push(`${key} is left at rest`);
-  }
-  return broken;
+  return storeInvariants
+    .filter(({ atRest }) => options.atRest || atRest === undefined)
+    .flatMap(({ number, name, broken }) =>
+      broken({ snapshot, kvs: snapshot.kvs, scheduler }).map((sentence) => `${number}, ${name}: ${sentence}`),
+    );
 }
 
-/** 4: what is claimed exists, and its operation does. */
-function checkClaims(kvs: Snapshot['kvs']): string[] {
-  const broken: string[] = [];
-  for (const [key, { operation }] of entries<ClaimRecord>(kvs, 'claims/')) {
-    if (!kvs.has(`operations/${operation}`)) broken.push(`${key} belongs to operation ${operation}, which is gone`);
-    if (!kvs.has(`workloads/${key.slice('claims/'.length)}`)) broken.push(`${key} claims a workload that is gone`);
-  }
-  return broken;
-}
-
-/** Slots have a header; what an operation holds in place of a record is claimed by it. */
-function checkOperations(kvs: Snapshot['kvs']): string[] {
-  const broken: string[] = [];
-  for (const key of kvs.keys()) {
-    if (slotNode(key) !== undefined && !kvs.has(`operations/${key.split('/')[1]}`)) broken.push(`${key} has no header`);
-  }
-  for (const operation of headers(kvs)) {
-    for (const id of 'held' in operation ? Object.keys(operation.held ?? {}) : []) {
-      const claim = kvs.get(`claims/${id}`);
-      if (claim === undefined || decode<ClaimRecord>(claim.value).operation !== operation.id)
-        broken.push(`operation ${operation.id} holds something for ${id} without a claim`);
-    }
-  }
-  return broken;
-}
-
-/** 3: a request without a result belongs to the one operation that carries its key, and the other way round. */
-function checkRequests(kvs: Snapshot['kvs']): string[] {
-  const broken: string[] = [];
-  for (const [key, { operation, result }] of entries<RequestRecord>(kvs, 'requests/')) {
-    if (result === null && !kvs.has(`operations/${operation}`))
-      broken.push(`${key} waits for operation ${operation}, which is gone`);
-  }
-  for (const { id, key } of headers(kvs)) {
-    if (key === '') continue;
-    const request = kvs.get(`requests/${key}`);
-    if (request === undefined || decode<RequestRecord>(request.value).operation !== id)
-      broken.push(`operation ${id} carries the key ${key} of another operation`);
-  }
-  return broken;
-}
-
-/** Invariant 2 (and 3 the other way round) at rest: objects with our identity and records are the same workloads. */
+/** 2, 3 and 6 at rest: objects with our identity are what records and releases say, and the other way round. */
 export function checkObjects({ kvs }: Snapshot, objects: readonly WorkloadState[], cluster: string): string[] {
   const ours = new Map(
     objects.filter(({ labels }) => labels[labelNames.cluster] === cluster).map((object) => [object.id, object]),
@@ -138,32 +193,45 @@ export function checkObjects({ kvs }: Snapshot, objects: readonly WorkloadState[
   const broken: string[] = [];
   for (const record of values<WorkloadRecord>(kvs, 'workloads/')) {
     const object = ours.get(record.id);
-    if (object === undefined) broken.push(`${record.name} has a record and no object`);
+    if (object === undefined) broken.push(`3, what is recorded exists: ${record.name} has a record and no object`);
     else if (object.name !== record.name)
-      broken.push(`${record.id} is ${object.name} on the engine and ${record.name} in the store`);
-    ours.delete(record.id);
+      broken.push(
+        `3, what is recorded exists: ${record.id} is ${object.name} on the engine, ${record.name} in the store`,
+      );
+    if (kvs.has(keys.release(record.id)))
+      broken.push(`2, what is released is let go: ${record.name} is released and has a record`);
   }
-  for (const { id, name } of ours.values())
-    if (!kvs.has(`released/${id}`)) broken.push(`${name} has an object and no record`);
+  for (const { id, name } of ours.values()) {
+    if (!kvs.has(keys.workload(id)) && !kvs.has(keys.release(id)))
+      broken.push(`2, every object is accounted for: ${name} has an object, no record and no release`);
+  }
   for (const [key, { name }] of entries<ReleaseRecord>(kvs, 'released/')) {
-    const id = key.slice('released/'.length);
-    if (kvs.has(`workloads/${id}`)) broken.push(`${name} is released and has a record`);
-    if (!ours.has(id)) broken.push(`${name} is released and has no object`);
+    if (!ours.has(nameIn(key))) broken.push(`6, a release belongs to an object: ${name} is released and has no object`);
   }
   return broken;
 }
 
-/** Invariant 3, first half: what a client was told exists has a record. */
+/** 3: what a client was told exists has a record; that it has an object, too, `checkObjects` sees. */
 export function checkAcknowledged({ kvs }: Snapshot, acknowledged: Iterable<string>): string[] {
   return [...acknowledged]
-    .filter((id) => !kvs.has(`workloads/${id}`))
-    .map((id) => `${id} was acknowledged and has no record`);
+    .filter((id) => !kvs.has(keys.workload(id)))
+    .map((id) => `3, what was acknowledged exists: ${id} has no record`);
 }
 
 /** The node of a slot key, undefined for other keys. */
 export function slotNode(key: string): string | undefined {
   const [top, , node, index] = key.split('/');
   return top === 'operations' && index !== undefined ? node : undefined;
+}
+
+/** What stands after the first part of a key. */
+function nameIn(key: string): string {
+  return key.slice(key.indexOf('/') + 1);
+}
+
+function value<T>(kvs: Snapshot['kvs'], key: string): T | undefined {
+  const kv = kvs.get(key);
+  return kv === undefined ? undefined : decode<T>(kv.value);
 }
 
 function entries<T>(kvs: Snapshot['kvs'], prefix: string): [string, T][] {

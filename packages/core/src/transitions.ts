@@ -35,7 +35,8 @@ export interface Writes {
   release?: 'put';
   slot?: 'put' | 'recorded' | 'delete';
   newRecord?: 'put' | 'delete';
-  newClaim?: 'put' | 'delete';
+  /** `first`: put by a transaction of its own, before this one. */
+  newClaim?: 'put' | 'first' | 'delete';
   /** What the operation holds on the node for the claimed workload in place of its record's amounts; `record` = these again. */
   held?: 'larger' | 'nothing' | 'record';
   /** What leaves the node's usage and what comes to it, as it was before the transaction; `larger` of both sides of a realloc. */
@@ -67,7 +68,7 @@ export const slotWrites: Readonly<Record<string, Writes>> = {
   record: { slot: 'recorded', newRecord: 'put', newClaim: 'put' },
   finish: { slot: 'delete', newClaim: 'delete' },
   unclaim: { newClaim: 'delete' },
-  claim: { newClaim: 'put' },
+  claim: { newClaim: 'first' },
   forget: { slot: 'delete', newRecord: 'delete', newClaim: 'delete', usage: { minus: 'slot' } },
 };
 
