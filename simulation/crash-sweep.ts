@@ -135,9 +135,9 @@ export const scenarios: Scenario[] = [
     prepare: one,
     run: (world, core, ids) => {
       refuse(world, 'start', 1);
-      return replace(world, core, ids, {});
+      return replace(world, core, ids, { request });
     },
-    check: oneRuns,
+    check: async (world, ids) => [...(await oneRuns(world)), ...(await replacedAsTold(world, ids))],
   },
   {
     name: 'replace with overlap',
@@ -328,6 +328,17 @@ async function oneRuns(world: World): Promise<string[]> {
   const objects = [...world.machines.values()].flatMap((machine) => machine.workloads());
   const running = objects.filter(({ state }) => state === 'running');
   return running.length === 1 && objects.length === 1 ? [] : [`${running.length} of ${objects.length} objects run`];
+}
+
+/** Who asks again with the key is told of the one that is there. */
+async function replacedAsTold(world: World, [old = '']: readonly string[]): Promise<string[]> {
+  const kv = await world.store.get('requests/key');
+  if (kv === undefined) return [];
+  const { result } = JSON.parse(new TextDecoder().decode(kv.value)) as { result: { id: string; error: string }[] };
+  const left = await recordIds(world);
+  return result
+    .filter(({ id, error }) => !left.includes(error === '' ? id : old) || (error === '' && id === old))
+    .map((outcome) => `the result is ${JSON.stringify(outcome)}, and ${left.join()} is left of ${old}`);
 }
 
 /** Who asks again with the key is told of every instance; when the key has an operation at all. */
