@@ -6,14 +6,14 @@ import type { Before } from './order.ts';
  */
 export type Field = StillField | MovingField;
 
-/** Placing an instance on one node changes nothing for the others. */
+/** Placing an instance on one node changes nothing for the others. Plans share it one after the other: it never stops at a step. */
 export interface StillField extends Ground {
   readonly followed: false;
   /** Of the nodes with room when the plan began the first in this order; in the order only if there are more. */
   firsts(order: Order, limit: number): number[];
 }
 
-/** A kind follows the plan: placing an instance on one node may change the room on any other. */
+/** A kind follows the plan: placing an instance on one node may change the room on any other. It is of one plan alone. */
 export interface MovingField extends Ground {
   readonly followed: true;
 }
@@ -31,8 +31,8 @@ interface Ground extends Figures {
   preference(position: number): number;
   /** The same before the first instance was put on it. */
   preferenceWhenTaken(position: number): number;
-  /** Puts `count` instances on a node. */
-  take(position: number, count: number): void;
+  /** Puts `count` instances on a node; the steps that this takes are to be run before anything else is asked. */
+  take(position: number, count: number): Iterable<undefined>;
   /**
    * The nodes with room for `least` that are eligible, one after the other, as the plan stands at each time. Eligibility may
    * change only of the node that is taken.
@@ -56,6 +56,8 @@ export interface Figures {
 export type Order = (figures: Figures) => Before;
 
 export interface Contest {
+  /** To be run before the first is asked for. */
+  prepare(): Iterable<undefined>;
   /** The first one now, what kinds prefer before what the strategy looks at; -1 when there is none. */
   readonly first: number;
   /** Out for good. */

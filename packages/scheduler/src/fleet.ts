@@ -6,6 +6,7 @@ import type { Demand } from './demand.ts';
 import type { Candidates, Census, ResourceKind } from './kind.ts';
 import type { PlannedNode } from './model.ts';
 import { Recent } from './recent.ts';
+import { eachInSteps, type Steps } from './steps.ts';
 import { SurveyedField } from './surveyed-field.ts';
 
 // What is kept at 50,000 nodes: a field is 1.6 MB and 0.4 MB for each order; answers are 1.6 MB for a kind to which all
@@ -90,10 +91,10 @@ export class Fleet {
     this.#forget();
   }
 
-  /** The candidates, without doubles. @throws EruError `not_found` */
-  select(candidates: readonly string[]): Selection {
-    const selection = this.#known.get(candidates) ?? this.#find(candidates);
-    this.#known.set(candidates, selection);
+  /** The candidates, without doubles; `undefined` when nodes came or went between the steps. @throws EruError `not_found` */
+  *select(candidates: readonly string[]): Steps<Selection | undefined> {
+    const selection = this.#known.get(candidates) ?? (yield* this.#find(candidates));
+    if (selection !== undefined) this.#known.set(candidates, selection);
     return selection;
   }
 
@@ -112,14 +113,18 @@ export class Fleet {
   }
 
   /** Also another array of the same names finds its selection again, at the cost of reading it. */
-  #find(candidates: readonly string[]): Selection {
+  *#find(candidates: readonly string[]): Steps<Selection | undefined> {
+    const { arrivals } = this;
     const positions = new Int32Array(this.nodes.length).fill(-1);
-    for (const name of candidates) {
+    let missing: string | undefined;
+    yield* eachInSteps(candidates, (name) => {
       const slot = this.#slots.get(name);
-      if (slot === undefined)
-        throw new EruError('not_found', `node ${name} is not in the fleet`, { details: { node: name } });
-      positions[slot] = 0;
-    }
+      if (slot === undefined) missing ??= name;
+      else positions[slot] = 0;
+    });
+    if (arrivals !== this.arrivals) return undefined;
+    if (missing !== undefined)
+      throw new EruError('not_found', `node ${missing} is not in the fleet`, { details: { node: missing } });
     const slots = Int32Array.from(this.#order.filter((slot) => positions[slot] === 0));
     for (const [position, slot] of slots.entries()) positions[slot] = position;
     const selection = this.#recent.find((recent) => equal(recent.slots, slots)) ?? this.#selection(slots, positions);

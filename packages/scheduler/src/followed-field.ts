@@ -2,6 +2,7 @@ import type { Contest, MovingField, Order } from './field.ts';
 import { GroupContest } from './group-contest.ts';
 import type { Follower } from './kind.ts';
 import { round9 } from './lenient.ts';
+import { countInSteps, eachInSteps, type Steps } from './steps.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 
 /**
@@ -15,10 +16,12 @@ export class FollowedField implements MovingField {
   readonly usage: Float64Array;
   readonly rate: Float64Array;
   readonly followed = true;
-  readonly open: number;
+  open = 0;
   readonly total: number;
 
-  readonly #base: SurveyedField;
+  /** By position: how many fitted when the plan began, whatever follows it; and what has been placed since. */
+  readonly #room: Float64Array;
+  readonly #placed: Float64Array;
   readonly #slots: Int32Array;
   readonly #positions: Int32Array;
   readonly #follower: Follower;
@@ -31,22 +34,25 @@ export class FollowedField implements MovingField {
     { slots, positions }: { readonly slots: Int32Array; readonly positions: Int32Array },
     follower: Follower,
   ) {
-    this.#base = base;
     this.#slots = slots;
     this.#positions = positions;
     this.#follower = follower;
     this.size = base.size;
+    this.#room = base.capacity.slice();
     this.capacity = base.capacity.slice();
+    this.#placed = new Float64Array(this.size);
     this.count = base.count.slice();
     this.usage = base.usage.slice();
-    this.rate = base.rate;
+    this.rate = base.rate.slice();
     this.total = base.total;
-    let open = 0;
-    for (let position = 0; position < this.size; position += 1) {
+  }
+
+  /** To be run before anything else. The base and the nodes may change meanwhile, and afterwards. */
+  *look(): Steps<void> {
+    yield* countInSteps(this.size, (position) => {
       this.#see(position);
-      if (this.room(position) >= 1) open += 1;
-    }
-    this.open = open;
+      if (this.room(position) >= 1) this.open += 1;
+    });
   }
 
   room(position: number): number {
@@ -62,17 +68,19 @@ export class FollowedField implements MovingField {
     return this.#preferred.get(position) ?? 0;
   }
 
-  take(position: number, count: number): void {
+  *take(position: number, count: number): Steps<void> {
     if (!this.#preferred.has(position)) this.#preferred.set(position, this.preference(position));
     this.count[position] = (this.count[position] as number) + count;
+    this.#placed[position] = (this.#placed[position] as number) + count;
     this.usage[position] = round9((this.usage[position] as number) + count * (this.rate[position] as number));
     const { groups, slots } = this.#follower.place(this.#slots[position] as number, count);
     this.#settle(position);
-    for (const slot of slots) {
+    yield* eachInSteps(slots, (slot) => {
       const other = this.#positions[slot] ?? -1;
       if (other >= 0) this.#settle(other);
-    }
-    for (const group of groups) this.#contest?.settleGroup(group);
+    });
+    yield* eachInSteps(groups, (group) => this.#contest?.settleGroup(group));
+    yield;
   }
 
   contest(order: Order, least: number, eligible: (position: number) => boolean = () => true): Contest {
@@ -91,8 +99,7 @@ export class FollowedField implements MovingField {
   }
 
   #see(position: number): void {
-    const placed = (this.count[position] as number) - (this.#base.count[position] as number);
-    const free = (this.#base.capacity[position] as number) - placed;
+    const free = (this.#room[position] as number) - (this.#placed[position] as number);
     this.capacity[position] = free < 1 ? free : Math.min(free, this.#follower.room(this.#slots[position] as number));
   }
 

@@ -2,6 +2,7 @@ import type { Contest } from './field.ts';
 import type { Follower } from './kind.ts';
 import type { Before } from './order.ts';
 import { Ranking } from './ranking.ts';
+import { countInSteps, eachInSteps, type Steps } from './steps.ts';
 
 interface Group {
   readonly ranking: Ranking;
@@ -42,17 +43,16 @@ export class GroupContest implements Contest {
     this.#groupOf = new Int32Array(size);
     this.#places = new Int32Array(size).fill(-1);
     this.#top = new Ranking((a, b) => this.#groupBefore(a, b), new Int32Array(16).fill(-1));
-    const members: number[][] = [];
-    for (let position = 0; position < size; position += 1) {
-      const group = rules.groupOf(position);
+  }
+
+  *prepare(): Steps<void> {
+    const { groupOf, admitted } = this.#rules;
+    yield* countInSteps(this.#groupOf.length, (position) => {
+      const group = groupOf(position);
       this.#groupOf[position] = group;
-      if (rules.admitted(position)) (members[group] ??= []).push(position);
-    }
-    for (const [group, positions] of members.entries()) {
-      if (positions === undefined) continue;
-      this.#ranking(group).fill(positions);
-      this.settleGroup(group);
-    }
+      if (admitted(position)) this.#ranking(group).put(position);
+    });
+    yield* eachInSteps(this.#groups.keys(), (group) => this.settleGroup(group));
   }
 
   get first(): number {

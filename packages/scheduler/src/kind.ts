@@ -1,5 +1,6 @@
 import type { JsonObject } from '@eru/kit';
 import type { Labels, MachineInfo, PlannedNode, Unit } from './model.ts';
+import type { Steps } from './steps.ts';
 
 /**
  * One dimension of scheduling: cores and memory, disks, devices, affinity, or whatever an external kind counts. A kind is
@@ -124,8 +125,12 @@ export interface Allotment {
 export interface Census<Request> {
   /** A node came or changed; `undefined`: it went. */
   set(slot: number, node: PlannedNode | undefined): void;
-  /** At the start of a plan. `undefined`: nothing stands in the way of this request, which keeps planning on the fast path. */
-  follow(request: Request, candidates: Candidates): Follower | undefined;
+  /**
+   * At the start of a plan. `undefined`: nothing stands in the way of this request, which keeps planning on the fast path.
+   * Between the steps, and after them, nodes may change: what the follower says may be of before or of after, but it must
+   * not say one thing now and another later.
+   */
+  follow(request: Request, candidates: Candidates): Steps<Follower | undefined>;
 }
 
 /** The nodes that a plan may use. */

@@ -28,7 +28,7 @@ test('a ranking is a sorted list, whatever comes, goes or moves', () => {
         // Shorter than what comes in: it grows.
         const ranking = new Ranking((a, b) => compare(a, b) < 0, new Int32Array(size).fill(-1));
         const members = new Set(filled);
-        ranking.fill(filled);
+        for (const position of filled) ranking.put(position);
         for (const each of steps) {
           if ('put' in each) {
             weights[each.put] = each.weight;

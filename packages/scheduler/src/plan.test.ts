@@ -9,6 +9,7 @@ import { Fleet } from './fleet.ts';
 import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
 import type { Asked, Choice, Labels, PlannedNode, PlanRequest, PlanResult, SpreadResult } from './model.ts';
 import { createScheduler } from './scheduler.ts';
+import type { Steps } from './steps.ts';
 
 const scheduler = createScheduler({ kinds: builtinKinds() });
 const machine = { cpus: 8, memory: 1250, storage: 0, resources: {} };
@@ -300,8 +301,9 @@ const zones: KindDefinition = () =>
       const zoneOf = new Map<number, Labels>();
       return {
         set: (slot, node) => (node === undefined ? zoneOf.delete(slot) : zoneOf.set(slot, node.labels)),
-        follow(labels, { slots }): Follower | undefined {
+        *follow(labels, { slots }): Steps<Follower | undefined> {
           if (labels['spread'] === undefined) return undefined;
+          yield;
           // East and west, without and with the disk.
           const placed = [0, 0];
           const group = (slot: number): number =>

@@ -15,10 +15,11 @@ import type {
   SpreadResult,
 } from './model.ts';
 import { list } from './refusals.ts';
-import { setStage, survey, type Stage } from './stage.ts';
-import type { Steps } from './steps.ts';
-import { spreadRule } from './strategies/rules.ts';
-import type { Spread, SpreadRule } from './strategies/spread.ts';
+import { snapshotOf, snapshotOfAll, type Snapshot } from './snapshot.ts';
+import { followed, present, survey, type Survey } from './stage.ts';
+import { atOnce, countInSteps, eachInSteps, type Steps } from './steps.ts';
+import { ruleOf, type StrategyRule } from './strategies/rules.ts';
+import type { Shortage, Spread } from './strategies/spread.ts';
 
 /** From a request to instances on nodes: survey the candidates, let the strategy spread, allocate on the chosen. */
 export function* plan(fleet: Fleet, request: PlanRequest): Steps<PlanResult> {
@@ -26,102 +27,154 @@ export function* plan(fleet: Fleet, request: PlanRequest): Steps<PlanResult> {
   const chosen = yield* choose(fleet, demand, request);
   if ('ok' in chosen) return chosen;
   const instances: PlannedInstance[] = [];
-  for (const each of chosen) {
-    allocate(fleet.kinds, demand, each, instances);
-    yield;
+  const choices: Choice[] = [];
+  const nodes: PlannedNode[] = [];
+  for (const share of chosen.shares) {
+    const choice = choiceOf(chosen, share);
+    const states = chosen.snapshot.states(share.at);
+    choices.push(choice);
+    nodes.push(chosen.snapshot.node(share.at));
+    yield* allocate(fleet.kinds, demand, choice, states, instances);
   }
-  return {
-    ok: true,
-    instances,
-    choices: chosen.map(({ choice }) => choice),
-    nodes: chosen.map(({ node }) => node),
-    followed: chosen.some(({ followed }) => followed),
-  };
+  return { ok: true, instances, choices, nodes, followed: chosen.followed };
 }
 
 /** How many instances each node would get, and nothing about what they get there: also for millions. */
 export function* spread(fleet: Fleet, request: PlanRequest): Steps<SpreadResult> {
   const chosen = yield* choose(fleet, parseDemand(fleet.kinds, request), request);
-  return 'ok' in chosen ? chosen : { ok: true, choices: chosen.map(({ choice }) => choice) };
+  if ('ok' in chosen) return chosen;
+  const choices: Choice[] = [];
+  yield* eachInSteps(chosen.shares, (share) => choices.push(choiceOf(chosen, share)));
+  return { ok: true, choices };
 }
 
 /** How many fit on each candidate, and of those where none fits, why (the DUMMY strategy). */
 export function* capacity(fleet: Fleet, request: CapacityRequest): Steps<CapacityResult> {
   const demand = parseDemand(fleet.kinds, request);
-  const surveyed = yield* survey(fleet, demand, request.candidates);
-  return yield* list(setStage(fleet, demand, surveyed));
+  return yield* list(fleet, yield* survey(fleet, demand, request.candidates));
 }
 
-function spreadOn({ field, base }: Stage, rule: SpreadRule, { count, nodesLimit }: PlanRequest): Spread {
-  try {
-    return rule(field, count, nodesLimit);
-  } finally {
-    base.end();
-  }
-}
+/** More than that would hold everybody else up: then a field of its own is worth the copy. */
+const takesAtOnce = 4096;
 
 type Failure = Extract<PlanResult, { ok: false }>;
 
-/** A node that the strategy chose, with what the kinds know of it. */
+/** What the strategy has chosen, with what the kinds knew of the nodes then. */
 interface Chosen {
-  readonly choice: Choice;
-  readonly node: PlannedNode;
-  /** By kind. */
-  readonly states: readonly unknown[];
+  readonly snapshot: Snapshot;
+  /** In name order. */
+  readonly shares: readonly Share[];
   readonly followed: boolean;
 }
 
-/** In name order. */
-function* choose(fleet: Fleet, demand: Demand, request: PlanRequest): Steps<Chosen[] | Failure> {
-  const rule = spreadRule(request.strategy);
+interface Share {
+  /** Where the node is in the snapshot. */
+  readonly at: number;
+  readonly instances: number;
+  readonly preference: number;
+}
+
+function* choose(fleet: Fleet, demand: Demand, request: PlanRequest): Steps<Chosen | Failure> {
+  const rule = ruleOf(request.strategy);
   if (rule === undefined) return failure('strategy', 'deploy method not support yet');
-  const { count } = request;
+  const { count, candidates, counts } = request;
   if (!Number.isSafeInteger(count) || count <= 0) return failure('count', `count: ${count}: invalid deploy count`);
 
-  const surveyed = yield* survey(fleet, demand, request.candidates);
-  const stage = setStage(fleet, demand, surveyed, request.counts);
-  const shares = spreadOn(stage, rule, request);
-  if ('identity' in shares) return { ok: false, ...shares, ...(yield* list(setStage(fleet, demand, surveyed))) };
-  return [...shares].sort(([a], [b]) => a - b).map(([position, share]) => explained(stage, position, share));
+  const surveyed = yield* survey(fleet, demand, candidates, rule.order);
+  const { selection, base } = surveyed;
+  base.begin(counts, (node) => selection.positions[fleet.slotOf(node)] ?? -1);
+  const chosen =
+    surveyed.followers.length === 0 && rule.takes(request, base.open) <= takesAtOnce
+      ? chooseAtOnce(fleet, surveyed, rule, request)
+      : yield* chooseInSteps(fleet, surveyed, rule, request);
+  if (!('identity' in chosen)) return chosen;
+  const there = selection.arrivals === fleet.arrivals ? surveyed.candidates : present(fleet, candidates);
+  return { ok: false, ...chosen, ...(yield* list(fleet, yield* survey(fleet, demand, there))) };
+}
+
+/** On the field that all plans share, which therefore is left as it was before anybody else has a turn. */
+function chooseAtOnce(
+  fleet: Fleet,
+  surveyed: Survey,
+  { spread }: StrategyRule,
+  { count, nodesLimit }: PlanRequest,
+): Chosen | Shortage {
+  const { base } = surveyed;
+  let shares: Spread;
+  try {
+    shares = atOnce(spread(base, count, nodesLimit));
+  } finally {
+    base.end();
+  }
+  if ('identity' in shares) return shares;
+  const positions = Int32Array.from(shares.keys()).sort();
+  const ofShares = shares;
+  return {
+    snapshot: snapshotOf(fleet, surveyed, positions),
+    shares: Array.from(positions, (position, at) => ({
+      at,
+      instances: ofShares.get(position) as number,
+      preference: 0,
+    })),
+    followed: false,
+  };
+}
+
+/** On a field of its own. */
+function* chooseInSteps(
+  fleet: Fleet,
+  surveyed: Survey,
+  { spread }: StrategyRule,
+  { count, nodesLimit }: PlanRequest,
+): Steps<Chosen | Shortage> {
+  const field = followed(surveyed);
+  const taken = snapshotOfAll(fleet, surveyed);
+  yield* field.look();
+  const shares = yield* spread(field, count, nodesLimit);
+  if ('identity' in shares) return shares;
+  return {
+    snapshot: taken,
+    shares: [...shares]
+      .map(([at, instances]) => ({ at, instances, preference: field.preferenceWhenTaken(at) }))
+      .sort((a, b) => a.at - b.at),
+    followed: surveyed.followers.length > 0,
+  };
 }
 
 function failure(identity: FailureIdentity, message: string): Failure {
   return { ok: false, identity, message, capacity: { total: 0, nodes: [] }, refused: [] };
 }
 
-function explained({ fleet, selection, base, field }: Stage, position: number, instances: number): Chosen {
-  const slot = selection.slots[position] as number;
-  const node = fleet.nodes[slot] as PlannedNode;
+function choiceOf({ snapshot }: Chosen, { at, instances, preference }: Share): Choice {
+  const { figures } = snapshot;
   return {
-    node,
-    followed: field.followed,
-    states: fleet.classes.map((classes) => classes.stateOf(slot)),
-    choice: {
-      node: node.name,
-      instances,
-      count: base.count[position] as number,
-      capacity: base.capacity[position] as number,
-      usage: base.usage[position] as number,
-      rate: base.rate[position] as number,
-      preference: field.preferenceWhenTaken(position),
-    },
+    node: snapshot.node(at).name,
+    instances,
+    count: figures.count[at] as number,
+    capacity: figures.capacity[at] as number,
+    usage: figures.usage[at] as number,
+    rate: figures.rate[at] as number,
+    preference,
   };
 }
 
-/** The only step that builds anything per instance, and only for the chosen nodes. */
-function allocate(
+/** The only part that builds anything per instance, and only for the chosen nodes. */
+function* allocate(
   kinds: readonly ResourceKind[],
   { requests }: Demand,
-  { choice: { node, instances: count }, states }: Chosen,
+  { node, instances: count }: Choice,
+  states: readonly unknown[],
   instances: PlannedInstance[],
-): void {
-  const allotments = kinds.map((kind, index) => {
+): Steps<void> {
+  const allotments: (readonly Allotment[])[] = [];
+  for (const [index, kind] of kinds.entries()) {
     const allotted = kind.allocate(states[index], requests[index], count);
     assert(allotted.length === count, `${kind.name} promised ${count} on ${node} and allotted ${allotted.length}`);
-    return allotted;
-  });
+    allotments.push(allotted);
+    yield;
+  }
   let before: PlannedInstance | undefined;
-  for (let instance = 0; instance < count; instance += 1) {
+  yield* countInSteps(count, (instance) => {
     const same = before !== undefined && allotments.every((allotted) => allotted[instance] === allotted[instance - 1]);
     const planned = same
       ? (before as PlannedInstance)
@@ -134,7 +187,7 @@ function allocate(
         };
     instances.push(planned);
     before = planned;
-  }
+  });
 }
 
 /**

@@ -22,16 +22,6 @@ export class Ranking {
     return this.#items[0] ?? -1;
   }
 
-  /** All of these at once, in O(n); only into an empty ranking. */
-  fill(positions: Iterable<number>): void {
-    const items = this.#items;
-    for (const position of positions) {
-      this.#places[position] = items.length;
-      items.push(position);
-    }
-    for (let place = (items.length >> 1) - 1; place >= 0; place -= 1) this.#sink(place, items[place] as number);
-  }
-
   /** Comes in, or moves to where it belongs now. */
   put(position: number): void {
     const items = this.#items;

@@ -1,8 +1,9 @@
 import type { Demand } from './demand.ts';
-import type { Field } from './field.ts';
+import type { Order } from './field.ts';
 import type { Fleet, Selection } from './fleet.ts';
 import { FollowedField } from './followed-field.ts';
 import type { Follower } from './kind.ts';
+import { unlimited } from './model.ts';
 import type { Steps } from './steps.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 import { together } from './together.ts';
@@ -11,47 +12,64 @@ import { together } from './together.ts';
 // follows works on that.
 
 export interface Survey {
+  /** Those of them that were in the fleet. */
+  readonly candidates: readonly string[];
   readonly selection: Selection;
   readonly base: SurveyedField;
-}
-
-/** Asks the kinds about every candidate that they have not answered for yet. */
-export function* survey(fleet: Fleet, demand: Demand, candidates: readonly string[]): Steps<Survey> {
-  let selection = fleet.select(candidates);
-  for (;;) {
-    const base = fleet.field(selection, demand);
-    yield* base.refresh();
-    if (selection.arrivals === fleet.arrivals) return { selection, base };
-    // Nodes came or went between the steps; those that went are no candidates any more.
-    selection = fleet.select(candidates.filter((name) => fleet.slotOf(name) >= 0));
-  }
-}
-
-/** Everything one plan works on; positions are those of the field. */
-export interface Stage extends Survey {
-  readonly fleet: Fleet;
-  readonly field: Field;
   readonly followers: readonly NamedFollower[];
 }
 
-interface NamedFollower {
+export interface NamedFollower {
   readonly kind: string;
   readonly follower: Follower;
 }
 
-export function setStage(
-  fleet: Fleet,
-  demand: Demand,
-  { selection, base }: Survey,
-  counts?: ReadonlyMap<string, number>,
-): Stage {
-  // How many fit does not depend on what runs: without counts those of the last plan stay.
-  if (counts !== undefined) base.begin(counts, (node) => selection.positions[fleet.slotOf(node)] ?? -1);
-  const followers = fleet.kinds.flatMap(({ name }, index): NamedFollower[] => {
-    const follower = fleet.censuses[index]?.follow(demand.requests[index], selection);
-    return follower === undefined ? [] : [{ kind: name, follower }];
-  });
-  const [first, ...others] = followers.map(({ follower }) => follower);
-  const field = first === undefined ? base : new FollowedField(base, selection, others.reduce(together, first));
-  return { fleet, selection, base, field, followers };
+/**
+ * Asks the kinds about every candidate that they have not answered for yet, and puts the candidates into this order, if
+ * nobody follows the plan: then the order is the plan's own.
+ */
+export function* survey(fleet: Fleet, demand: Demand, candidates: readonly string[], order?: Order): Steps<Survey> {
+  let wanted = candidates;
+  for (;;) {
+    const selection = yield* fleet.select(wanted);
+    if (selection !== undefined) {
+      const base = fleet.field(selection, demand);
+      yield* base.refresh();
+      const followers = yield* follow(fleet, demand, selection);
+      yield* followers.length === 0 && order !== undefined ? base.prepare(order) : base.refresh();
+      if (selection.arrivals === fleet.arrivals) return { candidates: wanted, selection, base, followers };
+    }
+    // Nodes came or went between the steps; those that went are no candidates any more.
+    wanted = present(fleet, candidates);
+  }
+}
+
+export function present(fleet: Fleet, names: readonly string[]): string[] {
+  return names.filter((name) => fleet.slotOf(name) >= 0);
+}
+
+function* follow(fleet: Fleet, { requests }: Demand, selection: Selection): Steps<NamedFollower[]> {
+  const followers: NamedFollower[] = [];
+  for (const [index, { name }] of fleet.kinds.entries()) {
+    const census = fleet.censuses[index];
+    const follower = census === undefined ? undefined : yield* census.follow(requests[index], selection);
+    if (follower !== undefined) followers.push({ kind: name, follower });
+  }
+  return followers;
+}
+
+/** Nobody cares where the plan goes. */
+const indifferent: Follower = {
+  group: () => 0,
+  groupRoom: () => unlimited,
+  preference: () => 0,
+  room: () => unlimited,
+  refuse: () => ({ reason: 'nothing', needed: 0, free: 0, unit: 'none' }),
+  place: () => ({ groups: [], slots: [] }),
+};
+
+/** A field of this plan alone, which its followers follow; it is to be looked at before use. */
+export function followed({ selection, base, followers }: Survey): FollowedField {
+  const [first = indifferent, ...others] = followers.map(({ follower }) => follower);
+  return new FollowedField(base, selection, others.reduce(together, first));
 }

@@ -6,7 +6,7 @@ import type { Measure } from './kind.ts';
 import { round9 } from './lenient.ts';
 import { unlimited } from './model.ts';
 import { Ranking } from './ranking.ts';
-import type { Steps } from './steps.ts';
+import { atOnce, countInSteps, type Steps } from './steps.ts';
 
 type Changes = Pick<ChangeLog, 'version' | 'since'>;
 
@@ -40,7 +40,9 @@ export class SurveyedField implements StillField {
   /** Used again for every node: nothing is allocated per node. */
   readonly #combined: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
   readonly #places: Places;
+  /** Also those that are not complete yet. */
   readonly #rankings = new Map<Order, Ranking>();
+  readonly #complete = new WeakSet<Ranking>();
   /** The version of the fleet that the figures are of; -1 = none yet. */
   #version = -1;
   // The total in parts, because it is kept up to date by differences; those are exact up to 2^53.
@@ -74,7 +76,15 @@ export class SurveyedField implements StillField {
     return this.#finite;
   }
 
-  /** Brings the figures up to the fleet as it is when this returns; it may change between the steps. */
+  /** Brings the figures, and this order of them, up to the fleet as it is when this returns; it may change between the steps. */
+  *prepare(order: Order): Steps<void> {
+    do {
+      yield* this.refresh();
+      yield* this.#rank(order);
+    } while (this.#version !== this.#changes.version);
+  }
+
+  /** Without an order. */
   *refresh(): Steps<void> {
     while (this.#version !== this.#changes.version) {
       const { version } = this.#changes;
@@ -124,11 +134,12 @@ export class SurveyedField implements StillField {
   }
 
   /** The rankings stay as they were: a strategy comes back to a node that it took by an order of its own, or never. */
-  take(position: number, count: number): void {
+  take(position: number, count: number): Iterable<undefined> {
     this.#taken.push(position, count);
     this.count[position] = (this.count[position] as number) + count;
     this.usage[position] = round9((this.usage[position] as number) + count * (this.rate[position] as number));
     this.capacity[position] = (this.capacity[position] as number) - count;
+    return [];
   }
 
   firsts(order: Order, limit: number): number[] {
@@ -229,12 +240,24 @@ export class SurveyedField implements StillField {
   }
 
   #ranking(order: Order): Ranking {
-    const known = this.#rankings.get(order);
-    if (known !== undefined) return known;
-    const ranking = new Ranking(order(this), new Int32Array(this.size).fill(-1));
-    ranking.fill(this.#openPositions());
-    this.#rankings.set(order, ranking);
-    return ranking;
+    atOnce(this.#rank(order));
+    return this.#rankings.get(order) as Ranking;
+  }
+
+  /**
+   * Put in one by one, it is a ranking at each step, so that nodes may change in between, and another plan may go through it
+   * at the same time. When too many nodes change it is dropped, and begun again.
+   */
+  *#rank(order: Order): Steps<void> {
+    for (;;) {
+      const ranking = this.#rankings.get(order) ?? new Ranking(order(this), new Int32Array(this.size).fill(-1));
+      if (this.#complete.has(ranking)) return;
+      this.#rankings.set(order, ranking);
+      yield* countInSteps(this.size, (position) => {
+        if ((this.capacity[position] as number) >= 1) ranking.put(position);
+      });
+      this.#complete.add(ranking);
+    }
   }
 
   #openPositions(): number[] {
@@ -256,6 +279,10 @@ class Procession implements Contest {
     this.#order = order;
     this.#admitted = admitted;
     this.#now = order.next();
+  }
+
+  prepare(): Iterable<undefined> {
+    return [];
   }
 
   get first(): number {

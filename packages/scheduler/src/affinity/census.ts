@@ -1,6 +1,7 @@
 import type { JsonObject } from '@eru/kit';
 import type { Candidates, Census, Follower } from '../kind.ts';
 import type { Labels, PlannedNode } from '../model.ts';
+import { atOnce, countInSteps, type Steps } from '../steps.ts';
 import { readKin, readUsage, type Kin } from './booking.ts';
 import { follow } from './follow.ts';
 import { nodeLabels } from './node.ts';
@@ -43,7 +44,7 @@ export class AffinityCensus implements Census<AffinityRequest> {
     for (const topology of this.#topologies.values()) topology.set(slot, this.#nodes[slot]);
   }
 
-  follow(request: AffinityRequest, candidates: Candidates): Follower | undefined {
+  follow(request: AffinityRequest, candidates: Candidates): Steps<Follower | undefined> {
     return follow(this, request, candidates);
   }
 
@@ -63,15 +64,23 @@ export class AffinityCensus implements Census<AffinityRequest> {
     return this.#onNode[slot] ?? [];
   }
 
+  /** Indexes these labels of nodes, so that `topology` need not do it at once. */
+  *index(names: Iterable<string>): Steps<void> {
+    for (const name of names) {
+      if (name === nodeTopology || this.#topologies.get(name)?.complete === true) continue;
+      if (this.#topologies.size >= topologiesKept) this.#topologies.clear();
+      // Known before it is complete, so that nodes which change between the steps change in it, too.
+      const topology = this.#topologies.get(name) ?? new LabelTopology(name);
+      this.#topologies.set(name, topology);
+      yield* countInSteps(this.#nodes.length, (slot) => topology.set(slot, this.#nodes[slot]));
+      topology.complete = true;
+    }
+  }
+
   topology(name: string): Topology {
     if (name === nodeTopology) return { name, domain: (slot) => slot };
-    const known = this.#topologies.get(name);
-    if (known !== undefined) return known;
-    if (this.#topologies.size >= topologiesKept) this.#topologies.clear();
-    const made = new LabelTopology(name);
-    for (const [slot, labels] of this.#nodes.entries()) made.set(slot, labels);
-    this.#topologies.set(name, made);
-    return made;
+    atOnce(this.index([name]));
+    return this.#topologies.get(name) as Topology;
   }
 
   #settle(slot: number, usage: JsonObject): KinPresence[] {
@@ -104,6 +113,8 @@ export class AffinityCensus implements Census<AffinityRequest> {
 
 class LabelTopology implements Topology {
   readonly name: string;
+  /** Every node is in it. */
+  complete = false;
   readonly #domains: number[] = [];
   readonly #values = new Map<string, number>();
 

@@ -144,6 +144,8 @@ export class Exclusively implements Constraint {
   readonly #occupied: (slot: number) => boolean;
   readonly #alone: boolean;
   readonly #placed = new Set<number>();
+  /** What it was told of a node, which may change: it says the same of it for ever. */
+  readonly #known = new Map<number, boolean>();
 
   /** `occupied`: whether somebody is on the node whom it does not bear. */
   constructor(topology: Topology, occupied: (slot: number) => boolean, alone: boolean) {
@@ -153,7 +155,9 @@ export class Exclusively implements Constraint {
   }
 
   room(slot: number): number {
-    if (this.#placed.has(slot) || this.#occupied(slot)) return 0;
+    let occupied = this.#known.get(slot);
+    if (occupied === undefined) this.#known.set(slot, (occupied = this.#occupied(slot)));
+    if (occupied || this.#placed.has(slot)) return 0;
     return this.#alone ? 1 : unlimited;
   }
 

@@ -1,6 +1,7 @@
 import { stableStringify, type JsonObject } from '@eru/kit';
 import type { KindNode, ResourceKind } from '../kind.ts';
 import { unlimited, type Labels } from '../model.ts';
+import { repeated } from '../repeated.ts';
 import { addBookings, formatBooking, formatUsage, readUsage } from './booking.ts';
 import { AffinityCensus } from './census.ts';
 import { describeNodeTerm, holds } from './labels.ts';
@@ -33,8 +34,7 @@ export function affinity(): ResourceKind<AffinityRequest, Labels> {
       return { reason, needed: 1, free: 0, unit: 'none' };
     },
     allocate(_labels, request, count) {
-      const allotment = { resources: formatBooking(request), engineParams: {} };
-      return Array.from({ length: count }, () => allotment);
+      return repeated({ resources: formatBooking(request), engineParams: {} }, count);
     },
     census: () => new AffinityCensus(),
 

@@ -1,5 +1,6 @@
-import type { Allotment, Lack, Measure, ResourceKind, Settings } from '../kind.ts';
+import type { Lack, Measure, ResourceKind, Settings } from '../kind.ts';
 import { readObject } from '../lenient.ts';
+import { repeated } from '../repeated.ts';
 import { addBookings, largerBooking, readBooking } from './booking.ts';
 import { allocateBound, measureBound, refuseBound } from './bound.ts';
 import { reallocBound } from './bound-realloc.ts';
@@ -36,9 +37,7 @@ export function cpumem(settings: Settings): ResourceKind<CpuMemoryRequest, NodeS
     refuse: (state, request) =>
       isBound(request) ? refuseBound(state, request, settings) : refuseUnbound(state, request),
     allocate: (state, request, count) =>
-      isBound(request)
-        ? allocateBound(state, request, count, rooms, settings)
-        : Array.from<Allotment>({ length: count }).fill(allotUnbound(request)),
+      isBound(request) ? allocateBound(state, request, count, rooms, settings) : repeated(allotUnbound(request), count),
 
     realloc(state, stored, delta) {
       const current = readBooking(stored);

@@ -3,6 +3,7 @@ import { addAmounts, type Amounts } from '../amounts.ts';
 import type { Allotment, Lack, Measure } from '../kind.ts';
 import { share } from '../lenient.ts';
 import { unlimited } from '../model.ts';
+import { repeated } from '../repeated.ts';
 import { formatBooking, readBooking, type Booking } from './booking.ts';
 import { chooseDevices } from './devices.ts';
 import { readCapacity, readUsed, total, type Device } from './node.ts';
@@ -63,6 +64,9 @@ export function refuse({ free }: Stock, request: Amounts): Lack {
 }
 
 export function allocate(stock: Stock, request: Amounts, count: number): Allotment[] {
+  // Where no device has a name all instances are alike.
+  if (Object.keys(onlyNamed(stock, request)).length === 0)
+    return repeated(allotmentOf({ products: request, devices: [] }), count);
   let { devices } = stock;
   return Array.from({ length: count }, () => {
     const chosen = chooseDevices(devices, onlyNamed(stock, request));

@@ -32,7 +32,7 @@ export function bookingOf(space: Space, request: StorageRequest, plan: Plan): Bo
   };
 }
 
-const nothingAllotted: Allotment = { resources: {}, engineParams: {} };
+export const nothingAllotted: Allotment = { resources: {}, engineParams: {} };
 
 /** `before`, at a realloc, is what the workload has now. Who asks for nothing has no part in this kind at all. */
 export function allotmentOf(booking: Booking, before?: Booking): Allotment {

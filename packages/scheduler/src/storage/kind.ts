@@ -1,5 +1,6 @@
 import type { Allotment, ResourceKind, Settings } from '../kind.ts';
-import { allotmentOf, bookingOf } from './allot.ts';
+import { repeated } from '../repeated.ts';
+import { allotmentOf, bookingOf, nothingAllotted } from './allot.ts';
 import { addBookings, largerBooking } from './booking.ts';
 import { differences, recount } from './differences.ts';
 import { itemsOf } from './items.ts';
@@ -8,7 +9,7 @@ import { metricDescriptions, metrics } from './metrics.ts';
 import { addNode, setCapacity } from './node-request.ts';
 import { exceeding, readHoldings, storedHoldings } from './node.ts';
 import { realloc } from './realloc.ts';
-import { formatRequest, parseRequest, requestKeys, requestsOf, sizesOf } from './request.ts';
+import { asksNothing, formatRequest, parseRequest, requestKeys, requestsOf, sizesOf } from './request.ts';
 import { fingerprint, readSpace, type Space } from './space.ts';
 import { layOut, plansOf, type Plan } from './volume-plans.ts';
 
@@ -28,6 +29,7 @@ export function storage({ maxDeployCount }: Settings): ResourceKind<Compiled, Sp
     measure: (space, request, into) => measure(space, request, maxDeployCount, into),
     refuse,
     allocate(space, request, count) {
+      if (asksNothing(request)) return repeated(nothingAllotted, count);
       const layout = layOut(space, request.items, Math.max(count, maxDeployCount));
       const allotted = new Map<Plan, Allotment>();
       return plansOf(space, layout, count).map((plan) => {

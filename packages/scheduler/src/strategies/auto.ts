@@ -1,5 +1,6 @@
 import type { Field, Order, StillField } from '../field.ts';
 import { unlimited } from '../model.ts';
+import type { Steps } from '../steps.ts';
 import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /**
@@ -10,13 +11,13 @@ import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spr
  * room, and what is left over goes to the level's nodes with the most capacity left, one each. At most `count` nodes can
  * be touched, so only the first `count` are looked at.
  */
-export function auto(field: Field, count: number, nodesLimit: number): Spread {
+export function* auto(field: Field, count: number, nodesLimit: number): Steps<Spread> {
   if (field.total < count) return needMore(count, field.total);
   const under = ({ count: counts }: Field, position: number): number =>
     nodesLimit > 0 ? nodesLimit - (counts[position] as number) : unlimited;
 
   const shares = field.followed
-    ? oneByOne(field, count, fewestFirst, (position) => under(field, position) >= 1)
+    ? yield* oneByOne(field, count, fewestFirst, (position) => under(field, position) >= 1)
     : fillTo(field, count, (position) => Math.min(field.capacity[position] as number, under(field, position)));
   const placed = sumOf(shares);
   if (placed === count) return shares;
@@ -25,7 +26,7 @@ export function auto(field: Field, count: number, nodesLimit: number): Spread {
     : needMore(count, placed);
 }
 
-const fewestFirst: Order =
+export const fewestFirst: Order =
   ({ count, capacity }) =>
   (a, b) => {
     const [countA, countB] = [count[a] as number, count[b] as number];

@@ -1,15 +1,16 @@
-import type { Field, Order } from '../field.ts';
+import type { Field, Order, StillField } from '../field.ts';
+import type { Steps } from '../steps.ts';
 import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /** Fills the smallest node first, of these the most used one. `nodesLimit` is ignored. */
-export function drained(field: Field, count: number): Spread {
+export function* drained(field: Field, count: number): Steps<Spread> {
   if (field.total < count) return needMore(count, field.total);
-  const shares = field.followed ? oneByOne(field, count, smallestFirst) : inTurn(field, count);
+  const shares = field.followed ? yield* oneByOne(field, count, smallestFirst) : inTurn(field, count);
   const placed = sumOf(shares);
   return placed === count ? shares : needMore(count, placed);
 }
 
-function inTurn(field: Field, count: number): Map<number, number> {
+function inTurn(field: StillField, count: number): Map<number, number> {
   const contest = field.contest(smallestFirst, 1);
   const shares = new Map<number, number>();
   let left = count;
@@ -22,7 +23,7 @@ function inTurn(field: Field, count: number): Map<number, number> {
   return shares;
 }
 
-const smallestFirst: Order =
+export const smallestFirst: Order =
   ({ capacity, usage }) =>
   (a, b) => {
     const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];

@@ -1,16 +1,18 @@
 import type { Field, Order } from '../field.ts';
+import type { Steps } from '../steps.ts';
 import { notEnoughCapacity, notEnoughResource, type Spread } from './spread.ts';
 
 /** `count` new instances on each of `nodesLimit` nodes (all of them if 0), those with the most capacity. */
-export function each(field: Field, count: number, nodesLimit: number): Spread {
+export function* each(field: Field, count: number, nodesLimit: number): Steps<Spread> {
   const wanted = nodesLimit || field.open;
   if (field.open < wanted)
     return notEnoughResource(`node len ${field.open} < limit, cannot alloc an average node plan`);
 
   const contest = field.contest(roomiestFirst, count);
+  yield* contest.prepare();
   const shares = new Map<number, number>();
   for (let position = contest.first; shares.size < wanted && position >= 0; position = contest.first) {
-    field.take(position, count);
+    yield* field.take(position, count);
     shares.set(position, count);
     contest.drop(position);
   }
@@ -21,7 +23,7 @@ export function each(field: Field, count: number, nodesLimit: number): Spread {
   return shares;
 }
 
-const roomiestFirst: Order =
+export const roomiestFirst: Order =
   ({ capacity }) =>
   (a, b) => {
     const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];

@@ -1,11 +1,12 @@
 import type { Field, Order, StillField } from '../field.ts';
 import { Heap } from '../order.ts';
+import type { Steps } from '../steps.ts';
 import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /** Levels the resource usage: each instance goes to the node that is least used with it. `nodesLimit` is ignored. */
-export function global(field: Field, count: number): Spread {
+export function* global(field: Field, count: number): Steps<Spread> {
   if (field.total < count) return needMore(count, field.total);
-  const shares = field.followed ? oneByOne(field, count, leastUsedFirst) : bestFirst(field, count);
+  const shares = field.followed ? yield* oneByOne(field, count, leastUsedFirst) : bestFirst(field, count);
   const placed = sumOf(shares);
   return placed === count ? shares : needMore(count, placed);
 }
@@ -26,7 +27,7 @@ function bestFirst(field: StillField, count: number): Map<number, number> {
 }
 
 /** In whole billionths: a third and two thirds are as much as one. */
-const leastUsedFirst: Order =
+export const leastUsedFirst: Order =
   ({ usage, rate }) =>
   (a, b) => {
     const usedA = Math.round(1e9 * ((usage[a] as number) + (rate[a] as number)));

@@ -9,7 +9,7 @@ import type { Follower, Measure, ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
 import { atOnce } from '../steps.ts';
 import { SurveyedField } from '../surveyed-field.ts';
-import { spreadRule } from './rules.ts';
+import { ruleOf } from './rules.ts';
 import type { Spread } from './spread.ts';
 
 interface Figures {
@@ -46,9 +46,9 @@ function fieldOf(nodes: Readonly<Record<string, Figures>>): SurveyedField {
 }
 
 function spreadBy(strategy: string, field: Field, count: number, nodesLimit: number): Spread {
-  const rule = spreadRule(strategy);
+  const rule = ruleOf(strategy);
   if (rule === undefined) throw new Error(`${strategy} has no rule`);
-  return rule(field, count, nodesLimit);
+  return atOnce(rule.spread(field, count, nodesLimit));
 }
 
 function run(strategy: string, nodes: Readonly<Record<string, Figures>>, count: number, nodesLimit = 0): unknown {
@@ -137,8 +137,8 @@ test('unlimited nodes share evenly, ties by name', () => {
 });
 
 test('unknown strategies have no rule, and DUMMY is one of them', () => {
-  expect(spreadRule('DUMMY')).toBeUndefined();
-  expect(spreadRule('toString')).toBeUndefined();
+  expect(ruleOf('DUMMY')).toBeUndefined();
+  expect(ruleOf('toString')).toBeUndefined();
 });
 
 const figures = fc.record({
@@ -166,7 +166,7 @@ function oneByOne(field: Field, count: number, order: Order, open: (position: nu
       .filter((position) => field.room(position) >= 1 && open(position))
       .sort((a, b) => field.preference(b) - field.preference(a) || order(a, b) || a - b)[0];
     if (best === undefined) break;
-    field.take(best, 1);
+    Array.from(field.take(best, 1));
     shares.set(best, (shares.get(best) ?? 0) + 1);
   }
   return shares;
@@ -210,7 +210,9 @@ function zonesOf(size: number, zones: number, skew: number, perNode: number): Fo
 function followedFieldOf(nodes: Readonly<Record<string, Figures>>, follower: (size: number) => Follower): Field {
   const base = fieldOf(nodes);
   const positions = Int32Array.from({ length: base.size }, (_, position) => position);
-  return new FollowedField(base, { slots: positions, positions }, follower(base.size));
+  const field = new FollowedField(base, { slots: positions, positions }, follower(base.size));
+  atOnce(field.look());
+  return field;
 }
 
 const follower = fc
