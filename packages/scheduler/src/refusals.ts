@@ -7,7 +7,7 @@ import { followed, type Survey } from './stage.ts';
 import { countInSteps, type Steps } from './steps.ts';
 
 /** Reasons that are asked for between two steps. */
-const questionsPerStep = 64;
+const questionsPerStep = 16;
 
 /** How many fit on each candidate, and where none does, the binding constraint: of several kinds that refuse, the first. */
 export function* list(fleet: Fleet, surveyed: Survey): Steps<CapacityResult> {

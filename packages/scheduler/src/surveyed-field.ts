@@ -18,7 +18,7 @@ export interface Places {
 
 /** Nodes that are looked at, and new questions to a kind, between two steps. */
 const looksPerStep = 4096;
-const questionsPerStep = 64;
+const questionsPerStep = 16;
 
 /**
  * The answers of the kinds to one request, combined, and remembered from plan to plan with the orders in which strategies

@@ -41,21 +41,23 @@ export function readSpace(capacity: JsonObject, usage: JsonObject): Space {
     volumes: sum(Object.values(whole.volumes)),
     volumesUsed: sum(Object.values(used.volumes)),
     bins,
-    disks: whole.disks.map((disk) => {
-      const taken = used.disks.find(({ device }) => device === disk.device);
-      return taken === undefined ? disk : { ...disk, io: addIo(disk.io, taken.io, -1) };
-    }),
+    disks: whole.disks.length === 0 ? noDisks : whole.disks.map((disk) => left(disk, used.disks)),
   };
+}
+
+/** One for all nodes whose disks nobody knows. */
+const noDisks: readonly Disk[] = [];
+
+function left(disk: Disk, used: readonly Disk[]): Disk {
+  const taken = used.find(({ device }) => device === disk.device);
+  return taken === undefined ? disk : { ...disk, io: addIo(disk.io, taken.io, -1) };
 }
 
 /** Equal spaces have equal texts. */
 export function fingerprint({ storage, storageUsed, volumes, volumesUsed, bins, disks }: Space): string {
   return [
-    storage,
-    storageUsed,
-    volumes,
-    volumesUsed,
-    ...bins.map(({ path, free, used, disk }) => `${path}:${free}:${used ? 'u' : ''}${disk}`),
+    ...[storage, storageUsed, volumes, volumesUsed].map((figure) => figure.toString(36)),
+    ...bins.map(({ path, free, used, disk }) => `${path}:${free.toString(36)}:${used ? 'u' : ''}${disk}`),
     ...disks.map(formatDisk),
   ].join('\n');
 }
