@@ -256,6 +256,68 @@ test('a fleet that changes between the steps of a plan does it no harm', () => {
   );
 });
 
+test('a plan that affinity follows is not harmed either', () => {
+  const affinity = { labels: { app: 'a' }, spread: [{ topology: 'zone', 'max-skew': 2 }], exclusive: 'alike' };
+  const zoned = (index: number, used: number): PlannedNode => ({
+    ...node(`n${index}`, used),
+    labels: { zone: `z${(index + used) % 3}` },
+  });
+  const change = fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: -1, max: 1000 }));
+  fc.assert(
+    fc.property(
+      usages,
+      fc.integer({ min: 1, max: 9 }),
+      fc.array(change, { maxLength: 40 }),
+      (usages, count, changes) => {
+        const nodes = usages.map((used, index) => zoned(index, used));
+        const fleet = fleetOf(nodes);
+        const ask = request(nodes, { count, resources: { cpumem: { 'memory-request': 300 }, affinity } });
+        const steps = scheduler.planInSteps(fleet, ask);
+        let step = steps.next();
+        for (; step.done !== true; step = steps.next()) {
+          const [index, used] = changes.pop() ?? [];
+          if (index === undefined || used === undefined) continue;
+          if (used < 0) fleet.delete(`n${index}`);
+          else fleet.set(zoned(index, used));
+        }
+        const result = step.value;
+        if (!result.ok) return;
+        expect(result.instances).toHaveLength(count);
+        for (const { name, resources } of result.nodes) {
+          const got = result.instances.filter((instance) => instance.node === name).map(({ resources }) => resources);
+          expect(scheduler.fits(scheduler.book(resources, got, []))).toEqual([]);
+        }
+      },
+    ),
+    seeded,
+  );
+});
+
+test('no step is long: neither of a first plan, nor of a large one, nor of one that is refused', () => {
+  const size = 6000;
+  const nodes = Array.from({ length: size }, (_, index) => node(`n${index}`, 500));
+  const fleet = fleetOf(nodes);
+  // Every look at a node or an instance is a thing; some of them are looked at again and again, in another way.
+  const stepsOf = (asked: Parameters<typeof request>[1]): number => {
+    let steps = 0;
+    for (const each of { [Symbol.iterator]: () => scheduler.planInSteps(fleet, request(nodes, asked)) }) {
+      expect(each).toBeUndefined();
+      steps += 1;
+    }
+    return steps;
+  };
+  const resources = { cpumem: { 'memory-request': 1 } };
+  expect(stepsOf({ count: 1, resources })).toBeGreaterThanOrEqual((2 * size) / 1024);
+  expect(stepsOf({ count: 1, strategy: 'EACH', resources })).toBeGreaterThanOrEqual(size);
+  expect(stepsOf({ count: 5000, strategy: 'GLOBAL', resources })).toBeGreaterThanOrEqual(5000);
+  expect(stepsOf({ count: 1, resources: { cpumem: { 'memory-request': 900 } } })).toBeGreaterThanOrEqual(size / 1024);
+  const { instances } = scheduler.plan(fleet, request(nodes, { count: 1, strategy: 'EACH', resources })) as Extract<
+    PlanResult,
+    { ok: true }
+  >;
+  expect(instances.map((instance) => instance.node)).toEqual(nodes.map(({ name }) => name).toSorted());
+});
+
 // Kinds of tomorrow, in small: the interface must carry them as it is.
 
 /** What every kind has that nothing is asked of: an external kind and affinity override what they need. */

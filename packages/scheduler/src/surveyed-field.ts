@@ -76,7 +76,7 @@ export class SurveyedField implements StillField {
     return this.#finite;
   }
 
-  /** Brings the figures, and this order of them, up to the fleet as it is when this returns; it may change between the steps. */
+  /** As `refresh`; and makes this order, so that a strategy need not do it at once. */
   *prepare(order: Order): Steps<void> {
     do {
       yield* this.refresh();
@@ -84,7 +84,7 @@ export class SurveyedField implements StillField {
     } while (this.#version !== this.#changes.version);
   }
 
-  /** Without an order. */
+  /** Brings the figures up to the fleet as it is when this returns; it may change between the steps. */
   *refresh(): Steps<void> {
     while (this.#version !== this.#changes.version) {
       const { version } = this.#changes;
