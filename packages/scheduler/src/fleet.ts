@@ -125,8 +125,12 @@ export class Fleet {
     if (arrivals !== this.arrivals) return undefined;
     if (missing !== undefined)
       throw new EruError('not_found', `node ${missing} is not in the fleet`, { details: { node: missing } });
-    const slots = Int32Array.from(this.#order.filter((slot) => positions[slot] === 0));
-    for (const [position, slot] of slots.entries()) positions[slot] = position;
+    const inOrder: number[] = [];
+    yield* eachInSteps(this.#order, (slot) => {
+      if (positions[slot] === 0) positions[slot] = inOrder.push(slot) - 1;
+    });
+    if (arrivals !== this.arrivals) return undefined;
+    const slots = Int32Array.from(inOrder);
     const selection = this.#recent.find((recent) => equal(recent.slots, slots)) ?? this.#selection(slots, positions);
     this.#recent = [selection, ...this.#recent.filter((other) => other !== selection)].slice(0, selectionsKept);
     return selection;
