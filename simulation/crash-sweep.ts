@@ -17,6 +17,8 @@ import { World, type LivingCore, type WorldOptions } from './world.ts';
 /** One operation to be disturbed at each of its awaits. */
 export interface Scenario {
   name: string;
+  /** In a world with an external kind, which every workload asks for a seat. */
+  external?: boolean;
   /** Answers the workloads it works on; none by default. */
   prepare?(world: World, core: LivingCore): Promise<string[]>;
   /** Answers what its client was told exists, and what it was told is gone. */
@@ -233,7 +235,7 @@ async function disturbed(
   fate: (index: number) => Fate | undefined,
   { two = false, ...options }: Pick<WorldOptions, 'fence' | 'look'> & { two?: boolean } = {},
 ): Promise<{ world: World; core: LivingCore; ids: readonly string[]; told: Told }> {
-  const world = await World.create({ seed, ...options });
+  const world = await World.create({ seed, external: scenario.external === true, ...options });
   const core = await world.startCore();
   if (two) await world.startCore();
   const ids = (await world.clock.run(scenario.prepare?.(world, core) ?? Promise.resolve([]))) as readonly string[];
@@ -267,8 +269,11 @@ async function create(
   return ids;
 }
 
-async function realloc(_world: World, { core }: LivingCore, ids: readonly string[]): Promise<Told> {
-  const resources = { cpumem: { 'memory-request': 64 * MiB, 'memory-limit': 64 * MiB, 'keep-cpu-bind': true } };
+async function realloc({ kinds }: World, { core }: LivingCore, ids: readonly string[]): Promise<Told> {
+  const resources = {
+    cpumem: { 'memory-request': 64 * MiB, 'memory-limit': 64 * MiB, 'keep-cpu-bind': true },
+    ...(kinds !== undefined && { seats: { n: 1 } }),
+  };
   for (const id of ids) await reallocWorkload(core.context, core.membership.current(), { id, resources }, never);
   return { exists: ids, gone: [] };
 }

@@ -1,4 +1,5 @@
 import { EruError, type Clock } from '@eru/kit';
+import type { ExternalKinds } from '@eru/core';
 import type { Engine } from '@eru/engines';
 import type { Store } from '@eru/store';
 
@@ -102,6 +103,10 @@ export class Mortal {
       ]),
     );
     return this.#wrap(engine, 'engine', streams);
+  }
+
+  kinds(kinds: ExternalKinds): ExternalKinds {
+    return this.#wrap(kinds, 'kinds', {});
   }
 
   /** Timers of the dead do not fire, those of a sleeper when it wakes up. */

@@ -1,6 +1,7 @@
 import { EruError, seededRandom, silentLogger, VirtualClock, type Random } from '@eru/kit';
 import { SimulatedMachine, type WorkloadSpec } from '@eru/engines';
 import {
+  bookedByNode,
   checkAcknowledged,
   checkObjects,
   checkStore,
@@ -12,9 +13,12 @@ import {
   type CreateRequest,
   type Snapshot,
 } from '@eru/core';
-import { builtinKinds, createScheduler } from '@eru/scheduler';
+import { builtinKinds, createScheduler, externalKind, type Scheduler } from '@eru/scheduler';
 import { openMemoryStore, type Compare, type Store } from '@eru/store';
 
+type TxnRequest = Parameters<Store['txn']>[0];
+
+import { FakeKinds, sum } from './fake-kinds.ts';
 import { Mortal } from './mortal.ts';
 
 /** A core in a process of its own, that can be killed. */
@@ -26,6 +30,8 @@ export interface LivingCore {
 export interface WorldOptions {
   seed: number;
   nodes?: number;
+  /** With `FakeKinds`, of which every request then asks one. */
+  external?: boolean;
   /** False: the store forgets to compare the writer's tenure, to see that this is noticed. */
   fence?: boolean;
   /** Told of every revision that a transaction has made. */
@@ -40,30 +46,42 @@ export class World {
   readonly random: Random;
   readonly machines = new Map<string, SimulatedMachine>();
   readonly store: Store;
-  readonly scheduler = createScheduler({ kinds: builtinKinds() });
+  readonly scheduler: Scheduler;
+  /** Undefined without external kinds. */
+  readonly kinds: FakeKinds | undefined;
   readonly #nodes: string[];
 
-  private constructor(store: Store, random: Random, nodes: string[]) {
+  private constructor(store: Store, random: Random, nodes: string[], kinds: FakeKinds | undefined) {
     this.store = store;
+    this.kinds = kinds;
+    const external = (kinds?.names ?? []).map((name) => externalKind(name));
+    this.scheduler = createScheduler({ kinds: [...builtinKinds(), ...external] });
     this.random = random;
     this.#nodes = nodes;
   }
 
+  /** Told of every transaction that succeeded. */
+  onTransaction: (request: TxnRequest) => void = () => {};
+
   /** What broke an invariant at any revision so far. */
   readonly violations = new Set<string>();
 
-  static async create({ seed, nodes = 3, fence = true, look }: WorldOptions): Promise<World> {
+  static async create({ seed, nodes = 3, external = false, fence = true, look }: WorldOptions): Promise<World> {
     const random = seededRandom(seed);
     const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
     const clock = new VirtualClock();
     const world = new World(
       witnessed(
-        watched(await openMemoryStore({ clock, random }), () => world.#checkNow(look)),
+        watched(await openMemoryStore({ clock, random }), (request) => {
+          world.onTransaction(request);
+          return world.#checkNow(look);
+        }),
         fence,
         (sentence) => world.violations.add(sentence),
       ),
       random,
       names,
+      external ? new FakeKinds(clock) : undefined,
     );
     Object.assign(world, { clock });
     for (const name of names) {
@@ -88,7 +106,20 @@ export class World {
     if (this.#nodes.length > 10) return;
     const shot = await snapshot(this.store);
     look?.(shot);
-    for (const sentence of checkStore(shot, this.scheduler, { atRest: false })) this.violations.add(sentence);
+    const broken = [...checkStore(shot, this.scheduler, { atRest: false }), ...this.#checkKinds(shot)];
+    for (const sentence of broken) this.violations.add(sentence);
+  }
+
+  /** What nobody claims has booked outside exactly what is held, and no more than there is. */
+  #checkKinds(shot: Snapshot): string[] {
+    const booked = bookedByNode(shot);
+    return [...(this.kinds?.nodes ?? [])].flatMap(([node, { capacity, used }]) => {
+      if (shot.kvs.has(`external/${node}`)) return [];
+      const held = sum(booked.get(node) ?? []);
+      const known = shot.kvs.has(`nodes/${node}`) ? [] : [`${node}: is known outside and not in the store`];
+      const exact = used === held ? [] : [`${node}: ${used} seats are booked, ${held} are held`];
+      return [...known, ...exact, ...(used > capacity ? [`${node}: ${used} of ${capacity} seats are booked`] : [])];
+    });
   }
 
   /** Starts a core; resolves when it has joined. */
@@ -108,6 +139,7 @@ export class World {
             return engine;
           },
         },
+        ...(this.kinds !== undefined && { externalKinds: mortal.kinds(this.kinds) }),
         clock: mortal.clock(this.clock),
         random: this.random,
         logger: silentLogger,
@@ -116,6 +148,7 @@ export class World {
         reconciler: { intervalMs: 10_000, graceMs: 30_000 },
       }),
     );
+    await this.clock.run(core.context.external?.adopted ?? Promise.resolve());
     return { core, mortal };
   }
 
@@ -159,7 +192,10 @@ export class World {
       count,
       nodesLimit: 0,
       candidates: () => this.#nodes,
-      resources: { cpumem: { 'cpu-request': 0.5, 'cpu-limit': 1, 'memory-request': memory, 'memory-limit': memory } },
+      resources: {
+        cpumem: { 'cpu-request': 0.5, 'cpu-limit': 1, 'memory-request': memory, 'memory-limit': memory },
+        ...(this.kinds !== undefined && { seats: { n: 1 } }),
+      },
       template,
       env: [],
       labels: {},
@@ -171,6 +207,11 @@ export class World {
       files: new Map(),
       ...more,
     };
+  }
+
+  async nodeNames(): Promise<string[]> {
+    const { kvs } = await this.store.range({ prefix: 'nodes/', keysOnly: true });
+    return kvs.map(({ key }) => key.slice('nodes/'.length));
   }
 
   /** Lets time pass until nothing is in flight and every orphan had its two rounds; throws when that never comes. */
@@ -191,6 +232,7 @@ export class World {
     const cluster = (JSON.parse(new TextDecoder().decode(shot.kvs.get('cluster')?.value)) as { id: string }).id;
     return [
       ...checkStore(shot, this.scheduler, { atRest: true }),
+      ...this.#checkKinds(shot),
       ...checkObjects(shot, objects, cluster),
       ...checkAcknowledged(shot, acknowledged),
     ];
@@ -244,14 +286,14 @@ function witnessed(store: Store, fence: boolean, tell: (sentence: string) => voi
 }
 
 /** A store whose every write is followed by a look at everything. */
-function watched(store: Store, look: () => Promise<void>): Store {
+function watched(store: Store, look: (request: TxnRequest) => Promise<void>): Store {
   return new Proxy(store, {
     get: (target, name) => {
       const value: unknown = Reflect.get(target, name);
       if (name === 'txn')
         return async (...args: Parameters<Store['txn']>) => {
           const result = await target.txn(...args);
-          if (result.succeeded) await look();
+          if (result.succeeded) await look(...args);
           return result;
         };
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;

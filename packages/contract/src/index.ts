@@ -8,6 +8,7 @@ export * as eru from './gen/eru_pb.ts';
 export * as pb from './gen/core_pb.ts';
 export type { CallContext, ClientCertificate, MountedService, ServiceHandlers } from './handlers.ts';
 export { mount } from './handlers.ts';
+export { parseEndpoint } from './listen.ts';
 export { openApi } from './openapi.ts';
 export * from './serve.ts';
 export { statusOf } from './status.ts';

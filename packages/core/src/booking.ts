@@ -45,6 +45,21 @@ export async function commitWithBookings(
 ): Promise<CommitResult> {
   const merged = mergeBookings(bookings);
   if (merged.length === 0) return context.committer.commit(tenure, rest);
+  const { external } = context;
+  const outside = external?.touched(merged) ?? [];
+  if (external === undefined || outside.length === 0) return commitBookings(context, tenure, rest, merged);
+  return external.change(tenure, outside, {
+    bookings: () => merged,
+    commit: (ends) => commitBookings(context, tenure, { ...rest, own: [...rest.own, ...ends] }, merged),
+  });
+}
+
+async function commitBookings(
+  context: Context,
+  tenure: Tenure,
+  rest: Commit,
+  merged: readonly Booking[],
+): Promise<CommitResult> {
   return context.turns.hold(
     merged.map(({ node }) => `node ${node}`),
     async () => {

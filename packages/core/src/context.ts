@@ -5,6 +5,7 @@ import type { Store } from '@eru/store';
 
 import type { Committer } from './commit.ts';
 import type { Measures } from './measures.ts';
+import type { External } from './external.ts';
 import type { Tenure } from './membership.ts';
 import type { Turns } from './turns.ts';
 import type { ClusterView } from './view.ts';
@@ -21,6 +22,8 @@ export interface Context {
   logger: Logger;
   measures: Measures;
   limits: CoreLimits;
+  /** Kinds whose usage lives elsewhere; absent = there are none. */
+  external?: External;
   /** The engine of a node; `not_found` without such a node, `unsupported` for an endpoint that no engine of ours serves. */
   engineOf(node: string): Engine;
   /** Operations that run in this process; one at a time for each id. */
@@ -36,6 +39,10 @@ export interface CoreLimits {
   concurrentEffects: number;
   /** How long one end of a transfer may give or take nothing, and how long in all it may hold up the others. */
   transferIdleMs: number;
+  /** How long external kinds may take over one question, all of them together. */
+  externalMs: number;
+  /** How long an engine is waited for when a node is added or asked for its info (the original's connection timeout). */
+  connectMs: number;
 }
 
 export const defaultLimits: CoreLimits = {
@@ -43,6 +50,8 @@ export const defaultLimits: CoreLimits = {
   reserveAttempts: 64,
   concurrentEffects: 64,
   transferIdleMs: 30_000,
+  externalMs: 30_000,
+  connectMs: 10_000,
 };
 
 /** Runs an effect that cannot be fenced by the store: not before this core is sure of its lease, not after it is lost. */

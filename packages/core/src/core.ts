@@ -5,6 +5,9 @@ import type { Store } from '@eru/store';
 import { Committer } from './commit.ts';
 import { defaultLimits, type Context, type CoreLimits } from './context.ts';
 import { dropUnused, engineFor, type Engines } from './engine-clients.ts';
+import { External } from './external.ts';
+import type { ExternalKinds } from './external-kinds.ts';
+import { ExternalUpkeep } from './external-upkeep.ts';
 import { keys } from './keys.ts';
 import { Measures } from './measures.ts';
 import { Membership } from './membership.ts';
@@ -21,6 +24,8 @@ export interface CoreOptions {
   store: Store;
   scheduler: Scheduler;
   engines: Engines;
+  /** Kinds whose usage lives elsewhere; each has a part of `scheduler` that carries its answers. */
+  externalKinds?: ExternalKinds | undefined;
   clock: Clock;
   random: Random;
   logger: Logger;
@@ -95,7 +100,10 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     },
     running: new Set(),
   };
+  if (options.externalKinds !== undefined && options.externalKinds.names.length > 0)
+    context.external = new External(context, options.externalKinds);
   membership.onTenure((tenure) => {
+    if (context.external !== undefined) void new ExternalUpkeep(context, context.external, tenure).run(stop.signal);
     void new Takeovers(context, tenure).run(stop.signal);
     new Selfmon(context, tenure).run(stop.signal);
     void new Remap(context, tenure).run(stop.signal);

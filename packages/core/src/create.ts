@@ -1,17 +1,21 @@
-import { limitConcurrency, Queue, type EruError } from '@eru/kit';
+import { EruError, limitConcurrency, Queue } from '@eru/kit';
 import type { ExitState } from '@eru/engines';
 import type { PlanRequest, PlanResult, Resources, Strategy } from '@eru/scheduler';
 
 import { effect, type Context } from './context.ts';
+import type { StoredSlots } from './external.ts';
+import { partOf } from './external-kinds.ts';
+import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
-import type {
-  CreateOperation,
-  Outcome,
-  RequestRecord,
-  Slot,
-  SlotsRecord,
-  Versioned,
-  WorkloadRecord,
+import {
+  encode,
+  type CreateOperation,
+  type Outcome,
+  type RequestRecord,
+  type Slot,
+  type SlotsRecord,
+  type Versioned,
+  type WorkloadRecord,
 } from './records.ts';
 import { requestOf, type RequestKey } from './requests.ts';
 import { Reserve, type Reservation } from './reserve.ts';
@@ -133,7 +137,7 @@ async function create(
   const wanted = request.asynchronous === true ? new AbortController().signal : canceled;
   running.add(operation.id);
   try {
-    const reserved = await reserve(context, tenure, operation, request);
+    const reserved = await inTurn(context, request, () => reserve(context, tenure, operation, request, wanted));
     if (!('header' in reserved)) {
       events.push({ type: 'refused', plan: reserved });
       return;
@@ -168,19 +172,79 @@ async function reserve(
   tenure: Tenure,
   operation: CreateOperation,
   request: CreateRequest,
+  canceled: AbortSignal,
 ): Promise<Reservation | Extract<PlanResult, { ok: false }>> {
+  const { external } = context;
+  const signal = AbortSignal.any([canceled, tenure.signal]);
   const attempt = new Reserve(context, tenure, {
     operation,
     request: request.request,
     plan: () => planRequest(context, request),
+    ...(external !== undefined && {
+      ask: () => external.ask(request.candidates(), request.resources, signal),
+      external: partOf(request.resources, external.kinds.names),
+    }),
   });
+  let reserved: Reservation | Extract<PlanResult, { ok: false }>;
   try {
-    return await attempt.run();
+    reserved = await attempt.run();
   } catch (error) {
     if (attempt.partial !== undefined)
       await finishCreate(context, tenure, attempt.partial.header, attempt.partial.slots, new Map());
     throw error;
   }
+  if (external === undefined || !('header' in reserved)) return reserved;
+  const { slots, failure } = await external.bookSlots(tenure, headerOf(reserved), reserved.slots);
+  if (failure === undefined) return { ...reserved, slots };
+  await giveBack(context, tenure, { ...reserved, slots }, failure);
+  throw failure;
+}
+
+/**
+ * Deploys that ask for something of an external kind take turns in this process: between its answer and its booking
+ * nobody here takes what it offered.
+ */
+function inTurn<T>({ external, turns }: Context, { resources }: CreateRequest, work: () => Promise<T>): Promise<T> {
+  const asked = external === undefined ? {} : partOf(resources, external.kinds.names);
+  return turns.hold(
+    Object.keys(asked).map((kind) => `kind ${kind}`),
+    work,
+  );
+}
+
+function headerOf({ header }: Reservation): Versioned<CreateOperation> & { key: string } {
+  return { ...header, key: keys.operation(header.value.id) };
+}
+
+/** Undoes a booked plan that an external kind has refused, and says so first: a core that takes it over undoes it too. */
+async function giveBack(
+  context: Context,
+  tenure: Tenure,
+  { header, slots }: Reservation,
+  failure: EruError,
+): Promise<void> {
+  const value: CreateOperation = { ...header.value, state: 'undoing' };
+  const result = await context.committer.commit(tenure, {
+    own: [{ key: keys.operation(value.id), revision: header.modRevision, value: encode(value) }],
+  });
+  if (!result.committed) throw new EruError('fenced', `operation ${value.id} was taken over`);
+  const undoing = { ...header, value, modRevision: result.revision };
+  await runSlots(
+    {
+      context,
+      tenure,
+      journal: await journalOf(context, tenure, undoing, slots, []),
+      table: tableOf(value),
+      operation: value.id,
+      right: result.revision,
+      request: undefined,
+      canceled: AbortSignal.abort(failure),
+      prepare: () => Promise.resolve(),
+      events: undefined,
+    },
+    false,
+    new Map(),
+  );
 }
 
 /**
@@ -196,7 +260,15 @@ export async function finishCreate(
   claims: ReadonlyMap<string, number>,
 ): Promise<void> {
   const { value: operation, modRevision } = header;
-  const journal = await journalOf(context, tenure, header, slots, made(context, operation.id));
+  const { external, logger } = context;
+  let left: StoredSlots = [...slots];
+  if (external !== undefined && operation.state === 'running' && operation.request !== undefined) {
+    const booked = await external.bookSlots(tenure, { ...header, key: keys.operation(operation.id) }, left);
+    left = booked.slots;
+    if (booked.failure !== undefined)
+      logger.warn({ err: booked.failure, operation: operation.id }, 'external resource kinds refuse what was planned');
+  }
+  const journal = await journalOf(context, tenure, header, left, made(context, operation.id));
   const request = operation.request === undefined ? undefined : restored(operation.request, operation);
   const asked = new AbortController().signal;
   const over = deadlineOf(context, operation);

@@ -9,9 +9,9 @@ import { versioned, type NodeResourcesRecord, type Versioned, type WorkloadRecor
 
 /** One difference between engine, records, bookings and statuses of a node. */
 export interface Finding {
-  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'status' | 'release';
+  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'external' | 'status' | 'release';
   node: string;
-  /** Workload id, or the node's name for `usage`. */
+  /** Workload id, or the node's name for `usage` and `external`. */
   object: string;
   recorded: string;
   found: string;
@@ -19,7 +19,7 @@ export interface Finding {
 
 /** Equal in two looks: the same difference. Bookings change all the time; that they are wrong stays. */
 export function sameFinding({ kind, object, recorded, found }: Finding): string {
-  return JSON.stringify(kind === 'usage' ? [kind, object] : [kind, object, recorded, found]);
+  return JSON.stringify(kind === 'usage' || kind === 'external' ? [kind, object] : [kind, object, recorded, found]);
 }
 
 /**

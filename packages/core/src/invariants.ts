@@ -170,7 +170,9 @@ const storeInvariants: readonly Invariant[] = [
     name: 'nothing is in flight',
     atRest: true,
     broken: ({ kvs }) =>
-      [...kvs.keys()].filter((key) => /^(operations|claims)\//.test(key)).map((key) => `${key} is left at rest`),
+      [...kvs.keys()]
+        .filter((key) => /^(operations|claims|external)\//.test(key))
+        .map((key) => `${key} is left at rest`),
   },
 ];
 

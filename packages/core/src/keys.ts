@@ -9,6 +9,8 @@ export const keys = {
   nodeResources: (node: string): string => `node-resources/${node}`,
   workload: (id: string): string => `workloads/${id}`,
   claim: (id: string): string => `claims/${id}`,
+  /** What external kinds have booked on a node is being changed, or has to be settled. */
+  external: (node: string): string => `external/${node}`,
   release: (id: string): string => `released/${id}`,
   operation: (operation: string): string => `operations/${operation}`,
   /** All slots of an operation. */

@@ -3,6 +3,7 @@ import type { NodeResources } from '@eru/scheduler';
 
 import { noSuchNode } from './absent.ts';
 import type { Context } from './context.ts';
+import { checkExternal } from './external-check.ts';
 import { bookedByNode, snapshot } from './invariants.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
@@ -30,11 +31,16 @@ export async function checkNode(
   signal: AbortSignal,
 ): Promise<NodeCheck> {
   nodeOf(context, name);
+  const outside = await checkExternal(context, tenure, name, fix);
   const [compared, inspected] = await Promise.all([
     compare(context, tenure, name, fix),
     inspectAll(context, name, signal),
   ]);
-  return { resources: compared.resources, lines: [...compared.lines, ...inspected] };
+  const { capacity, usage } = compared.resources;
+  return {
+    resources: { capacity: { ...capacity, ...outside?.capacity }, usage: { ...usage, ...outside?.usage } },
+    lines: [...compared.lines, ...(outside?.differences ?? []), ...inspected],
+  };
 }
 
 async function compare(context: Context, tenure: Tenure, name: string, fix: boolean): Promise<NodeCheck> {

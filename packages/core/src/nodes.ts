@@ -1,13 +1,16 @@
 import { EruError } from '@eru/kit';
-import type { Engine, EngineInfo } from '@eru/engines';
+import type { Engine } from '@eru/engines';
 import type { NodeResources, Resources } from '@eru/scheduler';
 
 import { noSuchNode, noSuchPod } from './absent.ts';
 import { learn } from './booking.ts';
 import { caughtUp } from './catch-up.ts';
+import type { CommitResult, OwnWrite } from './commit.ts';
 import type { Context } from './context.ts';
 import { engineFor, type EngineAddress, type Engines } from './engine-clients.ts';
+import { withCapacitySet, withNodeAdded, withNodeRemoved } from './external-nodes.ts';
 import { keys } from './keys.ts';
+import { machineOf } from './machine.ts';
 import type { Tenure } from './membership.ts';
 import { checkName } from './names.ts';
 import {
@@ -18,9 +21,6 @@ import {
   versioned,
   type Versioned,
 } from './records.ts';
-
-/** How long an engine is waited for when a node is added or asked for its info (the original's connection timeout). */
-export const connectMs = 10_000;
 
 export interface AddNodeRequest {
   name: string;
@@ -64,13 +64,28 @@ export async function addNode(
   if (pod === '') throw new EruError('invalid', 'pod name is empty');
   if (endpoint === '') throw new EruError('invalid', 'invalid node endpoint');
   checkName('node name', name);
-  const info = await engineAt(engines, request).info({ signal, timeoutMs: connectMs });
+  const info = await engineAt(engines, request).info({ signal, timeoutMs: context.limits.connectMs });
   const made = context.scheduler.addNode(request.resources, machineOf(info));
   if (context.view.nodes.get(name) !== undefined) throw exists(name);
   const { ca, cert, key, labels } = request;
   const test = request.test || endpoint.startsWith('mock://');
   const record: NodeRecord = { v: 1, name, pod, endpoint, engine: info.type, labels, test, ca, cert, key };
   const resources: NodeResourcesRecord = { v: 1, ...made, cordon: false };
+  if (context.view.pods.get(pod) === undefined) throw noSuchPod(pod);
+  const write = (ends: readonly OwnWrite[]): Promise<CommitResult> =>
+    writeNode(context, tenure, record, resources, ends);
+  await withNodeAdded(context, tenure, { name, request: request.resources, machine: machineOf(info) }, write);
+  return { record, resources };
+}
+
+async function writeNode(
+  context: Context,
+  tenure: Tenure,
+  record: NodeRecord,
+  resources: NodeResourcesRecord,
+  ends: readonly OwnWrite[],
+): Promise<CommitResult> {
+  const { name, pod } = record;
   let known = context.view.pods.get(pod);
   return context.turns.hold([`pod ${pod}`], async () => {
     known = context.view.pods.get(pod) ?? known;
@@ -80,10 +95,11 @@ export async function addNode(
         own: [
           { key: keys.node(name), revision: 0, value: encode(record) },
           { key: keys.nodeResources(name), revision: 0, value: encode(resources) },
+          ...ends,
         ],
         shared: [{ key: keys.pod(pod), revision: known.modRevision, value: encode(known.value) }],
       });
-      if (result.committed) return { record, resources };
+      if (result.committed) return result;
       if (result.current.has(keys.node(name)) || result.current.has(keys.nodeResources(name))) throw exists(name);
       const current = result.current.get(keys.pod(pod));
       known = current === undefined ? undefined : versioned<PodRecord>(current);
@@ -98,27 +114,29 @@ export async function addNode(
 export async function removeNode(context: Context, tenure: Tenure, name: string, signal: AbortSignal): Promise<void> {
   if (name === '') throw emptyName();
   const { view, store, committer, turns } = context;
-  await turns.hold([`node ${name}`], async () => {
-    for (;;) {
-      const [record, resources] = await Promise.all([
-        store.get(keys.node(name), { signal }),
-        store.get(keys.nodeResources(name), { signal }),
-      ]);
-      if (record === undefined) throw noSuchNode(name);
-      await caughtUp(context, resources?.modRevision ?? 0, signal);
-      const slots = [...view.slots].some(([key, { value }]) => key.split('/')[1] === name && value.slots.length > 0);
-      if (slots || view.workloadsOn(name).length > 0)
-        throw new EruError('precondition', 'node not empty, still has workloads associated');
-      const result = await committer.commit(tenure, {
-        own: [
-          { key: record.key, revision: record.modRevision },
-          { key: keys.nodeResources(name), revision: resources?.modRevision ?? 0 },
-        ],
-        deletes: [keys.nodeStatus(name)],
-      });
-      if (result.committed) return;
-    }
-  });
+  const write = (): Promise<void> =>
+    turns.hold([`node ${name}`], async () => {
+      for (;;) {
+        const [record, resources] = await Promise.all([
+          store.get(keys.node(name), { signal }),
+          store.get(keys.nodeResources(name), { signal }),
+        ]);
+        if (record === undefined) throw noSuchNode(name);
+        await caughtUp(context, resources?.modRevision ?? 0, signal);
+        const slots = [...view.slots].some(([key, { value }]) => key.split('/')[1] === name && value.slots.length > 0);
+        if (slots || view.workloadsOn(name).length > 0)
+          throw new EruError('precondition', 'node not empty, still has workloads associated');
+        const result = await committer.commit(tenure, {
+          own: [
+            { key: record.key, revision: record.modRevision },
+            { key: keys.nodeResources(name), revision: resources?.modRevision ?? 0 },
+          ],
+          deletes: [keys.nodeStatus(name)],
+        });
+        if (result.committed) return;
+      }
+    });
+  await withNodeRemoved(context, tenure, name, write);
 }
 
 export interface SetNodeRequest {
@@ -150,21 +168,25 @@ export async function setNode(
   const { committer, turns } = context;
   nodeOf(context, name);
   if (endpoint !== '') engineAt(engines, changedRecord(nodeOf(context, name).record.value, request));
-  return turns.hold([`node ${name}`], async () => {
-    for (;;) {
-      const { record, resources } = nodeOf(context, name);
-      const [nextRecord, nextResources] = [
-        changedRecord(record.value, request),
-        changedResources(context, resources.value, request),
-      ];
-      const result = await committer.commit(tenure, {
-        own: [{ key: keys.node(name), revision: record.modRevision, value: encode(nextRecord) }],
-        shared: [{ key: keys.nodeResources(name), revision: resources.modRevision, value: encode(nextResources) }],
-      });
-      if (result.committed) return nodeOf(context, name);
-      learn(context, result.current, [keys.node(name), keys.nodeResources(name)]);
-    }
-  });
+  // What can be refused here is refused before anybody else is asked.
+  changedResources(context, nodeOf(context, name).resources.value, request);
+  const write = (): Promise<KnownNode> =>
+    turns.hold([`node ${name}`], async () => {
+      for (;;) {
+        const { record, resources } = nodeOf(context, name);
+        const [nextRecord, nextResources] = [
+          changedRecord(record.value, request),
+          changedResources(context, resources.value, request),
+        ];
+        const result = await committer.commit(tenure, {
+          own: [{ key: keys.node(name), revision: record.modRevision, value: encode(nextRecord) }],
+          shared: [{ key: keys.nodeResources(name), revision: resources.modRevision, value: encode(nextResources) }],
+        });
+        if (result.committed) return nodeOf(context, name);
+        learn(context, result.current, [keys.node(name), keys.nodeResources(name)]);
+      }
+    });
+  return withCapacitySet(context, tenure, request, write);
 }
 
 function changedRecord(record: NodeRecord, { endpoint, ca, cert, key, labels }: SetNodeRequest): NodeRecord {
@@ -197,15 +219,6 @@ function engineAt(engines: Engines, address: EngineAddress): Engine {
       details: { field: 'endpoint' },
     });
   }
-}
-
-function machineOf({ cpus, memoryBytes, storageBytes, resources }: EngineInfo): {
-  cpus: number;
-  memory: number;
-  storage: number;
-  resources: Resources;
-} {
-  return { cpus, memory: memoryBytes, storage: storageBytes, resources };
 }
 
 function emptyName(): EruError {

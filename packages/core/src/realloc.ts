@@ -51,6 +51,12 @@ export const reallocMachine: Machine<ReallocOperation> = {
       );
     },
   },
+  ask: {
+    bookLarger: async (run, { kinds }) => {
+      const { node, resources } = run.record.value;
+      ({ asked: run.asked } = await kinds.realloc(node, resources, run.operation.request, run.tenure.signal));
+    },
+  },
   transactions: {
     bookLarger: (run) => bookLarger(run),
     /** The room of the old amounts is still booked. */
@@ -71,7 +77,7 @@ function bookLarger(run: WorkloadRun<ReallocOperation>): Change<ReallocOperation
   const { value: record } = run.record;
   const node = view.fleet.get(record.node);
   if (node === undefined) throw new EruError('not_found', `node ${record.node} is not known`);
-  const plan = scheduler.realloc(node, record.resources, run.operation.request);
+  const plan = scheduler.realloc(node, record.resources, run.operation.request, run.asked);
   if (!plan.ok) throw new EruError('no_capacity', plan.message, { details: { ...plan.refusal } });
   const { resources, engineParams } = plan;
   const larger = scheduler.maxUsage(record.resources, resources);

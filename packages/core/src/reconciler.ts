@@ -1,11 +1,13 @@
 import { assertNever, EruError, limitConcurrency } from '@eru/kit';
 
 import type { Context } from './context.ts';
+import { commitWithBookings } from './booking.ts';
 import { controlWorkload } from './control.ts';
+import { ExternalCheck, lookOutside, settleOutside } from './external-check.ts';
 import { isOver, lookAtNode, sameFinding, unclaimed, wrongUsage, type Finding } from './findings.ts';
 import { keys } from './keys.ts';
 import { isEldest, type Tenure } from './membership.ts';
-import { encode, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from './records.ts';
+import { encode, type Versioned, type WorkloadRecord } from './records.ts';
 import { writeStatuses } from './statuses.ts';
 
 export interface ReconcilerOptions {
@@ -31,6 +33,7 @@ const actions: Readonly<Record<Finding['kind'], readonly [to: string, done: stri
   returned: ['mark to be taken away', 'mark taken away'],
   limits: ['engine to be told the recorded limits', 'engine told the recorded limits'],
   usage: ['to be set to the sum of what is booked', 'set to the sum of what is booked'],
+  external: ['plugins to be told what is booked', 'plugins told what is booked'],
   status: ['to be shown as not running', 'shown as not running'],
   release: ['to be forgotten: the object is gone', 'forgotten: the object is gone'],
 };
@@ -45,11 +48,13 @@ export class Reconciler {
   readonly #tenure: Tenure;
   readonly #options: ReconcilerOptions;
   readonly #before = new Map<string, ReadonlySet<string>>();
+  readonly #outside: ExternalCheck;
 
   constructor(context: Context, tenure: Tenure, options: ReconcilerOptions) {
     this.#context = context;
     this.#tenure = tenure;
     this.#options = options;
+    this.#outside = new ExternalCheck(context, tenure);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -75,7 +80,10 @@ export class Reconciler {
   /** Compares one node and repairs what the round before had found too. */
   async #round(node: string): Promise<void> {
     const { measures } = this.#context;
-    const findings = await lookAtNode(this.#context, node, this.#tenure.signal);
+    const findings = [
+      ...(await lookAtNode(this.#context, node, this.#tenure.signal)),
+      ...(await this.#outside.look(node)),
+    ];
     for (const { kind } of findings) measures.differences.inc({ kind });
     const before = this.#before.get(node) ?? new Set();
     this.#before.set(node, new Set(findings.map(sameFinding)));
@@ -97,10 +105,14 @@ export async function checkAndFix(
   fix: boolean,
   signal: AbortSignal,
 ): Promise<Difference[]> {
-  const before = new Set((await lookAtNode(context, node, signal)).map(sameFinding));
+  const look = async (): Promise<Finding[]> => [
+    ...(await lookAtNode(context, node, signal)),
+    ...(await lookOutside(context, node, signal)),
+  ];
+  const before = new Set((await look()).map(sameFinding));
   if (before.size === 0) return [];
   await context.clock.sleep(checkPauseMs, signal);
-  const agreed = (await lookAtNode(context, node, signal)).filter((one) => before.has(sameFinding(one)));
+  const agreed = (await look()).filter((one) => before.has(sameFinding(one)));
   const repaired = fix
     ? await repairAll(context, tenure, agreed, defaultReconciler.graceMs)
     : new Map<Finding, string>();
@@ -160,6 +172,8 @@ class Repair {
         return true;
       case 'usage':
         return this.#usage(node);
+      case 'external':
+        return settleOutside(this.#context, this.#tenure, node);
       case 'status':
         return this.#status(node, object);
       case 'release':
@@ -181,19 +195,17 @@ class Repair {
   }
 
   async #free({ value: record, modRevision }: Versioned<WorkloadRecord>): Promise<boolean> {
-    const { committer, view, scheduler } = this.#context;
-    const resources = view.nodeResources.get(record.node);
-    if (resources === undefined) return false;
-    const usage: NodeResourcesRecord = {
-      ...resources.value,
-      ...scheduler.book(resources.value, [], [record.resources]),
-    };
-    const result = await committer.commit(this.#tenure, {
-      own: [{ key: keys.workload(record.id), revision: modRevision }],
-      shared: [{ key: keys.nodeResources(record.node), revision: resources.modRevision, value: encode(usage) }],
-      compare: [{ key: keys.claim(record.id), target: 'create', op: '=', value: 0 }],
-      deletes: [keys.workloadStatus(record.id)],
-    });
+    const { id, node, resources } = record;
+    const result = await commitWithBookings(
+      this.#context,
+      this.#tenure,
+      {
+        own: [{ key: keys.workload(id), revision: modRevision }],
+        compare: [{ key: keys.claim(id), target: 'create', op: '=', value: 0 }],
+        deletes: [keys.workloadStatus(id)],
+      },
+      [{ node, add: [], subtract: [resources] }],
+    );
     return result.committed;
   }
 

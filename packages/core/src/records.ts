@@ -91,6 +91,12 @@ export interface ClaimRecord {
   operation: string;
 }
 
+/** `owner` is null where a kind has failed: what it has booked on the node has to be settled first. */
+export interface ExternalClaimRecord {
+  v: 1;
+  owner: Owner | null;
+}
+
 export interface Owner {
   core: string;
   /** Create revision of `cores/<core>` under which the operation was begun or taken over. */
@@ -231,6 +237,8 @@ export interface Slot {
   recorded: boolean;
   resources: Resources;
   engineParams: Resources;
+  /** What was asked of external kinds, kind -> request, which have not booked it yet. */
+  external?: Resources;
 }
 
 export interface SlotsRecord {

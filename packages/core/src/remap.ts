@@ -25,17 +25,24 @@ interface Holder {
  * None when nobody on the node has cores of its own: then all of them share the whole machine, which needs no limit.
  */
 export function wantedParams(
-  { view, scheduler }: Context,
+  { view, scheduler, external }: Context,
   node: string,
   more: ReadonlyMap<string, Holder> = new Map(),
 ): Map<string, EngineParams> {
   const resources = view.nodeResources.get(node)?.value;
+  const outside = external?.shares(node) ?? new Map<string, Resources>();
   const records = view.workloadsOn(node);
   const coming = view.slotsOn(node).filter(({ recorded }) => !recorded);
-  if (resources === undefined || ![records, coming, more.values()].some((some) => hasOwner(some))) return new Map();
+  const owned = outside.size > 0 || [records, coming, more.values()].some((some) => hasOwner(some));
+  if (resources === undefined || !owned) return new Map();
   const holders = new Map<string, Holder>([...records.map((record) => [record.id, record] as const), ...more]);
   const shares = scheduler.remap(resources, new Map([...holders].map(([id, holder]) => [id, holder.resources])));
-  return new Map([...shares].map(([id, params]) => [id, { ...holders.get(id)?.engineParams, ...params }]));
+  const told = new Set([...shares.keys(), ...outside.keys()]);
+  return new Map(
+    [...holders]
+      .filter(([id]) => told.has(id))
+      .map(([id, { engineParams }]) => [id, { ...engineParams, ...shares.get(id), ...outside.get(id) }]),
+  );
 }
 
 /** One of them has cores of its own. */
@@ -108,6 +115,7 @@ export class Remap {
     const { view } = this.#context;
     const cluster = view.cluster.get('')?.value.id;
     const revision = view.revision;
+    await this.#context.external?.askShares(node, this.#tenure.signal);
     const wanted = wantedParams(this.#context, node);
     if (cluster === undefined || (wanted.size === 0 && !this.#shared.has(node))) return;
     const engine = this.#context.engineOf(node);

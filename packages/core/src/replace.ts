@@ -1,6 +1,6 @@
 import { EruError, deadline, isEruError } from '@eru/kit';
 import { readTar } from '@eru/engines';
-import type { Resources } from '@eru/scheduler';
+import type { Allocation, Resources } from '@eru/scheduler';
 
 import { insist, type Context } from './context.ts';
 import { formatName, keys } from './keys.ts';
@@ -94,6 +94,8 @@ class Making {
   readonly files: Map<string, FileContent>;
   wasRunning = false;
   record: WorkloadRecord | undefined;
+  /** What external kinds give to the new one. */
+  given: Allocation | undefined;
 
   constructor(request: ReplaceRequest) {
     this.request = request;
@@ -188,6 +190,15 @@ export function replaceMachine(making: Making | undefined): Machine<ReplaceOpera
         await run.hooks(record.id, record.hook?.afterStart ?? [], { mandatory: false, record, as: 'stop' });
       },
     },
+    ask: {
+      bookNew: async (run, external) => {
+        const { node } = run.operation;
+        const { overlap = {} } = made().request;
+        const { signal } = run.tenure;
+        run.asked = await external.ask([node], overlap, signal);
+        [made().given] = await external.kinds.allot([{ node, resources: {}, engineParams: {} }], overlap, signal);
+      },
+    },
     transactions: {
       moveBooking: (run) => {
         const { value: record } = run.record;
@@ -262,6 +273,7 @@ function bookNew(run: Run, making: Making): Change<ReplaceOperation> {
     resources: making.request.overlap ?? {},
     labels: placedLabels(making.request.instance),
     counts: new Map(),
+    ...(run.asked !== undefined && { asked: run.asked }),
   });
   const [planned] = plan.ok ? plan.instances : [];
   if (planned === undefined)
@@ -269,10 +281,12 @@ function bookNew(run: Run, making: Making): Change<ReplaceOperation> {
       'no_capacity',
       `no room for the new one beside the old one on node ${run.operation.node}: ${plan.ok ? '' : plan.message}`,
     );
+  const resources = { ...planned.resources, ...making.given?.resources };
+  const engineParams = { ...planned.engineParams, ...making.given?.engineParams };
   return {
-    ...putSlot(run, newSlot(making, planned.resources, planned.engineParams)),
+    ...putSlot(run, newSlot(making, resources, engineParams)),
     operation: { wasRunning: making.wasRunning },
-    booking: { add: [planned.resources], subtract: [] },
+    booking: { add: [resources], subtract: [] },
   };
 }
 

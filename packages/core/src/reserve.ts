@@ -1,5 +1,5 @@
 import { EruError } from '@eru/kit';
-import type { PlannedInstance, PlanRequest, PlanResult } from '@eru/scheduler';
+import type { Asked, PlannedInstance, PlanRequest, PlanResult, Resources } from '@eru/scheduler';
 
 import { bookingWrite, learn } from './booking.ts';
 import { commitSize, type Commit, type CommitResult } from './commit.ts';
@@ -26,6 +26,10 @@ export interface ReserveRequest {
   request?: RequestKey | undefined;
   /** Counts and candidates are read from the view at each attempt. */
   plan(): PlanRequest;
+  /** What external kinds say to it, asked ahead of each attempt; absent = there are none. */
+  ask?: (() => Promise<Asked>) | undefined;
+  /** What is asked of them, which each slot waits for. */
+  external?: Resources | undefined;
 }
 
 /** Slots are told apart by their names, chosen before an engine is touched. */
@@ -44,6 +48,7 @@ export class Reserve {
   readonly #booked: [string, Versioned<SlotsRecord>][] = [];
   #header: Versioned<CreateOperation>;
   #losses = 0;
+  #asked: Asked | undefined;
 
   constructor(context: Context, tenure: Tenure, request: ReserveRequest) {
     this.#context = context;
@@ -67,6 +72,7 @@ export class Reserve {
   }
 
   async #attempt(): Promise<Reservation | Refused | 'moved' | 'lost'> {
+    this.#asked = await this.#request.ask?.();
     const { plan, app } = await this.#plan();
     return plan.ok ? this.#book(plan, app) : plan;
   }
@@ -86,7 +92,8 @@ export class Reserve {
     const beganAtMs = clock.monotonic();
     for (let attempt = 1; ; attempt++) {
       const app = this.#appRevision();
-      const steps = scheduler.planInSteps(view.fleet, share(this.#request.plan()));
+      const asked = this.#asked === undefined ? {} : { asked: this.#asked };
+      const steps = scheduler.planInSteps(view.fleet, { ...share(this.#request.plan()), ...asked });
       const plan = await inSlices(steps, clock, this.#tenure.signal);
       if (!plan.ok || attempt === plansInARow || (app === this.#appRevision() && this.#holds(plan))) {
         measures.plan.observe((clock.monotonic() - beganAtMs) / 1000);
@@ -187,6 +194,7 @@ export class Reserve {
         recorded: false,
         resources,
         engineParams,
+        ...(this.#asked !== undefined && { external: this.#request.external ?? {} }),
       };
       placed.set(node, [...(placed.get(node) ?? []), slot]);
     }

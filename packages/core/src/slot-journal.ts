@@ -32,6 +32,8 @@ export interface SlotChange {
 
 /** Changes in one transaction: with a record, a claim and a booking each they stay under 128 operations. */
 const changesPerCommit = 24;
+/** The same where each may end a claim on external kinds, too. */
+const externalChangesPerCommit = 20;
 
 /**
  * The slots of one create operation, and the only writer of their keys. Changes are written one transaction at a time;
@@ -97,7 +99,8 @@ export class SlotJournal {
     // Let everything that is ready now come along.
     await Promise.resolve();
     while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0, changesPerCommit);
+      const most = this.#context.external === undefined ? changesPerCommit : externalChangesPerCommit;
+      const batch = this.#pending.splice(0, most);
       try {
         const revision = await this.#write(batch.map(({ change }) => change));
         for (const { resolve } of batch) resolve(revision);

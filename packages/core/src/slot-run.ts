@@ -104,8 +104,10 @@ export class SlotRun {
 
   async #create(): Promise<void> {
     const { context, tenure, operation, right, canceled } = this.#of;
-    const request = this.#request();
     canceled.throwIfAborted();
+    const request = this.#request();
+    if (this.#slot.external !== undefined)
+      throw new EruError('failed', 'external resource kinds have not booked this instance');
     await this.#of.prepare(this.#node).catch((error: unknown) => {
       this.#unprepared = true;
       throw error;

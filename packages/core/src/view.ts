@@ -6,6 +6,7 @@ import type {
   ClaimRecord,
   ClusterRecord,
   CoreRecord,
+  ExternalClaimRecord,
   NodeRecord,
   NodeResourcesRecord,
   NodeStatusRecord,
@@ -42,6 +43,7 @@ interface Tables {
   nodeResources: Table<NodeResourcesRecord>;
   workloads: Table<WorkloadRecord>;
   claims: Table<ClaimRecord>;
+  external: Table<ExternalClaimRecord>;
   releases: Table<ReleaseRecord>;
   operations: Table<OperationRecord>;
   slots: Table<SlotsRecord>;
@@ -67,6 +69,7 @@ export class ClusterView {
   readonly nodeResources = new Table<NodeResourcesRecord>('node-resources/');
   readonly workloads = new Table<WorkloadRecord>('workloads/');
   readonly claims = new Table<ClaimRecord>('claims/');
+  readonly external = new Table<ExternalClaimRecord>('external/');
   readonly releases = new Table<ReleaseRecord>('released/');
   readonly operations = new Table<OperationRecord>('operations/');
   readonly slots = new Table<SlotsRecord>('operations/');
@@ -414,6 +417,7 @@ const topLevel: Readonly<Record<string, keyof Tables>> = {
   'node-resources': 'nodeResources',
   workloads: 'workloads',
   claims: 'claims',
+  external: 'external',
   released: 'releases',
   requests: 'requests',
   tokens: 'tokens',

@@ -1,10 +1,12 @@
 import { assert, EruError, isEruError } from '@eru/kit';
 import type { Engine } from '@eru/engines';
+import type { Asked } from '@eru/scheduler';
 
 import { bookingWrite, learn, type Booking } from './booking.ts';
 import { claim, type Claimed } from './claim.ts';
-import type { OwnWrite } from './commit.ts';
+import type { CommitResult, OwnWrite } from './commit.ts';
 import { effect, type Context } from './context.ts';
+import type { External } from './external.ts';
 import { beginning, drive, isHook } from './drive.ts';
 import { runHooks } from './hooks.ts';
 import { keys } from './keys.ts';
@@ -37,6 +39,8 @@ export interface Change<Op extends ClaimedOperation> {
 export interface Machine<Op extends ClaimedOperation> {
   effects: Readonly<Record<string, (run: WorkloadRun<Op>) => Promise<void>>>;
   transactions: Readonly<Record<string, (run: WorkloadRun<Op>) => Change<Op>>>;
+  /** Questions to external kinds ahead of a transaction that may be refused; nobody books on the node meanwhile. */
+  ask?: Readonly<Record<string, (run: WorkloadRun<Op>, external: External) => Promise<void>>>;
   /** False when an effect has nothing to do. By default hooks without commands. */
   needed?(effect: string, operation: Op, record: WorkloadRecord): boolean;
 }
@@ -147,6 +151,8 @@ export class WorkloadRun<Op extends ClaimedOperation> {
   #claimed: Claimed<Op>;
   /** What is made in its place, if anything. */
   slot: HeldSlot | undefined;
+  /** What external kinds have answered to `ask`. */
+  asked: Asked | undefined;
   readonly #output: { kind: 'stop' | 'start'; data: Uint8Array }[] = [];
   #request: Versioned<RequestRecord> | undefined;
 
@@ -230,17 +236,33 @@ export class WorkloadRun<Op extends ClaimedOperation> {
   async #write(transaction: string, next: string, failure: EruError | undefined): Promise<void> {
     const build = transaction === mark ? (): Change<Op> => ({}) : named(this.#machine.transactions, transaction);
     const request = next === end ? await this.#result(failure) : [];
-    const attempt = (): Promise<void> => this.#attempt(build, next, failure, request);
-    if (build(this).booking === undefined) return attempt();
-    await this.context.turns.hold([`node ${this.record.value.node}`], attempt);
+    const { external, turns } = this.context;
+    const { node } = this.record.value;
+    const inTurn = (more: readonly OwnWrite[]): Promise<CommitResult> =>
+      turns.hold([`node ${node}`], () => this.#attempt(build, next, failure, [...request, ...more]));
+    const ask = external && this.#machine.ask?.[transaction];
+    if (external === undefined || (ask === undefined && external.touched(this.#bookings(build)).length === 0)) {
+      await (build(this).booking === undefined ? this.#attempt(build, next, failure, request) : inTurn([]));
+      return;
+    }
+    await external.change(this.tenure, [node], {
+      ask: ask && (() => ask(this, external)),
+      bookings: () => this.#bookings(build),
+      commit: inTurn,
+    });
+  }
+
+  #bookings(build: (run: WorkloadRun<Op>) => Change<Op>): Booking[] {
+    const { booking } = build(this);
+    return booking === undefined ? [] : [{ node: this.record.value.node, ...booking }];
   }
 
   async #attempt(
     build: (run: WorkloadRun<Op>) => Change<Op>,
     next: string,
     failure: EruError | undefined,
-    request: OwnWrite[],
-  ): Promise<void> {
+    more: readonly OwnWrite[],
+  ): Promise<CommitResult> {
     const { context, tenure } = this;
     const { operation, headerRevision, claimRevision } = this.#claimed;
     const header = keys.operation(operation.id);
@@ -258,14 +280,14 @@ export class WorkloadRun<Op extends ClaimedOperation> {
       const shared =
         change.booking === undefined ? [] : bookingWrite(context, { node: this.record.value.node, ...change.booking });
       const result = await context.committer.commit(tenure, {
-        own: [...own, ...(change.own ?? []), ...request],
+        own: [...own, ...(change.own ?? []), ...more],
         shared,
         deletes: change.deletes ?? [],
       });
       if (result.committed) {
         this.#claimed = { ...this.#claimed, operation: value, headerRevision: result.revision };
         change.written?.(result.revision);
-        return;
+        return result;
       }
       const moved = shared.filter(({ key, revision }) => (result.current.get(key)?.modRevision ?? 0) !== revision);
       if (moved.length === 0) throw new EruError('fenced', `operation ${operation.id} was taken over`);

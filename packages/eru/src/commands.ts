@@ -1,5 +1,6 @@
 import type { Action, Context, Registry } from '@eru/cli';
 
+import { defaultListen } from './default-listen.ts';
 import type { KindFlags } from './kind-command.ts';
 
 /** `eru up`, `down`, the three daemons apart, and kinds as plugins. Everything heavy is imported when a command runs. */
@@ -26,10 +27,18 @@ export function addDaemonCommands({ command, run }: Registry): void {
     action(async () => (await import('./down-command.ts')).downCommand),
   );
 
-  const core = withServing(command('core', 'run only core'), 'root');
+  const core = withServing(command('core', 'run only core'), 'root').option(
+    '--config <file>',
+    "core.yaml of the original's form, docs/config.md; SIGHUP reads it again (ERU_CONFIG_PATH)",
+  );
   run(
     core,
-    action(async () => (await import('./daemon-commands.ts')).coreCommand),
+    action(async () => (await import('./core-command.ts')).coreCommand),
+  );
+  const config = command('config', "core's configuration file", core);
+  const check = command('check <file>', 'say what is wrong with it, and what of it has no effect', config);
+  run(check, async (context, options: object, file: string) =>
+    (await import('./config-command.ts')).configCheckCommand(context, options, file),
   );
 
   const runtime = command('runtime', 'run only the node daemon, which runs processes')
@@ -59,15 +68,14 @@ export function addDaemonCommands({ command, run }: Registry): void {
   );
 }
 
-export const defaultListen = '127.0.0.1:5001';
-
 function withServing(command: ReturnType<Registry['command']>, user: string): typeof command {
   return command
-    .option('--listen <address>', 'where core listens; port 0 takes a free one', defaultListen)
+    .option('--listen <address>', `where core listens; port 0 takes a free one (default: ${defaultListen})`)
     .option(
       '--store <url>',
       'embedded, or etcd://[USER@]HOST:PORT[,HOST:PORT…][/PREFIX][?ca=FILE&cert=FILE&key=FILE] (default: embedded; `up` stays where it was)',
     )
+    .option('--plugin-dir <dir>', 'folder of resource plugins, docs/kinds.md')
     .option('--no-auth', `serve without a credential: whoever reaches the port runs commands as ${user}`)
     .option('--server-cert <file>', 'serve under TLS with this certificate')
     .option('--server-key <file>', 'its key')

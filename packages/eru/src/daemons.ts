@@ -1,14 +1,17 @@
 import { startAgent } from '@eru/agent';
 import type { Core as CoreClient } from '@eru/client';
 import { serve, type ServerTls } from '@eru/contract';
-import { coreServices, startCore } from '@eru/core';
+import { coreServices, startCore, type CoreOptions } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
 import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
+import { openExternalKinds, type ExternalKinds } from '@eru/plugins';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
-import { builtinKinds, createScheduler } from '@eru/scheduler';
-import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
+import { builtinKinds, createScheduler, externalKind, type Scheduler } from '@eru/scheduler';
+import { openEmbeddedStore, openEtcdStore, type EtcdStoreOptions, type Store } from '@eru/store';
 
 import type { Credential, DataFolder } from './data-folder.ts';
+import type { CoreSettings } from './core-settings.ts';
+import { serveMetrics } from './metrics-port.ts';
 import { reachableAddress } from './reachable.ts';
 import { parseEtcdUrl } from './store-url.ts';
 import { version } from './version.ts';
@@ -56,8 +59,24 @@ async function opened<T>(open: (closer: Closer) => Promise<T>): Promise<T & Daem
 /** `embedded` (in the data folder), or an etcd as `parseEtcdUrl` reads it. */
 export async function openStore(url: string, data: DataFolder, logger: Logger): Promise<Store> {
   if (url === 'embedded') return openEmbeddedStore({ folder: data.store, clock: systemClock, logger });
+  return openEtcd(await parseEtcdUrl(url, process.env), logger);
+}
+
+/** @throws EruError `precondition` for a prefix under which a core of the original has its data: keys of ours would meet its keys */
+export async function openEtcd(at: Omit<EtcdStoreOptions, 'clock' | 'logger'>, logger: Logger): Promise<Store> {
+  const store = await connectEtcd(at, logger);
+  const [cluster, pods] = await Promise.all([store.get('cluster'), store.range({ prefix: 'pod/info/', limit: 1 })]);
+  if (cluster !== undefined || pods.kvs.length === 0) return store;
+  await store.close();
+  throw new EruError(
+    'precondition',
+    `etcd has data of a core of the original under ${at.prefix ?? '/eru/'}; give this cluster a prefix of its own (etcd.prefix, or --store etcd://…/PREFIX)`,
+  );
+}
+
+async function connectEtcd(at: Omit<EtcdStoreOptions, 'clock' | 'logger'>, logger: Logger): Promise<Store> {
   try {
-    return await openEtcdStore({ ...(await parseEtcdUrl(url, process.env)), clock: systemClock, logger });
+    return await openEtcdStore({ ...at, clock: systemClock, logger });
   } catch (cause) {
     if (!isEruError(cause, 'unavailable') && !isEruError(cause, 'timeout')) throw cause;
     throw new EruError(cause.code, `${cause.message}; is etcd running, and is this its address?`, { cause });
@@ -67,6 +86,27 @@ export async function openStore(url: string, data: DataFolder, logger: Logger): 
 /** How long a core that stops tries to say so. */
 const farewellMs = 1000;
 
+/** The planner over the built-in kinds and those of the plugin folder. */
+async function openKinds(
+  { scheduler, plugins = { dir: '' } }: CoreSettings,
+  logger: Logger,
+): Promise<{ scheduler: Scheduler; plugins: ExternalKinds }> {
+  const kinds = builtinKinds();
+  const taken = createScheduler({ kinds }).kinds.map(({ name }) => name);
+  const external = await openExternalKinds({ ...plugins, taken, logger });
+  if (external.names.length > 0) logger.info({ dir: plugins.dir, kinds: external.names }, 'resource plugins found');
+  const all = [...kinds, ...external.names.map((name) => externalKind(name))];
+  return { scheduler: createScheduler({ ...scheduler, kinds: all }), plugins: external };
+}
+
+/** What of a running core may change. */
+export interface RunningCore extends Daemon {
+  address: string;
+  setLimits(limits: NonNullable<CoreOptions['limits']>): void;
+  setCredential(credential: Credential): void;
+  inspectOnly(whitelist: readonly string[] | undefined): void;
+}
+
 /** One core on a store, with its port. */
 export async function runCore(options: {
   store: Store;
@@ -74,19 +114,22 @@ export async function runCore(options: {
   tls?: ServerTls;
   hostNames?: readonly string[];
   credential: Credential | undefined;
+  settings?: CoreSettings;
   logger: Logger;
   /** Gives up starting. */
   signal?: AbortSignal;
-}): Promise<Daemon & { address: string }> {
-  const { store, listen, tls, hostNames = [], credential, logger, signal } = options;
+}): Promise<RunningCore> {
+  const { store, listen, tls, hostNames = [], credential, settings = {}, logger, signal } = options;
   return opened(async (closer) => {
     const engines = createEngines({ clock: systemClock, random: systemRandom });
     closer.add('engine clients', () => engines.close());
-    const scheduler = createScheduler({ kinds: builtinKinds() });
+    const { scheduler, plugins } = await openKinds(settings, logger);
     const core = await startCore({
       store,
       scheduler,
       engines,
+      externalKinds: plugins,
+      ...settings.core,
       clock: systemClock,
       random: systemRandom,
       logger,
@@ -103,19 +146,35 @@ export async function runCore(options: {
       closing: closing.signal,
       ...(credential !== undefined && { credential }),
     });
-    const serving = await serve({ listen, hostNames, ...(tls !== undefined && { tls }), ...services });
+    const serving = await serve({
+      listen,
+      hostNames,
+      ...(tls !== undefined && { tls }),
+      ...settings.serving,
+      ...services,
+    });
     closer.add('core port', () => {
       closing.abort();
       return serving.close({ graceMs: 2000 });
     });
     // With port 0 only now is it known where others find this core.
-    await core.membership.announce(await reachableAddress(serving.address));
+    await core.membership.announce(await reachableAddress(serving.address, settings.probeTarget));
     // Clients are told to go elsewhere before their calls end. A store that is silent keeps nobody from stopping.
     closer.add('announcement', async () => {
       await Promise.race([core.membership.announce('').catch(() => {}), systemClock.sleep(farewellMs)]);
     });
+    if (settings.profile !== undefined) {
+      const profile = await serveMetrics(settings.profile, () => services.metrics());
+      closer.add('metrics port', () => profile.close());
+      logger.info({ address: profile.address }, 'metrics are served without a credential');
+    }
     logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
-    return { address: serving.address };
+    return {
+      address: serving.address,
+      setLimits: (limits) => void Object.assign(core.context.limits, limits),
+      setCredential: (next) => services.setCredential(next),
+      inspectOnly: (whitelist) => plugins.inspectOnly(whitelist),
+    };
   });
 }
 

@@ -4,7 +4,7 @@ import { EruError } from '@eru/kit';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 
-import { defaultListen } from './commands.ts';
+import { defaultListen } from './default-listen.ts';
 import { findApart, findHome, findRunning, stopRunning, type Home } from './running.ts';
 import { up } from './up.ts';
 

@@ -3,24 +3,25 @@ import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 
 /** Where a packet would go to find out by which address it leaves; none is sent (the original's `probe_target`). */
-const probe = { host: '8.8.8.8', port: 80 };
+const defaultProbe = '8.8.8.8:80';
 
 /**
  * What others are told to reach a port at: the address that it listens on, or, when that is all of them, the one by which
  * this machine speaks to the world. Empty for a socket in the file system.
  */
-export async function reachableAddress(address: string): Promise<string> {
+export async function reachableAddress(address: string, probe = defaultProbe): Promise<string> {
   if (address.startsWith('unix:')) return '';
   const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(address) ?? [];
   const bare = host.replace(/^\[|\]$/g, '');
   if (bare !== '' && bare !== '0.0.0.0' && bare !== '::') return address;
-  return `${(await outwardAddress()) ?? anyAddress() ?? '127.0.0.1'}:${port}`;
+  return `${(await outwardAddress(probe)) ?? anyAddress() ?? '127.0.0.1'}:${port}`;
 }
 
-async function outwardAddress(): Promise<string | undefined> {
+async function outwardAddress(probe: string): Promise<string | undefined> {
+  const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(probe) ?? [];
   const socket = dgram.createSocket('udp4');
   try {
-    socket.connect(probe.port, probe.host);
+    socket.connect(Number(port), host);
     await once(socket, 'connect');
     return socket.address().address;
   } catch {

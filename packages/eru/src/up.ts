@@ -24,11 +24,15 @@ import {
 } from '@eru/kit';
 
 import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
+import { settingsOf } from './core-settings.ts';
+import { defaultListen } from './default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
 import { findHome, writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
 
-export interface UpOptions extends ServingFlags {
+export interface UpOptions extends Omit<ServingFlags, 'listen'> {
+  listen?: string;
+  pluginDir?: string;
   data: string;
   /** `embedded` or `etcd://…`; by default where it was last time, at first embedded. */
   store: string | undefined;
@@ -79,7 +83,9 @@ export async function up(options: UpOptions): Promise<Up> {
     closer.add('runtime', () => runtime.close());
     const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());
-    const core = await runCore({ store, ...(await readServing(options)), credential, logger, signal });
+    const serving = await readServing({ ...options, listen: options.listen ?? defaultListen });
+    const settings = settingsOf({}, options.pluginDir);
+    const core = await runCore({ store, ...serving, credential, settings, logger, signal });
     closer.add('core', () => core.close());
     await writeRunning(data.root, 'up', home);
     await writeEndpoint(data.root, {

@@ -57,7 +57,7 @@ export async function openExternalKinds(options: ExternalKindsOptions): Promise<
  */
 export class ExternalKinds {
   readonly #plugins: readonly Plugin[];
-  readonly #inspected: readonly Plugin[];
+  #inspected: readonly Plugin[] = [];
   readonly #logger: Logger;
 
   constructor(
@@ -65,8 +65,14 @@ export class ExternalKinds {
     { whitelist, logger }: { readonly whitelist?: readonly string[] | undefined; readonly logger: Logger },
   ) {
     this.#plugins = plugins;
-    this.#inspected = whitelist === undefined ? plugins : plugins.filter(({ name }) => whitelist.includes(name));
     this.#logger = logger;
+    this.inspectOnly(whitelist);
+  }
+
+  /** From now on `info` and `fix` ask these only; undefined = all. */
+  inspectOnly(whitelist: readonly string[] | undefined): void {
+    this.#inspected =
+      whitelist === undefined ? this.#plugins : this.#plugins.filter(({ name }) => whitelist.includes(name));
   }
 
   get names(): string[] {
@@ -231,6 +237,11 @@ export class ExternalKinds {
     return externalNode(
       await all(this.#inspected, (plugin) => plugin.fixNodeResource(node, partsOf(workloads, plugin.name))),
     );
+  }
+
+  /** Like `fix`, of all kinds, also of those that are not asked about nodes: for what a change has left open. */
+  async settle(node: string, workloads: readonly Resources[]): Promise<void> {
+    await this.#all((plugin) => plugin.fixNodeResource(node, partsOf(workloads, plugin.name)));
   }
 
   /**

@@ -5,15 +5,13 @@
  *
  * - **Set-up**: `openExternalKinds`, and an `externalKind(name)` of the scheduler for each of `names`, which carries their
  *   answers into plans as data. A plugin that is new to the cluster: `adopt` on every node.
- * - **Deploy**: `ask` all candidates, plan with the answer as `asked`, `allot` the plan's instances, which fills in the
- *   external part of each. Reserve with slots of `external: pending`; per node `book(…, 'add')`; then confirm. When `book`
- *   throws, all kinds are as before; undo the slots, and give back with `book(…, 'subtract')` the nodes that were booked.
- *   Pass what the node holds without this change as `held`: an error with `unsure` means that *fix* is still to do.
- * - **Realloc**: `realloc` answers `asked` for the scheduler and a `delta`. Pending, `book([delta], 'add')`, engine update,
- *   confirm; undone by `book([delta], 'subtract')`.
- * - **Remove**: once the object is gone and the record is written as pending, `book(…, 'subtract')`, then delete.
- * - **After a crash**: `fix` with the resources of all records and slots of the node, pending ones by what is decided about
- *   them. It is exact and may be repeated. The reconciler compares with `info`.
+ * - **Deploy**: `ask` all candidates, plan with the answer as `asked`. Reserve with slots that wait; per node `allot` its
+ *   instances, which fills in the external part of each, and `book(…, 'add')`; then confirm. When `book` throws, all kinds
+ *   are as before, but for those that its error names as `unsure`: `settle` them.
+ * - **Realloc**: `realloc` answers `asked` for the scheduler; `book` the old amounts 'subtract', the new ones 'add'.
+ * - **Remove**: once the object is gone `book(…, 'subtract')`, then delete.
+ * - **After a crash**: `settle` with the resources of all records and slots of the node. It is exact and may be repeated.
+ *   The reconciler compares with `info`.
  *
  * Questions take the caller's signal. Changes do not: each ends by itself within the call timeout, for a writer that is
  * killed leaves its effect unknown. `plugin.ts` is the protocol's client, command by command.

@@ -29,7 +29,7 @@ type Caller = Pick<CallContext, 'metadata' | 'certificate' | 'peer' | 'method'>;
  */
 export class Gate {
   readonly #context: Pick<Context, 'view' | 'clock'>;
-  readonly #credential: Credential;
+  #credential: Credential;
   readonly #failures: Failures;
   readonly #admitted = new WeakMap<object, Principal>();
 
@@ -58,6 +58,11 @@ export class Gate {
         { details: { wanted, role: principal.role } },
       );
     this.#admitted.set(call, principal);
+  }
+
+  /** From now on this pair is wanted. Tokens and certificates stay as they are. */
+  setCredential(credential: Credential): void {
+    this.#credential = credential;
   }
 
   principalOf(call: object): Principal | undefined {

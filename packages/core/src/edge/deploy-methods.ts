@@ -4,6 +4,7 @@ import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
 import { placedLabels } from '../spec-of.ts';
+import { askExternal } from '../external.ts';
 import { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from '../create.ts';
 import { readDeploy, readPlacement, type DeployRequest } from './deploy-options.ts';
 import type { Edge } from './edge.ts';
@@ -26,11 +27,9 @@ export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       const { strategy, nodes, ...placement } = readPlacement(options);
       const resources = leniently(edge, options);
       if (strategy === 'DUMMY') {
-        const asked = {
-          resources,
-          candidates: candidates.of(nodes),
-          labels: placedLabels(placement),
-        };
+        const named = candidates.of(nodes);
+        const outside = await askExternal(context, named, resources, signal);
+        const asked = { resources, candidates: named, labels: placedLabels(placement), ...outside };
         const { capacity } = await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal);
         if (capacity.total <= 0)
           throw new EruError(
@@ -43,7 +42,11 @@ export function deployMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
         };
       }
       if (strategy === undefined) throw new EruError('unsupported', unsupportedStrategy);
-      const asked = planRequest(context, { ...placement, strategy, resources, candidates: () => candidates.of(nodes) });
+      const named = candidates.of(nodes);
+      const asked = {
+        ...planRequest(context, { ...placement, strategy, resources, candidates: () => named }),
+        ...(await askExternal(context, named, resources, signal)),
+      };
       const spread = await inSlices(scheduler.spreadInSteps(view.fleet, asked), clock, signal);
       if (!spread.ok) throw new EruError('no_capacity', spread.message);
       return {

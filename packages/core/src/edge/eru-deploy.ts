@@ -4,6 +4,7 @@ import type { Resources } from '@eru/scheduler';
 
 import { inSlices } from '../slices.ts';
 import { planRequest, type CreateEvent } from '../create.ts';
+import { askExternal } from '../external.ts';
 import type { Outcome } from '../records.ts';
 import { once, type RequestKey } from '../requests.ts';
 import { deploy, doneMessage } from './deploy-methods.ts';
@@ -33,7 +34,11 @@ export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
       const { strategy, nodes } = request;
       if (strategy === undefined) throw new EruError('unsupported', 'deploy method not support yet');
       try {
-        const asked = planRequest(context, { ...request, strategy, resources, candidates: () => candidates.of(nodes) });
+        const named = candidates.of(nodes);
+        const asked = {
+          ...planRequest(context, { ...request, strategy, resources, candidates: () => named }),
+          ...(await askExternal(context, named, resources, signal)),
+        };
         const plan = await inSlices(scheduler.planInSteps(view.fleet, asked), clock, signal);
         if (!plan.ok || !wire.explain) return planMessage(plan);
         return planMessage(plan, await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal));

@@ -2,7 +2,7 @@ import { pb, type CallContext, type ServiceHandlers } from '@eru/contract';
 import { deadline, EruError, limitConcurrency, Queue } from '@eru/kit';
 
 import { checkNode } from '../node-check.ts';
-import { addNode, connectMs, nodeOf, removeNode, setNode } from '../nodes.ts';
+import { addNode, nodeOf, removeNode, setNode } from '../nodes.ts';
 import { markDown } from '../statuses.ts';
 import { matches } from './candidates.ts';
 import { concurrency, type Edge } from './edge.ts';
@@ -38,7 +38,7 @@ export function nodeMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
 
     getNodeEngineInfo: async ({ nodename }, { signal }) => {
       nodeOf(context, nodename);
-      const { type } = await context.engineOf(nodename).info({ signal, timeoutMs: connectMs });
+      const { type } = await context.engineOf(nodename).info({ signal, timeoutMs: context.limits.connectMs });
       return { type };
     },
 
@@ -74,7 +74,7 @@ export function nodeMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       });
       const nodes = names.flatMap((name) => nodeMessage(view, name) ?? []);
       if (skipInfo) yield* nodes;
-      else yield* withInfo(edge, nodes, timeoutInSecond > 0 ? timeoutInSecond * 1000 : connectMs, call);
+      else yield* withInfo(edge, nodes, timeoutInSecond > 0 ? timeoutInSecond * 1000 : context.limits.connectMs, call);
     },
   };
 }

@@ -30,11 +30,16 @@ export interface CoreServicesOptions {
 }
 
 /** Everything that `serve` needs, but for where to listen. */
-export function coreServices(
-  context: Context,
-  membership: Membership,
-  options: CoreServicesOptions,
-): Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http' | 'headers'>> & Pick<ServeOptions, 'authenticate'> {
+export interface CoreServices
+  extends
+    Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http' | 'headers'>>,
+    Pick<ServeOptions, 'authenticate'> {
+  metrics(): Promise<{ text: string; type: string }>;
+  /** In place of the credential that this was made with; without one there is nothing to change. */
+  setCredential(credential: Credential): void;
+}
+
+export function coreServices(context: Context, membership: Membership, options: CoreServicesOptions): CoreServices {
   const { identifier, version, engines, credential, closing, registry = new Registry() } = options;
   const candidates = new Candidates(context.view);
   const operations = new OperationLog(context.view, () => context.clock.now());
@@ -60,7 +65,13 @@ export function coreServices(
     version,
     closing,
   };
+  const figures = async (): Promise<{ text: string; type: string }> => ({
+    text: await metrics.text(),
+    type: registry.contentType,
+  });
   return {
+    metrics: figures,
+    setCredential: (next) => gate?.setCredential(next),
     services: [coreRpc(edge), eruRpc(edge)].map((service) => observed(observed(service, audit), metrics.observe)),
     toStatus,
     headers: () => {
@@ -68,7 +79,7 @@ export function coreServices(
       return oldMs === undefined ? undefined : { [ageHeader]: String(Math.round(oldMs)) };
     },
     http: httpPaths({
-      metrics: async () => ({ text: await metrics.text(), type: registry.contentType }),
+      metrics: figures,
       notReady: () => notReady(edge),
       admits: (request) => gate?.admits(request) ?? true,
       openApi: () => openApi([pb.CoreRPC, eru.Eru], version),

@@ -1,0 +1,169 @@
+import { z } from 'zod';
+
+/** One key of `core.yaml`. */
+interface Key<T extends z.ZodType = z.ZodType> {
+  readonly type: T;
+  /** `unused` is accepted and has no effect; `stale` the original does not read either. */
+  readonly use: 'used' | 'unused' | 'stale';
+  /** What it means here, or why it means nothing. */
+  readonly meaning: string;
+  /** Takes effect on SIGHUP; everything else at the next start. */
+  readonly reload: boolean;
+}
+
+const units: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** A duration as Go writes it (`30s`, `1h15m`), in milliseconds. */
+const duration = z.string().transform((text, context): number => {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
+  const ms = parts.reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0);
+  if (parts.map(([part]) => part).join('') === text && ms >= 1) return ms;
+  context.addIssue(`${JSON.stringify(text)} is no duration; write one such as 30s or 5m`);
+  return z.NEVER;
+});
+
+/** The original's default is a bare port, on which it cannot listen; here it means all interfaces. */
+const address = z
+  .union([z.string().min(1), z.int().min(0).max(65_535)])
+  .transform((given) => (/^\d+$/.test(String(given)) ? `:${given}` : String(given)));
+
+const levels = {
+  trace: 'debug',
+  debug: 'debug',
+  info: 'info',
+  warn: 'warn',
+  error: 'error',
+  fatal: 'error',
+  panic: 'error',
+  disabled: 'silent',
+} as const;
+const level = z
+  .string()
+  .transform((text) => text.toLowerCase())
+  .pipe(z.enum(Object.keys(levels) as (keyof typeof levels)[]))
+  .transform((name) => levels[name]);
+
+const text = z.string();
+const count = z.int().min(1);
+const credentials = z.record(z.string(), z.unknown());
+
+function used<T extends z.ZodType>(type: T, meaning: string, { reload = false } = {}): Key<T> {
+  return { type, use: 'used', meaning, reload };
+}
+
+function unused<T extends z.ZodType>(type: T, meaning: string): Key<T> {
+  return { type, use: 'unused', meaning, reload: false };
+}
+
+function stale(instead: string): Key<z.ZodUnknown> {
+  return {
+    type: z.unknown(),
+    use: 'stale',
+    meaning: `the original does not read it either; ${instead}`,
+    reload: false,
+  };
+}
+
+const reload = { reload: true };
+const journal = 'operations are journalled in the store, where any core finds them';
+const build = 'builds are not in this version';
+const docker = 'for docker daemons, which this version has no engine for';
+const redis = 'only etcd and the embedded store are served';
+
+/** Every key of the original's `core.yaml` (reference/core-behaviour.md section 1), and those its sample carries besides. */
+export const coreKeys = {
+  bind: used(address, 'where core listens, HOST:PORT; :PORT and a bare PORT mean all interfaces (--listen)'),
+  lock_timeout: used(duration, "how long another operation's claim is waited for", reload),
+  global_timeout: used(duration, 'how long resource plugins may take over one question, all of them together', reload),
+  connection_timeout: used(duration, "how long a node's engine may take to say what it is", reload),
+  ha_keepalive_interval: unused(
+    duration,
+    'the eldest core leads for as long as its lease lives: see grpc.service_heartbeat_interval',
+  ),
+  statsd: unused(text, 'nothing is pushed; the same figures are at /metrics, which a Prometheus exporter can pass on'),
+  profile: used(
+    text,
+    'one more address that serves /metrics, without a credential as the original; there is no /debug/pprof',
+  ),
+  cert_path: unused(text, 'certificates of nodes are kept in the store and in memory, never in files'),
+  max_concurrency: unused(z.int(), 'each operation bounds its own calls; there is no pool to size'),
+  store: used(z.enum(['etcd', 'redis']), 'etcd; redis is refused'),
+  sentry_dsn: unused(text, 'errors go to the log, as JSON lines'),
+  probe_target: used(text, 'how the address is found that clients are told when core listens on all interfaces'),
+  wal_file: unused(text, journal),
+  wal_open_timeout: unused(duration, journal),
+  'auth.username': used(text, 'the one credential of all clients (--no-auth ignores it)', reload),
+  'auth.password': used(text, 'its password', reload),
+  'grpc.max_concurrent_streams': used(count, 'calls of one connection at the same time'),
+  'grpc.max_recv_msg_size': used(count, 'largest request, in bytes'),
+  'grpc.service_discovery_interval': unused(duration, 'watchers of services are told at once of every change'),
+  'grpc.service_heartbeat_interval': used(duration, "life of this core's lease: how soon others finish what it leaves"),
+  'git.scm_type': unused(text, build),
+  'git.private_key': unused(text, build),
+  'git.token': unused(text, build),
+  'git.clone_timeout': unused(duration, build),
+  'etcd.machines': used(
+    z.array(text.min(1)).min(1),
+    'members of the etcd, URLs or HOST:PORT; without them the embedded store (--store)',
+  ),
+  'etcd.prefix': used(text.min(1), 'in front of all keys; must not be that of a core of the original'),
+  'etcd.lock_prefix': unused(text, 'nothing is locked'),
+  'etcd.ca': used(text, 'file: the authority of the etcd; any of the three files, or an https member, means TLS'),
+  'etcd.key': used(text, 'file: our key'),
+  'etcd.cert': used(text, 'file: our certificate'),
+  'etcd.auth.username': used(text, 'user of the etcd'),
+  'etcd.auth.password': used(text, 'its password'),
+  'redis.addr': unused(text, redis),
+  'redis.lock_prefix': unused(text, redis),
+  'redis.db': unused(z.int(), redis),
+  'docker.version': unused(z.union([text, z.number()]), docker),
+  'docker.network_mode': unused(text, docker),
+  'docker.use_local_dns': unused(z.boolean(), docker),
+  'docker.log.type': unused(text, docker),
+  'docker.log.config': unused(z.record(z.string(), z.unknown()), docker),
+  'docker.hub': unused(text, build),
+  'docker.namespace': unused(text, build),
+  'docker.build_pod': unused(text, build),
+  'docker.auths': unused(credentials, docker),
+  'virt.version': unused(text, 'the original does not use it either'),
+  'systemd.runtime': unused(text, 'processes are run by the node daemon, which chooses its own runtime'),
+  'scheduler.maxshare': used(z.int().min(-1), 'cores of a node that may be broken into fragments; -1 = all'),
+  'scheduler.sharebase': used(count, 'pieces of one core'),
+  'scheduler.max_deploy_count': used(count, 'bound of a capacity that nothing else bounds'),
+  'resource_plugin.dir': used(text, 'folder of resource plugins, docs/kinds.md (--plugin-dir)'),
+  'resource_plugin.call_timeout': used(duration, 'limit of one call of a plugin'),
+  'resource_plugin.whitelist': used(
+    z.array(text),
+    'the plugins that are asked about nodes; plans always ask all',
+    reload,
+  ),
+  'log.level': used(level, `one of ${Object.keys(levels).join(', ')}`, reload),
+  'log.use_json': unused(z.boolean(), 'the log is always JSON lines'),
+  'log.filename': used(text, 'file of the log; SIGHUP opens it anew, so that logrotate may move it'),
+  'log.maxsize': unused(z.number(), 'let logrotate do it: SIGHUP opens the file anew'),
+  'log.max_age': unused(z.number(), 'let logrotate do it: SIGHUP opens the file anew'),
+  'log.max_backups': unused(z.number(), 'let logrotate do it: SIGHUP opens the file anew'),
+  log_level: stale('write log.level'),
+  'docker.cert_path': stale('write cert_path'),
+  'docker.local_dns': stale('write docker.use_local_dns'),
+  'docker.auth': stale('write docker.auths'),
+} satisfies Record<string, Key>;
+
+export type CoreKey = keyof typeof coreKeys;
+
+/** What is given, by key; a key that is empty counts as not given. */
+export type CoreConfig = { readonly [K in CoreKey]?: z.output<(typeof coreKeys)[K]['type']> | undefined };
+
+export const coreKeyNames = Object.keys(coreKeys) as CoreKey[];
+
+export function describe(key: CoreKey): Key {
+  return coreKeys[key];
+}
