@@ -174,7 +174,7 @@ test('closing keeps the node alive unless it is to leave', async () => {
   expect(core.told).toEqual([]);
 });
 
-test('what runs at the start is reported in one call, with all that is known of it', async () => {
+test('what runs at the start is reported in few calls, with all that is known of it', async () => {
   const first = await running({
     ...checked('a_web_aaaaaa'),
     engineParams: { cpumem: { cpu: 0.25, memory: 1024 } },
@@ -182,13 +182,14 @@ test('what runs at the start is reported in one call, with all that is known of 
   });
   const second = await running(spec('a_web_bbbbbb', { networks: { bridge: '' } }));
   await start({ nodeIp: '192.0.2.1' });
+  await clock.advance(1000);
   expect(core.calls.flat().toSorted()).toEqual([first, second].toSorted());
   expect(core.last(first)).toMatchObject({
     state: 'running',
     running: true,
     healthy: true,
     reason: '',
-    startedAt: BigInt(clock.now()),
+    startedAt: BigInt(clock.now() - 1000),
     networks: { host: '192.0.2.1' },
     ports: { http: 20_000 },
     effective: { cpu: 0.25, memory: 1024n, pids: 9 },
@@ -381,6 +382,57 @@ test('a broken event stream is opened again, and what happened meanwhile is foun
   expect(core.last(id)).toMatchObject({ running: false, exitCode: 4 });
   expect(new Set(opened).size).toBe(1);
   expect(opened[0]).toMatch(/^\d+$/);
+});
+
+test('a crash loop takes no more of the status stream than its share, and the last state is told', async () => {
+  await start();
+  const id = await running(spec('a_web_aaaaaa'));
+  const quiet = await running(spec('a_web_bbbbbb'));
+  for (let crash = 0; crash < 300; crash++) {
+    await clock.advance(0.5 * second);
+    await machine.exit(id, 1);
+    await clock.advance(0.5 * second);
+    await engine.start(id);
+  }
+  const told = core.of(id).length;
+  expect(told).toBeGreaterThan(6);
+  expect(told).toBeLessThanOrEqual(6 + 300 / 10);
+  await machine.exit(id, 42);
+  await machine.exit(quiet, 43);
+  await clock.advance(second);
+  expect(core.last(quiet)?.exitCode).toBe(43);
+  await clock.advance(10 * second);
+  expect(core.last(id)).toMatchObject({ running: false, reason: 'ended with 42' });
+  await clock.advance(70 * second); // Its share is whole again.
+  for (const code of [1, 2]) {
+    await engine.start(id);
+    await clock.advance(0.5 * second);
+    await machine.exit(id, code);
+    await clock.advance(0.5 * second);
+    expect(core.last(id)?.exitCode).toBe(code);
+  }
+});
+
+test('a command in the workload may be its health check, at an interval of its own', async () => {
+  const wishes = { cmds: ['test -e /ready'], interval: 5, failures: 2 };
+  const what = spec('a_web_aaaaaa');
+  let code = 0;
+  machine = new SimulatedMachine({
+    name: 'n1',
+    clock,
+    random: seededRandom(7),
+    program: (process) => (process.role === 'main' ? process.ended : process.print('not yet\n').then(() => code)),
+  });
+  engine = machine.engine();
+  await start();
+  const id = await running({ ...what, labels: { ...what.labels, 'eru.healthcheck': JSON.stringify(wishes) } });
+  expect(core.last(id)).toMatchObject({ healthy: true, reason: '' });
+  code = 7;
+  await clock.advance(6 * second);
+  expect(core.last(id)?.healthy).toBe(true);
+  await clock.advance(5 * second);
+  const reason = 'command "test -e /ready" ended with 7: not yet';
+  expect(core.last(id)).toMatchObject({ running: true, healthy: false, reason });
 });
 
 test('times that make no sense are refused', () => {

@@ -1,15 +1,29 @@
 import type { WorkloadState } from '@eru/engines';
 import { expect, test } from 'vitest';
 
-import type { HealthCheck } from './health.ts';
-import { healthCheckOf, healthWithoutProbes, probesOf, statusIsHealthy } from './health.ts';
+import type { HealthCheck } from './health-check.ts';
+import { healthCheckOf } from './health-check.ts';
+import { healthWithoutProbes, probesOf, statusIsHealthy } from './health.ts';
+import type { Verdict } from './verdict.ts';
+import { nextVerdict } from './verdict.ts';
 
-const none: HealthCheck = { tcpPorts: [], httpPort: '', httpUrl: '', httpCode: 0 };
+const times = { failures: 1, successes: 1, startPeriodS: 0 };
+const none: HealthCheck = {
+  ...times,
+  tcpPorts: [],
+  httpPort: '',
+  httpUrl: '',
+  httpCode: 0,
+  grpcPort: '',
+  grpcService: '',
+  commands: [],
+};
 const meta = (value: unknown): Record<string, string> => ({ ERU_META: JSON.stringify(value) });
 
 test('the check is what the label says, and what cannot be read is no check', () => {
   const full = { TCPPorts: ['80', 'admin'], HTTPPort: 'http', HTTPURL: '/healthz', HTTPCode: 204 };
   expect(healthCheckOf(meta({ Publish: ['http'], HealthCheck: full }))).toEqual({
+    ...none,
     tcpPorts: ['80', 'admin'],
     httpPort: 'http',
     httpUrl: '/healthz',
@@ -25,7 +39,9 @@ test('the check is what the label says, and what cannot be read is no check', ()
 test('a port may be a published name; HTTP comes first', () => {
   const state = { networks: { host: '10.0.0.9' }, ports: { http: 20_001, admin: 20_002 } };
   const host = '127.0.0.1';
-  expect(probesOf({ tcpPorts: ['admin', '22'], httpPort: 'http', httpUrl: '/up?x=1', httpCode: 200 }, state)).toEqual([
+  expect(
+    probesOf({ ...none, tcpPorts: ['admin', '22'], httpPort: 'http', httpUrl: '/up?x=1', httpCode: 200 }, state),
+  ).toEqual([
     { type: 'http', host, port: 20_001, path: '/up?x=1', code: 200 },
     { type: 'tcp', host, port: 20_002 },
     { type: 'tcp', host, port: 22 },
@@ -76,4 +92,58 @@ test('what does not run is not healthy, and says why', () => {
     'paused',
     'not started',
   ]);
+});
+
+test('a label of the user adds probes and times, with or without the original’s', () => {
+  const wishes = {
+    cmds: ['true'],
+    grpc_port: 'rpc',
+    grpc_service: 'shop.Cart',
+    interval: 5,
+    failures: 3,
+    start_period: 30,
+  };
+  const label = { 'eru.healthcheck': JSON.stringify(wishes) };
+  const wished = {
+    commands: ['true'],
+    grpcPort: 'rpc',
+    grpcService: 'shop.Cart',
+    intervalS: 5,
+    failures: 3,
+    successes: 1,
+    startPeriodS: 30,
+  };
+  expect(healthCheckOf(label)).toEqual({ ...none, ...wished });
+  expect(healthCheckOf({ ...label, ...meta({ HealthCheck: { TCPPorts: ['80'] } }) })).toEqual({
+    ...none,
+    ...wished,
+    tcpPorts: ['80'],
+  });
+  for (const text of ['{"cmds":"true"}', '{"interval":0}', '{"failures":1.5}', '{"retries":3}', '[]'])
+    expect(healthCheckOf({ 'eru.healthcheck': text }), text).toBe('malformed');
+  expect(probesOf({ ...none, ...wished }, { networks: { host: '' }, ports: { rpc: 9 } })).toEqual([
+    { type: 'grpc', host: '127.0.0.1', port: 9, service: 'shop.Cart' },
+    { type: 'exec', command: 'true' },
+  ]);
+  expect(probesOf({ ...none, commands: ['true'] }, { networks: { none: '' }, ports: {} })).toHaveLength(1);
+});
+
+test('a verdict turns after as many equal checks in a row as were asked for', () => {
+  const judge = (outcomes: string, check: Partial<typeof times>, everyS = 10): string => {
+    let verdict: Verdict | undefined;
+    return outcomes
+      .split('')
+      .map((outcome, index) => {
+        const found = { healthy: outcome === '+', reason: outcome === '+' ? '' : 'refused' };
+        verdict = nextVerdict(verdict, found, { ...times, ...check }, index * everyS);
+        return verdict.health.healthy ? '+' : '-';
+      })
+      .join('');
+  };
+  expect(judge('+-+', {})).toBe('+-+');
+  expect(judge('+--+---+', { failures: 3 })).toBe('++++++-+');
+  expect(judge('-+-++', { successes: 2 })).toBe('----+');
+  expect(judge('---+--', { failures: 2, startPeriodS: 25 })).toBe('---++-');
+  const starting = nextVerdict(undefined, { healthy: false, reason: 'refused' }, { ...times, startPeriodS: 9 }, 1);
+  expect(starting.health).toEqual({ healthy: false, reason: 'starting: refused' });
 });

@@ -1,22 +1,12 @@
 import type { WorkloadState } from '@eru/engines';
-import { labelNames } from '@eru/engines';
-import type { JsonObject } from '@eru/kit';
-import { isJsonObject } from '@eru/kit';
 
-/** As core writes it into the label `ERU_META` (reference/core-behaviour.md, "LabelMeta"). A port is a number or a published name. */
-export interface HealthCheck {
-  tcpPorts: readonly string[];
-  /** Empty = no HTTP probe. */
-  httpPort: string;
-  /** Path and query. */
-  httpUrl: string;
-  /** 0 = any status from 200 to 499. */
-  httpCode: number;
-}
+import type { HealthCheck } from './health-check.ts';
 
 export type Probe =
   | { type: 'http'; host: string; port: number; path: string; code: number }
-  | { type: 'tcp'; host: string; port: number };
+  | { type: 'tcp'; host: string; port: number }
+  | { type: 'grpc'; host: string; port: number; service: string }
+  | { type: 'exec'; command: string };
 
 export interface Health {
   healthy: boolean;
@@ -24,42 +14,25 @@ export interface Health {
   reason: string;
 }
 
-/** The check of a workload; undefined when it has none, `malformed` when its label cannot be read (which counts as none). */
-export function healthCheckOf(labels: Readonly<Record<string, string>>): HealthCheck | 'malformed' | undefined {
-  const text = labels[labelNames.meta];
-  if (text === undefined || text === '') return undefined;
-  const meta = parseObject(text);
-  if (meta === undefined) return 'malformed';
-  const check = meta['HealthCheck'] ?? undefined;
-  if (check === undefined) return undefined;
-  if (!isJsonObject(check)) return 'malformed';
-  const { TCPPorts: tcpPorts, HTTPPort: httpPort, HTTPURL: httpUrl, HTTPCode: httpCode } = check;
-  const known =
-    (tcpPorts ?? undefined) === undefined ||
-    (Array.isArray(tcpPorts) && tcpPorts.every((port) => typeof port === 'string'));
-  if (!known) return 'malformed';
-  return {
-    tcpPorts: Array.isArray(tcpPorts) ? tcpPorts.map(String) : [],
-    httpPort: typeof httpPort === 'string' ? httpPort : '',
-    httpUrl: typeof httpUrl === 'string' ? httpUrl : '',
-    httpCode: typeof httpCode === 'number' ? httpCode : 0,
-  };
-}
-
 /** The probes of a running workload, HTTP first; or why they cannot be made. */
 export function probesOf(check: HealthCheck, state: Pick<WorkloadState, 'networks' | 'ports'>): Probe[] | string {
-  const wanted = [...(check.httpPort === '' ? [] : [check.httpPort]), ...check.tcpPorts];
-  if (wanted.length === 0) return [];
   const host = addressOf(state.networks);
-  if (host === undefined) return 'it has no address to check';
-  const probes: Probe[] = [];
-  for (const [index, name] of wanted.entries()) {
+  const missing: string[] = [];
+  const at = (name: string): { host: string; port: number }[] => {
     const port = portOf(name, state.ports);
-    if (port === undefined) return `port ${name} is neither a number nor published`;
-    if (index > 0 || check.httpPort === '') probes.push({ type: 'tcp', host, port });
-    else probes.push({ type: 'http', host, port, path: `/${check.httpUrl.replace(/^\//, '')}`, code: check.httpCode });
-  }
-  return probes;
+    if (host !== undefined && port !== undefined) return [{ host, port }];
+    missing.push(host === undefined ? 'it has no address to check' : `port ${name} is neither a number nor published`);
+    return [];
+  };
+  const { httpPort, httpUrl, httpCode: code, tcpPorts, grpcPort, grpcService: service, commands } = check;
+  const path = `/${httpUrl.replace(/^\//, '')}`;
+  const probes: Probe[] = [
+    ...(httpPort === '' ? [] : at(httpPort)).map((place) => ({ type: 'http' as const, ...place, path, code })),
+    ...tcpPorts.flatMap(at).map((place) => ({ type: 'tcp' as const, ...place })),
+    ...(grpcPort === '' ? [] : at(grpcPort)).map((place) => ({ type: 'grpc' as const, ...place, service })),
+    ...commands.map((command) => ({ type: 'exec' as const, command })),
+  ];
+  return missing[0] ?? probes;
 }
 
 /** `code` 0: from 200 to 499. */
@@ -101,13 +74,4 @@ function addressOf(networks: Readonly<Record<string, string>>): string | undefin
 function portOf(name: string, ports: Readonly<Record<string, number>>): number | undefined {
   const port = ports[name] ?? (/^\d+$/.test(name) ? Number(name) : 0);
   return port > 0 && port < 65536 ? port : undefined;
-}
-
-function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -8,6 +8,13 @@ import { reportLifeMs } from './timing.ts';
 /** First and longest pause before an id that core does not know is reported again. */
 const unknownPause = { baseMs: 1_000, maxMs: 300_000 };
 
+/**
+ * What one workload may take of the status stream, however it behaves: this many reports at once, and then one per pause
+ * (docs/agent.md). What is held back is replaced by what is newer.
+ */
+const burst = 6;
+const pauseMs = 10_000;
+
 interface Entry {
   report: Report;
   text: string;
@@ -17,6 +24,8 @@ interface Entry {
   flying: string | undefined;
   /** How often in a row core did not know the id. */
   unknown: number;
+  /** When all that it has taken of its share is forgiven. */
+  paidAtMs: number;
 }
 
 export interface Batch {
@@ -45,7 +54,7 @@ export class Outbox {
     const text = textOf(report);
     const entry = this.#entries.get(report.id);
     if (entry === undefined) {
-      this.#entries.set(report.id, { report, text, known: undefined, flying: undefined, unknown: 0 });
+      this.#entries.set(report.id, { report, text, known: undefined, flying: undefined, unknown: 0, paidAtMs: nowMs });
       this.#due.set(report.id, nowMs);
       return true;
     }
@@ -57,7 +66,7 @@ export class Outbox {
     }
     const due = this.#due.get(report.id);
     // An unknown id waits for its turn, unless there is news: it may well have been recorded since.
-    if (due === undefined || changed) this.#due.set(report.id, nowMs);
+    if (due === undefined || changed) this.#due.set(report.id, Math.max(nowMs, allowedMs(entry)));
     return true;
   }
 
@@ -72,7 +81,7 @@ export class Outbox {
     for (const [id, entry] of this.#entries) {
       entry.known = undefined;
       entry.flying = undefined;
-      this.#due.set(id, nowMs);
+      this.#due.set(id, Math.max(nowMs, allowedMs(entry)));
     }
   }
 
@@ -107,11 +116,14 @@ export class Outbox {
       entry.flying = undefined;
       if (unknown.has(id)) {
         entry.unknown += 1;
-        const pauseMs = backoff(entry.unknown, { ...unknownPause, random: this.#random });
-        if (!this.#due.has(id)) this.#due.set(id, nowMs + pauseMs);
+        const waitMs = backoff(entry.unknown, { ...unknownPause, random: this.#random });
+        if (!this.#due.has(id)) this.#due.set(id, nowMs + waitMs);
         continue;
       }
       entry.unknown = 0;
+      entry.paidAtMs = Math.max(entry.paidAtMs, nowMs) + pauseMs;
+      const due = this.#due.get(id);
+      if (due !== undefined) this.#due.set(id, Math.max(due, allowedMs(entry)));
       entry.known = { text, untilMs: nowMs + reportLifeMs(this.#lifeMs, this.#random.next()) };
     }
   }
@@ -125,4 +137,8 @@ export class Outbox {
       if (!this.#due.has(id)) this.#due.set(id, nowMs);
     }
   }
+}
+
+function allowedMs({ paidAtMs }: Entry): number {
+  return paidAtMs - (burst - 1) * pauseMs;
 }

@@ -4,7 +4,9 @@ import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { Probe } from './health.ts';
+import { serve } from '@eru/contract';
+
+import type { NetworkProbe } from './probe.ts';
 import { runProbe } from './probe.ts';
 
 const life = new AbortController();
@@ -48,7 +50,7 @@ test('silence ends at the limit, an abort at once', async () => {
   expect((await get('/silent', 0, 50)).reason).toBe(`http://127.0.0.1:${port}/silent: no answer within 0.05 s`);
   const stop = new AbortController();
   const asked = once(server, 'request');
-  const probe: Probe = { type: 'http', host: '127.0.0.1', port, path: '/silent', code: 0 };
+  const probe: NetworkProbe = { type: 'http', host: '127.0.0.1', port, path: '/silent', code: 0 };
   const running = runProbe(probe, 60_000, stop.signal);
   await asked;
   stop.abort();
@@ -67,4 +69,18 @@ test('a TCP check passes when somebody listens', async () => {
   const refused = await runProbe({ type: 'tcp', host: '127.0.0.1', port: nobody }, 5000, life.signal);
   expect(refused.healthy).toBe(false);
   expect(refused.reason).toContain(`tcp 127.0.0.1:${nobody}: connect ECONNREFUSED`);
+});
+
+test('a gRPC check passes when the service says that it serves', async () => {
+  const serving = await serve({ listen: '127.0.0.1:0', services: [], hostNames: [] });
+  const ask = (service: string): ReturnType<typeof runProbe> => {
+    const [, host = '', digits] = /^(.*):(\d+)$/.exec(serving.address) ?? [];
+    return runProbe({ type: 'grpc', host, port: Number(digits), service }, 5000, life.signal);
+  };
+  try {
+    expect(await ask('')).toEqual({ healthy: true, reason: '' });
+    expect((await ask('shop.Till')).reason).toBe(`grpc ${serving.address}: this server has no service "shop.Till"`);
+  } finally {
+    await serving.close({ graceMs: 0 });
+  }
 });

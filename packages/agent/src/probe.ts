@@ -2,13 +2,17 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 
+import { client, connect, health } from '@eru/contract';
 import { EruError } from '@eru/kit';
 
 import type { Health, Probe } from './health.ts';
 import { statusIsHealthy } from './health.ts';
 
+/** What is asked from outside the workload. */
+export type NetworkProbe = Exclude<Probe, { type: 'exec' }>;
+
 /** Runs one probe to its verdict; rejects only when aborted. */
-export type RunProbe = (probe: Probe, limitMs: number, signal: AbortSignal) => Promise<Health>;
+export type RunProbe = (probe: NetworkProbe, limitMs: number, signal: AbortSignal) => Promise<Health>;
 
 /** Redirects that one check follows, as Go's client does. */
 const maxRedirects = 10;
@@ -17,11 +21,17 @@ export const runProbe: RunProbe = async (probe, limitMs, signal) => {
   const limit = AbortSignal.timeout(limitMs);
   const either = AbortSignal.any([signal, limit]);
   const address = `${net.isIPv6(probe.host) ? `[${probe.host}]` : probe.host}:${probe.port}`;
-  const name = probe.type === 'http' ? `http://${address}${probe.path}` : `tcp ${address}`;
+  const name = probe.type === 'http' ? `http://${address}${probe.path}` : `${probe.type} ${address}`;
   try {
     if (probe.type === 'tcp') {
       await connects(probe, either);
       return { healthy: true, reason: '' };
+    }
+    if (probe.type === 'grpc') {
+      const said = await servingStatus(address, probe.service, limitMs, either);
+      return said === 'SERVING'
+        ? { healthy: true, reason: '' }
+        : { healthy: false, reason: `${name} answered ${said}` };
     }
     const status = await statusAt(new URL(name), either);
     if (statusIsHealthy(status, probe.code)) return { healthy: true, reason: '' };
@@ -34,7 +44,7 @@ export const runProbe: RunProbe = async (probe, limitMs, signal) => {
   }
 };
 
-function connects({ host, port }: Probe, signal: AbortSignal): Promise<void> {
+function connects({ host, port }: { host: string; port: number }, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host, port, signal });
     socket.once('error', reject);
@@ -43,6 +53,17 @@ function connects({ host, port }: Probe, signal: AbortSignal): Promise<void> {
       resolve();
     });
   });
+}
+
+/** One call of `grpc.health.v1.Health/Check`, on a connection of its own, in clear text. */
+async function servingStatus(address: string, service: string, limitMs: number, signal: AbortSignal): Promise<string> {
+  const channel = connect(address);
+  try {
+    const { status } = await client(health.Health, channel).check({ service }, { signal, timeoutMs: limitMs });
+    return health.HealthCheckResponse_ServingStatus[status] ?? String(status);
+  } finally {
+    channel.close();
+  }
 }
 
 /** node:http, not fetch: fetch refuses a list of ports (6000, 6665, …) that a workload may well listen on. */

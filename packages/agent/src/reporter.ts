@@ -10,6 +10,8 @@ import type { Report } from './report.ts';
 
 /** Reports in one call; a full one is some hundred KiB. */
 const batchLimit = 256;
+/** Between two calls, with as much again at random: what many workloads do at once goes together. */
+const gatherMs = 100;
 /** The loop looks again at least this often. */
 const longestNapMs = 60_000;
 
@@ -63,6 +65,7 @@ export class Reporter {
       const error = await this.#send(signal);
       if (error === undefined) {
         failures = 0;
+        await clock.sleep(gatherMs * (1 + random.next()), signal);
         continue;
       }
       failures += 1;

@@ -3,10 +3,15 @@ import type { Clock, Logger } from '@eru/kit';
 import { EruError, isEruError } from '@eru/kit';
 
 import { callLimitMs } from './core-calls.ts';
-import type { Health } from './health.ts';
-import { healthCheckOf, healthWithoutProbes, probesOf } from './health.ts';
+import { probeByCommand } from './exec-probe.ts';
+import type { HealthCheck } from './health-check.ts';
+import { healthCheckOf } from './health-check.ts';
+import type { Health, Probe } from './health.ts';
+import { healthWithoutProbes, probesOf } from './health.ts';
 import type { RunProbe } from './probe.ts';
 import { untilNextStartCheck } from './timing.ts';
+import type { Verdict } from './verdict.ts';
+import { nextVerdict } from './verdict.ts';
 
 /** After an inspection that failed. */
 const inspectAgainMs = 5_000;
@@ -34,8 +39,12 @@ interface Run {
   readonly startedAtMs: number;
   /** On the monotonic clock. */
   readonly firstCheckMs: number;
+  readonly check: HealthCheck | undefined;
   /** Its start-up series is on. */
   starting: boolean;
+  verdict: Verdict | undefined;
+  /** On the monotonic clock, when its probes last began. */
+  probedMs: number | undefined;
 }
 
 /**
@@ -98,7 +107,7 @@ export class Watched {
       signal.throwIfAborted();
       if (!mine(state)) return onGone(this.id);
       const run = this.#runOf(state, beganMs);
-      const health = healthWithoutProbes(state) ?? (await this.#probe(state, signal));
+      const health = healthWithoutProbes(state) ?? (await this.#judge(run, state, signal));
       signal.throwIfAborted();
       onChecked(state, health);
       this.#plan(run, state, health);
@@ -113,37 +122,64 @@ export class Watched {
   /** A run that was not known starts a series at this check. */
   #runOf({ startedAtMs, labels }: WorkloadState, nowMs: number): Run {
     if (this.#run?.startedAtMs === startedAtMs) return this.#run;
-    if (healthCheckOf(labels) === 'malformed')
+    const check = healthCheckOf(labels);
+    if (check === 'malformed')
       this.#context.logger.warn(
         { id: this.id },
-        'its ERU_META label cannot be read; it counts as having no health check',
+        'its ERU_META or eru.healthcheck label cannot be read; it counts as having no health check',
       );
-    this.#run = { startedAtMs, firstCheckMs: nowMs, starting: true };
+    this.#run = {
+      startedAtMs,
+      firstCheckMs: nowMs,
+      check: check === 'malformed' ? undefined : check,
+      starting: true,
+      verdict: undefined,
+      probedMs: undefined,
+    };
     return this.#run;
   }
 
-  async #probe(state: WorkloadState, signal: AbortSignal): Promise<Health> {
-    const { probe, probes, probeLimitMs } = this.#context;
-    const check = healthCheckOf(state.labels);
-    if (check === undefined || check === 'malformed') return { healthy: true, reason: '' };
+  /** A workload with an interval of its own is not asked more often: what was found last stands. */
+  async #judge(run: Run, state: WorkloadState, signal: AbortSignal): Promise<Health> {
+    const { check, verdict, probedMs } = run;
+    if (check === undefined) return { healthy: true, reason: '' };
+    const { clock } = this.#context;
+    const nowMs = clock.monotonic();
+    const own = check.intervalS;
+    const fresh = own !== undefined && probedMs !== undefined && nowMs - probedMs < own * 1000 && !run.starting;
+    if (fresh && verdict !== undefined) return verdict.health;
+    run.probedMs = nowMs;
+    const found = await this.#probe(check, state, signal);
+    run.verdict = nextVerdict(verdict, found, check, (clock.now() - run.startedAtMs) / 1000);
+    return run.verdict.health;
+  }
+
+  async #probe(check: HealthCheck, state: WorkloadState, signal: AbortSignal): Promise<Health> {
+    const { engine, probe, probes } = this.#context;
+    const limitMs = check.timeoutS === undefined ? this.#context.probeLimitMs : check.timeoutS * 1000;
     const wanted = probesOf(check, state);
     if (typeof wanted === 'string') return { healthy: false, reason: wanted };
+    const ask = (one: Probe): Promise<Health> =>
+      one.type === 'exec' ? probeByCommand(engine, this.id, one.command, limitMs, signal) : probe(one, limitMs, signal);
     const reasons: string[] = [];
     for (const one of wanted) {
-      const { healthy, reason } = await probes(() => probe(one, probeLimitMs, signal));
+      const { healthy, reason } = await probes(() => ask(one));
       signal.throwIfAborted();
       if (!healthy) reasons.push(reason);
     }
     return { healthy: reasons.length === 0, reason: reasons.join('; ') };
   }
 
+  /** The next check: of the start-up series while it is not healthy yet, at its own interval if it has one, else the sweep's. */
   #plan(run: Run, state: WorkloadState, health: Health): void {
     if (health.healthy) run.starting = false;
-    if (!run.starting || state.state !== 'running') return;
+    if (state.state !== 'running') return;
     const { clock, sweepMs } = this.#context;
-    const pauseMs = untilNextStartCheck(clock.monotonic() - run.firstCheckMs, sweepMs);
-    if (pauseMs === undefined) run.starting = false;
-    else this.#later(pauseMs);
+    const series = run.starting ? untilNextStartCheck(clock.monotonic() - run.firstCheckMs, sweepMs) : undefined;
+    if (series === undefined) run.starting = false;
+    const own = run.check?.intervalS === undefined ? undefined : run.check.intervalS * 1000;
+    const pauses = [series, own].filter((ms) => ms !== undefined);
+    if (pauses.length > 0) this.#later(Math.min(...pauses));
   }
 
   #later(ms: number): void {

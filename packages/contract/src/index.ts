@@ -5,6 +5,7 @@ export * from './certificates.ts';
 export * from './connect.ts';
 export * as engine from './gen/engine_pb.ts';
 export * as eru from './gen/eru_pb.ts';
+export * as health from './gen/health_pb.ts';
 export * as pb from './gen/core_pb.ts';
 export type { CallContext, ClientCertificate, MountedService, ServiceHandlers } from './handlers.ts';
 export { mount } from './handlers.ts';
