@@ -9,7 +9,7 @@ import type { PeerCertificate } from 'node:tls';
 import { grpcMethod } from './definition.ts';
 import type { AnyHandler, CallContext, ClientCertificate, MountedService } from './handlers.ts';
 import type { Status } from './status.ts';
-import { encodeError, errorKey, wireMessage } from './status.ts';
+import { encodeError, errorKey, retryAfter, wireMessage } from './status.ts';
 import { Incoming, pump } from './stream.ts';
 
 /** What both faces do with every call. */
@@ -109,6 +109,8 @@ function failureOf(thrown: unknown, method: DescMethod, edge: Edge): object {
   const status = edge.toStatus(thrown, method);
   const metadata = new Metadata();
   metadata.set(errorKey, encodeError(error));
+  const seconds = retryAfter(error);
+  if (seconds !== undefined) metadata.set('retry-after', seconds);
   return Object.assign(new Error(status.message), {
     code: status.code,
     details: wireMessage(status.message),

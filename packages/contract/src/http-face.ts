@@ -12,7 +12,7 @@ import { TLSSocket } from 'node:tls';
 import { clientCertificate, notImplemented } from './grpc-face.ts';
 import type { Edge } from './grpc-face.ts';
 import type { AnyHandler, CallContext, MountedService } from './handlers.ts';
-import { statusOf, wireMessage } from './status.ts';
+import { retryAfter, statusOf, wireMessage } from './status.ts';
 
 /**
  * The same services as JSON over HTTP/1.1: `POST /pb.CoreRPC/<Method>` with `content-type: application/json`, and Connect's
@@ -101,7 +101,9 @@ export function connectError(thrown: unknown, method: DescMethod, edge: Edge): C
   const standard = status.code >= 1 && status.code <= 16 ? status.code : statusOf(error).code;
   const value = { grpc_code: status.code, eru_code: error.code, details: asJson(error.details) };
   const detail = { desc: StructSchema, value: fromJson(StructSchema, value) };
-  return new ConnectError(wireMessage(status.message), standard, undefined, [detail], error);
+  const seconds = retryAfter(error);
+  const headers = seconds === undefined ? undefined : { 'retry-after': seconds };
+  return new ConnectError(wireMessage(status.message), standard, headers, [detail], error);
 }
 
 function asJson(details: Readonly<Record<string, unknown>>): JsonObject {

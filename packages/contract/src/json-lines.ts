@@ -70,7 +70,10 @@ async function answer(
     const body = errorToJson(known, undefined);
     if (response.headersSent) response.end(`${JSON.stringify({ error: body })}\n`);
     else {
-      response.writeHead(codeToHttpStatus(known.code), { 'content-type': 'application/json' });
+      response.writeHead(codeToHttpStatus(known.code), {
+        ...Object.fromEntries(known.metadata),
+        'content-type': 'application/json',
+      });
       response.end(JSON.stringify(body));
     }
   }

@@ -22,6 +22,7 @@ const grpcCodes: Readonly<Record<ErrorCode, number>> = {
   exists: 6,
   no_capacity: 8,
   too_large: 8,
+  throttled: 8,
   precondition: 9,
   busy: 10,
   conflict: 10,
@@ -71,6 +72,12 @@ export function encodeError(error: EruError): Buffer {
     details = {}; // a cycle or a bigint: the handler's slip must not cost the caller its error
   }
   return Buffer.from(JSON.stringify({ code: error.code, details }));
+}
+
+/** Seconds, as HTTP and gRPC callers read them, for a refusal that says when to come again (RFC 9110, 10.2.3). */
+export function retryAfter({ details }: EruError): string | undefined {
+  const ms = details['retryAfterMs'];
+  return typeof ms === 'number' ? String(Math.ceil(ms / 1000)) : undefined;
 }
 
 /** Bounded, and without lone surrogates, on which percent encoding throws. */

@@ -1,9 +1,6 @@
-import { Closer, run } from '@eru/kit';
+import { Closer } from '@eru/kit';
 import https from 'node:https';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { client, connect, createAuthority, issueCertificate, mount, pb, serve } from './index.ts';
 import type { CertificateRequest, ClientTls, KeyPair, ServerTls, Serving } from './index.ts';
@@ -117,29 +114,4 @@ test('a foreign page is refused before any service is asked', async () => {
   const { address } = await start();
   const headers = { 'content-type': 'application/json', origin: 'https://evil.example' };
   expect(await overHttp(address, { ca: authority.cert, headers })).toMatch(/may not call this server/);
-});
-
-let folder: string;
-afterAll(() => rm(folder, { recursive: true, force: true }));
-
-test('a gRPC client that is not ours: buf curl', async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'eru-tls-'));
-  const file = path.join(folder, 'ca.pem');
-  await writeFile(file, authority.cert);
-  const { address } = await start();
-  const root = path.join(import.meta.dirname, '../../..');
-  const buf = await run(path.join(root, 'node_modules/.bin/buf'), [
-    'curl',
-    '--cacert',
-    file,
-    '--protocol',
-    'grpc',
-    '--http2-prior-knowledge',
-    '--schema',
-    path.join(root, 'packages/contract/proto'),
-    '-d',
-    '{"name":"x"}',
-    `https://${address}/pb.CoreRPC/GetPod`,
-  ]);
-  expect(buf).toMatchObject({ code: 0, stdout: expect.stringContaining('"name": "nobody"') as string });
 });

@@ -13,6 +13,7 @@ export { bookedByNode, checkAcknowledged, checkObjects, checkStore, snapshot, ty
 export { tableOf } from './tables-of.ts';
 export type { OperationRecord, Slot } from './records.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';
+export { defaultCallsPerSecond } from './edge/rate-limit.ts';
 export type { Credential } from './edge/authentication.ts';
 export type { Engines } from './engine-clients.ts';
 export { workOn } from './work.ts';

@@ -103,6 +103,7 @@ function apply({ flags, core, log }: Reload, before: CoreConfig, next: CoreConfi
   if (credential !== undefined && !opened) core.setCredential(credential);
   const closed = credential === undefined && !opened;
   core.setLimits(limitsOf(next));
+  core.setCallsPerSecond(next['grpc.max_calls_per_second']);
   core.inspectOnly(next['resource_plugin.whitelist']);
   log.setLevel(levelOf(next));
   const restart = changed.filter(

@@ -104,6 +104,11 @@ export const coreKeys = {
   'auth.password': used(text, 'its password', reload),
   'grpc.max_concurrent_streams': used(count, 'calls of one connection at the same time'),
   'grpc.max_recv_msg_size': used(count, 'largest request, in bytes'),
+  'grpc.max_calls_per_second': used(
+    z.int().min(0),
+    'of one caller on one address, in the long run; 0 = no limit, default 1000; the original has no such key',
+    reload,
+  ),
   'grpc.service_discovery_interval': unused(duration, 'watchers of services are told at once of every change'),
   'grpc.service_heartbeat_interval': used(duration, "life of this core's lease: how soon others finish what it leaves"),
   'git.scm_type': unused(text, build),

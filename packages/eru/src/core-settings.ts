@@ -15,6 +15,7 @@ export interface CoreSettings {
   scheduler?: Partial<Settings>;
   core?: Pick<CoreOptions, 'ttlMs' | 'limits'>;
   serving?: { maxReceiveBytes?: number; maxStreams?: number };
+  callsPerSecond?: number;
   /** One more address for the metrics. */
   profile?: string;
   /** `HOST:PORT` towards which the address lies under which others reach this machine. */
@@ -39,7 +40,11 @@ export function settingsOf(config: CoreConfig, pluginFolder: string | undefined)
       maxReceiveBytes: config['grpc.max_recv_msg_size'],
       maxStreams: config['grpc.max_concurrent_streams'],
     }),
-    ...given({ profile: config.profile === '' ? undefined : config.profile, probeTarget: config.probe_target }),
+    ...given({
+      profile: config.profile === '' ? undefined : config.profile,
+      probeTarget: config.probe_target,
+      callsPerSecond: config['grpc.max_calls_per_second'],
+    }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { startAgent } from '@eru/agent';
 import type { Core as CoreClient } from '@eru/client';
 import { serve, type ServerTls } from '@eru/contract';
-import { coreServices, startCore, type CoreOptions } from '@eru/core';
+import { coreServices, defaultCallsPerSecond, startCore, type CoreOptions } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
 import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { openExternalKinds, type ExternalKinds } from '@eru/plugins';
@@ -104,6 +104,8 @@ export interface RunningCore extends Daemon {
   address: string;
   setLimits(limits: NonNullable<CoreOptions['limits']>): void;
   setCredential(credential: Credential): void;
+  /** Absent = the default. */
+  setCallsPerSecond(calls: number | undefined): void;
   inspectOnly(whitelist: readonly string[] | undefined): void;
 }
 
@@ -145,6 +147,7 @@ export async function runCore(options: {
       engines,
       closing: closing.signal,
       ...(credential !== undefined && { credential }),
+      ...(settings.callsPerSecond !== undefined && { callsPerSecond: settings.callsPerSecond }),
     });
     const serving = await serve({
       listen,
@@ -173,6 +176,7 @@ export async function runCore(options: {
       address: serving.address,
       setLimits: (limits) => void Object.assign(core.context.limits, limits),
       setCredential: (next) => services.setCredential(next),
+      setCallsPerSecond: (calls = defaultCallsPerSecond) => services.setCallsPerSecond(calls),
       inspectOnly: (whitelist) => plugins.inspectOnly(whitelist),
     };
   });

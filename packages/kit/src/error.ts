@@ -3,7 +3,8 @@
  *
  * User's side: `invalid` (a value that is not allowed), `not_found`, `exists`, `busy` (somebody else is changing it),
  * `precondition` (the state forbids it), `no_capacity` (the plan does not fit), `unsupported` (this engine or server
- * lacks the verb), `unauthenticated` (nobody knows who asks), `forbidden` (who asks may not).
+ * lacks the verb), `unauthenticated` (nobody knows who asks), `forbidden` (who asks may not), `throttled` (who asks
+ * does so too often).
  * System's side: `conflict` (an optimistic transaction lost), `fenced` (this process lost its right to write),
  * `unavailable` (the other side cannot be reached), `timeout`, `canceled`, `compacted` (a watch fell behind),
  * `too_large` (over a limit of the backend), `failed` (the other side tried and could not), `internal` (a bug).
@@ -18,6 +19,7 @@ export type ErrorCode =
   | 'unsupported'
   | 'unauthenticated'
   | 'forbidden'
+  | 'throttled'
   | 'conflict'
   | 'fenced'
   | 'unavailable'

@@ -1,4 +1,4 @@
-import { client, connect, eru, pb, serve, type Client } from '@eru/contract';
+import { client, connect, eru, pb, serve, type Client, type ServerTls } from '@eru/contract';
 import { SimulatedMachines } from '@eru/engines';
 import { Closer, EruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
@@ -25,8 +25,9 @@ export interface TestCore {
 /** `mock://NAME` is a test node, `sim://NAME` the same kind of machine that has to report. */
 export async function startTestCore({
   limits = {},
+  tls,
   ...options
-}: Partial<CoreServicesOptions> & { limits?: Partial<CoreLimits> } = {}): Promise<TestCore> {
+}: Partial<CoreServicesOptions> & { limits?: Partial<CoreLimits>; tls?: ServerTls } = {}): Promise<TestCore> {
   const closer = new Closer();
   const base = { clock: systemClock, random: systemRandom, logger: silentLogger };
   const machines = new SimulatedMachines(base);
@@ -59,15 +60,14 @@ export async function startTestCore({
     closing: closing.signal,
     ...options,
   });
-  const serving = await serve({ listen: '127.0.0.1:0', ...services });
+  const serving = await serve({ listen: '127.0.0.1:0', ...(tls !== undefined && { tls }), ...services });
   closer.add('port', () => serving.close());
   closer.add('streams', () => closing.abort());
-  const channel = connect(
-    serving.address,
-    options.credential === undefined
-      ? {}
-      : { credentials: { [options.credential.username]: options.credential.password } },
-  );
+  const { credential } = options;
+  const channel = connect(serving.address, {
+    ...(credential !== undefined && { credentials: { [credential.username]: credential.password } }),
+    ...(tls !== undefined && { tls: { ca: tls.cert } }),
+  });
   closer.add('channel', () => channel.close());
   return {
     core,

@@ -4,6 +4,7 @@ import { Registry } from 'prom-client';
 import type { Context } from '../context.ts';
 import type { Engines } from '../engine-clients.ts';
 import type { Membership } from '../membership.ts';
+import { admission } from './admission.ts';
 import { auditor } from './audit.ts';
 import { Gate, type Credential } from './authentication.ts';
 import { Candidates } from './candidates.ts';
@@ -14,6 +15,7 @@ import { httpPaths } from './http-paths.ts';
 import { Metrics } from './metrics.ts';
 import { observed } from './observe.ts';
 import { OperationLog } from './operation-log.ts';
+import { defaultCallsPerSecond, RateLimit } from './rate-limit.ts';
 import { toStatus } from './status-codes.ts';
 
 export interface CoreServicesOptions {
@@ -23,6 +25,8 @@ export interface CoreServicesOptions {
   engines: Engines;
   /** Wanted of every call; absent = everybody who reaches the port may do everything. */
   credential?: Credential;
+  /** Of one caller on one address, in the long run; 0 = no limit. */
+  callsPerSecond?: number;
   /** Aborts when this core stops: endless streams end with OK. */
   closing: AbortSignal;
   /** Its own when absent. */
@@ -30,17 +34,18 @@ export interface CoreServicesOptions {
 }
 
 /** Everything that `serve` needs, but for where to listen. */
-export interface CoreServices
-  extends
-    Required<Pick<ServeOptions, 'services' | 'toStatus' | 'http' | 'headers'>>,
-    Pick<ServeOptions, 'authenticate'> {
+export interface CoreServices extends Required<
+  Pick<ServeOptions, 'services' | 'toStatus' | 'http' | 'headers' | 'authenticate'>
+> {
   metrics(): Promise<{ text: string; type: string }>;
   /** In place of the credential that this was made with; without one there is nothing to change. */
   setCredential(credential: Credential): void;
+  setCallsPerSecond(calls: number): void;
 }
 
 export function coreServices(context: Context, membership: Membership, options: CoreServicesOptions): CoreServices {
   const { identifier, version, engines, credential, closing, registry = new Registry() } = options;
+  const { callsPerSecond = defaultCallsPerSecond } = options;
   const candidates = new Candidates(context.view);
   const operations = new OperationLog(context.view, () => context.clock.now());
   closing.addEventListener(
@@ -53,6 +58,7 @@ export function coreServices(context: Context, membership: Membership, options: 
   );
   const metrics = new Metrics(context, membership, registry);
   const gate = credential && new Gate(context, credential);
+  const rates = new RateLimit(context.clock, callsPerSecond);
   const audit = auditor(context.logger, context.clock, (call) => gate?.principalOf(call));
   const edge: Edge = {
     context,
@@ -72,6 +78,8 @@ export function coreServices(context: Context, membership: Membership, options: 
   return {
     metrics: figures,
     setCredential: (next) => gate?.setCredential(next),
+    setCallsPerSecond: (calls) => rates.set(calls),
+    authenticate: admission(gate, rates),
     services: [coreRpc(edge), eruRpc(edge)].map((service) => observed(observed(service, audit), metrics.observe)),
     toStatus,
     headers: () => {
@@ -84,7 +92,6 @@ export function coreServices(context: Context, membership: Membership, options: 
       admits: (request) => gate?.admits(request) ?? true,
       openApi: () => openApi([pb.CoreRPC, eru.Eru], version),
     }),
-    ...(gate !== undefined && { authenticate: (call) => gate.admit(call) }),
   };
 }
 

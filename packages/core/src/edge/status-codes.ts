@@ -1,5 +1,5 @@
 import { pb, statusOf, type Status } from '@eru/contract';
-import { EruError } from '@eru/kit';
+import { EruError, type ErrorCode } from '@eru/kit';
 
 import { noIds } from './workload-methods.ts';
 
@@ -50,6 +50,9 @@ const codes: Partial<Record<Method, number>> = {
 /** Where an empty list of ids is a plain error. */
 const plainWithoutIds: ReadonlySet<string> = new Set(['removeWorkload', 'dissociateWorkload', 'controlWorkload']);
 
+/** What has nothing to do with the method is told by gRPC's own codes. */
+const plainlyTold: ReadonlySet<ErrorCode> = new Set(['canceled', 'forbidden', 'throttled']);
+
 /** How a failed call is told. The new services have gRPC's own codes, the original's contract has one for each method. */
 export function toStatus(
   thrown: unknown,
@@ -61,6 +64,6 @@ export function toStatus(
   if (error.code === 'unauthenticated') return { code: 2, message: error.message };
   if (error.message === noIds && plainWithoutIds.has(method.localName)) return { code: 2, message: error.message };
   const code = codes[method.localName as Method];
-  if (code === undefined || error.code === 'canceled' || error.code === 'forbidden') return statusOf(error);
+  if (code === undefined || plainlyTold.has(error.code)) return statusOf(error);
   return { code, message: error.message };
 }
