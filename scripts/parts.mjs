@@ -9,6 +9,9 @@ export const parts = {
   runc: { proof: () => inPath('runc'), package: 'runc' },
   conmon: { proof: () => inPath('conmon'), package: 'conmon' },
   busybox: { proof: () => existsSync('/bin/busybox'), package: 'busybox-static' },
+  docker: { proof: () => inPath('dockerd'), package: 'docker.io' },
+  podman: { proof: () => inPath('podman'), package: 'podman' },
+  registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
   qemu: { proof: () => inPath('qemu-system-x86_64'), package: 'qemu-system-x86' },
 };
 
