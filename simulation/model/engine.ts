@@ -74,7 +74,7 @@ export interface Applied {
 
 /**
  * A call takes effect. The engine finds what it is to create by name, takes a removal of nothing for done, and refuses a start,
- * stop or update with less than the highest right that it has seen for the object, unless `unfenced`.
+ * stop, update or unforced removal with less than the highest right that it has seen for the object, unless `unfenced`.
  */
 export function apply(
   state: State,
@@ -104,8 +104,11 @@ export function apply(
       ? { state, answer: 'fenced' }
       : put({ ...object, ...change, right: Math.max(object.right, call.right) });
   switch (verb) {
-    case 'removeStopped':
-      return object.state === 'running' ? refused() : put(null);
+    case 'removeStopped': {
+      const allowed = rightful({});
+      if (allowed.answer === 'fenced' || object.state !== 'running') return allowed.answer === 'ok' ? put(null) : allowed;
+      return { ...allowed, answer: 'refused' };
+    }
     case 'hook':
       return { state: { ...state, hooks: { ...state.hooks, [effect]: (state.hooks[effect] ?? 0) + 1 } }, answer: 'ok' };
     case 'wait':

@@ -29,6 +29,12 @@ const broken: { what: string; operation: Modelled; rules?: Partial<Rules>; found
     found: /^3: the result is ok, and the workload is not running/,
   },
   {
+    what: 'an unforced removal on an engine that takes calls however old their right is',
+    operation: named('remove what runs without force'),
+    rules: { rights: false },
+    found: /^3: the old workload is recorded, claimed by nobody, and lost/,
+  },
+  {
     what: 'a remove that frees before the object is gone',
     operation: changed('remove by force', {
       removing: { effect: 'none', ok: ['forget', 'gone'], takeover: 'repeat' },

@@ -2,7 +2,16 @@ import { end, openingOf, passOver, rowOf, type Target } from '@eru/core';
 
 import { apply, type Meaning } from './engine.ts';
 import type { Modelled, Rules } from './operations.ts';
-import { canonical, nextRevision, type Core, type CoreId, type Run, type State, type StoreState } from './state.ts';
+import {
+  canonical,
+  nextRevision,
+  type Core,
+  type CoreId,
+  type EngineObject,
+  type Run,
+  type State,
+  type StoreState,
+} from './state.ts';
 
 /** One step of the world. */
 export interface Move {
@@ -52,6 +61,7 @@ export function moves(state: State, operation: Modelled, rules: Rules): Move[] {
     ...coreMoves(state, 0, operation, rules),
     ...coreMoves(state, 1, operation, rules),
     ...lateMoves(state, operation, rules),
+    ...laterMoves(state, operation),
   ];
 }
 
@@ -316,6 +326,17 @@ function lateMoves(state: State, operation: Modelled, rules: Rules): Move[] {
     const move = (text: string, next: State): Move => ({ text, by: 'engine', fault: false, next: canonical(next) });
     return [move(`a late ${effect} takes effect`, done.state), move(`a late ${effect} is lost`, rest)];
   });
+}
+
+/** What others do with the workload afterwards, with a right of their own. */
+function laterMoves(state: State, { stoppedLater }: Modelled): Move[] {
+  const { store, objects, late } = state;
+  const { old } = objects;
+  if (stoppedLater !== true || !store.begun || store.operation !== null || late.length === 0) return [];
+  if (store.records.old === 0 || old?.state !== 'running') return [];
+  const stopped: EngineObject = { ...old, state: 'stopped', right: nextRevision(state) };
+  const next = canonical({ ...state, objects: { ...objects, old: stopped } });
+  return [{ text: 'another operation stops the workload', by: 'engine', fault: true, next }];
 }
 
 function firstStep(operation: Modelled): string {

@@ -27,6 +27,8 @@ export interface Modelled {
   /** Of the workload that is there before. */
   before: EngineObject['state'];
   hooks: boolean;
+  /** Once it has ended another operation may stop the workload, while a call of this one is still late. */
+  stoppedLater?: true;
   /** At rest, by the result that the store keeps for the client: what is missing, as a sentence. */
   goal(state: State, result: 'ok' | 'refused'): string | undefined;
 }
@@ -90,7 +92,13 @@ const withHooks: readonly Modelled[] = [
   { ...onWorkload, name: 'remove', table: removeTables.full, goal: removed },
   { ...onWorkload, name: 'remove by force', table: removeTables.forced, goal: removed },
   { ...onWorkload, name: 'remove without force', table: removeTables.unforced, before: 'stopped', goal: removed },
-  { ...onWorkload, name: 'remove what runs without force', table: removeTables.unforced, goal: removed },
+  {
+    ...onWorkload,
+    name: 'remove what runs without force',
+    table: removeTables.unforced,
+    stoppedLater: true,
+    goal: removed,
+  },
   {
     ...onWorkload,
     name: 'dissociate',

@@ -39,7 +39,7 @@ export const removeMachine: Machine<RemoveOperation> = {
     },
     removeStopped: (run) =>
       untilAnswered(run.context, run.tenure, () =>
-        run.call((engine, { signal }) => engine.remove(run.record.value.id, { force: false, signal })),
+        run.call((engine, options) => engine.remove(run.record.value.id, { ...options, force: false })),
       ),
     stopAndRemove: async (run) => {
       await stopIfPossible(run);

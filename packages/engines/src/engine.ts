@@ -31,7 +31,7 @@ export interface Engine {
   /** Resuming what runs is no error. */
   resume(id: string, options?: FencedOptions): Promise<void>;
   /** Resolves when it is gone without a trace; removing what is not there is no error. Without `force` a running workload is refused with `precondition`. */
-  remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void>;
+  remove(id: string, options?: FencedOptions & { force?: boolean }): Promise<void>;
 
   inspect(id: string, options?: CallOptions): Promise<WorkloadState>;
   /** All workloads that carry all these labels, in name order. */

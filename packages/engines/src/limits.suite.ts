@@ -74,6 +74,10 @@ export function limitTests(get: () => Bench, traits: EngineTraits): void {
       await refused(engine.start(id, { revision: 6 }), 'fenced');
       await engine.start(id);
       expect(await engine.inspect(id)).toMatchObject({ state: 'running', revision: 7 });
+      await engine.stop(id, { revision: 9 });
+      await refused(engine.remove(id, { revision: 8 }), 'fenced');
+      await engine.remove(id, { revision: 9 });
+      await refused(engine.inspect(id), 'not_found');
     });
   });
 

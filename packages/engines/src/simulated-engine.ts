@@ -75,8 +75,9 @@ export class SimulatedEngine implements Engine {
     return this.#fenced('resume', id, options, (workload) => workload.resume());
   }
 
-  remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void> {
-    return this.#call.unary('remove', options, () => this.#host.remove(id, options?.force ?? false));
+  remove(id: string, options?: FencedOptions & { force?: boolean }): Promise<void> {
+    const { force = false, revision } = options ?? {};
+    return this.#call.unary('remove', options, () => this.#host.remove(id, force, revision));
   }
 
   inspect(id: string, options?: CallOptions): Promise<WorkloadState> {

@@ -104,9 +104,10 @@ export class SimulatedHost {
     return workload;
   }
 
-  async remove(id: string, force: boolean): Promise<void> {
+  async remove(id: string, force: boolean, revision?: number): Promise<void> {
     const workload = this.#byId.get(id);
     if (workload === undefined) return;
+    workload.fence(revision);
     if (workload.running && !force) throw new EruError('precondition', `${workload.spec.name} runs; stop it first`);
     await workload.stop(0);
     // Two removals may have waited for the same end.

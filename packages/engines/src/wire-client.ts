@@ -89,8 +89,9 @@ class WireEngine implements Engine {
     await this.#calls.resume({ id, ...revisionOf(options) }, this.#limited('resume', options));
   }
 
-  async remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void> {
-    await this.#calls.remove({ id, force: options?.force ?? false }, this.#limited('remove', options));
+  async remove(id: string, options?: FencedOptions & { force?: boolean }): Promise<void> {
+    const request = { id, force: options?.force ?? false, ...revisionOf(options) };
+    await this.#calls.remove(request, this.#limited('remove', options));
   }
 
   async inspect(id: string, options?: CallOptions): Promise<WorkloadState> {

@@ -56,8 +56,8 @@ function lifeHandlers(engine: Engine): Handlers {
       await engine.resume(id, fenced(context, revision));
       return {};
     },
-    remove: async ({ id, force }, context) => {
-      await engine.remove(id, { ...call(context), force });
+    remove: async ({ id, force, revision }, context) => {
+      await engine.remove(id, { ...fenced(context, revision), force });
       return {};
     },
     inspect: async ({ id }, context) => toWorkload(await engine.inspect(id, call(context))),

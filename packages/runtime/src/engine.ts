@@ -183,14 +183,14 @@ class ProcessEngine implements Engine {
     return this.#unsupported('resuming processes', id);
   }
 
-  async remove(id: string, options: CallOptions & { force?: boolean } = {}): Promise<void> {
+  async remove(id: string, options: FencedOptions & { force?: boolean } = {}): Promise<void> {
     const workload = this.#workloads.get(id);
-    if (workload !== undefined) await this.#limited('remove', options, this.#remove(workload, options.force ?? false));
+    if (workload !== undefined) await this.#limited('remove', options, this.#remove(workload, options));
   }
 
-  async #remove(workload: Workload, force: boolean): Promise<void> {
+  async #remove(workload: Workload, { force = false, revision }: FencedOptions & { force?: boolean }): Promise<void> {
     const { id, spec } = workload.record;
-    await workload.remove(force);
+    await workload.remove(force, revision);
     await this.#folders.remove(id);
     // Two may have asked; one event is told.
     if (this.#workloads.delete(id)) this.#events.emit('removed', id, spec.name);
