@@ -45,22 +45,20 @@ let reallocs: eru.ReallocRequest[] = [];
 let replaces: eru.ReplaceRequest[] = [];
 let deploys: eru.DeployRequest[] = [];
 let runs: eru.RunOpen[] = [];
-let controls: pb.ControlWorkloadOptions[] = [];
+let controls: eru.ControlRequest[] = [];
 let core: FakeCore;
 let spec: string;
 
 beforeAll(async () => {
   core = await startFakeCore({
-    core: {
-      async *controlWorkload(request) {
-        controls.push(request);
-        yield { id: id('a') };
-      },
-      async *dissociateWorkload({ IDs }) {
-        for (const one of IDs) yield { id: one, error: '' };
-      },
-    },
     eru: {
+      async *control(request) {
+        controls.push(request);
+        yield { id: id('a'), success: true };
+      },
+      async *dissociate({ ids }) {
+        for (const one of ids) yield { id: one, success: true };
+      },
       listWorkloads: lister(() => [one]),
       async *listOperations(request) {
         listed.push(request);
@@ -213,8 +211,11 @@ test('deploy sends its key, and does not wait when told so', async () => {
 
 test('suspend, resume and dissociate', async () => {
   expect((await core.run(['suspend', 'aaaa'])).stderr).toBe('hello_web_aaaaaa suspended\n');
-  expect((await core.run(['resume', 'aaaa'])).stderr).toBe('hello_web_aaaaaa resumed\n');
-  expect(controls.map(({ type }) => type)).toEqual(['suspend', 'resume']);
+  expect((await core.run(['resume', 'aaaa', '--key', 'once'])).stderr).toBe('hello_web_aaaaaa resumed\n');
+  expect(controls.map(({ type, idempotencyKey }) => [type, idempotencyKey])).toEqual([
+    ['suspend', ''],
+    ['resume', 'once'],
+  ]);
   expect((await core.run(['dissociate', 'aaaa'])).stderr).toBe('hello_web_aaaaaa dissociated\n');
 });
 

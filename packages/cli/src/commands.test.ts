@@ -47,12 +47,13 @@ beforeAll(async () => {
         yield { id: wanted, data: Buffer.from(`tail ${tail}\n`), stdStreamType: pb.StdStreamType.STDOUT };
         yield { id: wanted, data: Buffer.from('oops\n'), stdStreamType: pb.StdStreamType.STDERR };
       },
-      async *controlWorkload({ IDs, type }) {
-        for (const item of IDs) yield { id: item, error: item === id('b') && type === 'stop' ? 'will not' : '' };
-      },
     },
     eru: {
       listWorkloads: lister(() => workloads),
+      async *control({ ids, type }) {
+        for (const item of ids)
+          yield item === id('b') && type === 'stop' ? { id: item, error: 'will not' } : { id: item, success: true };
+      },
       async *deploy(request) {
         deployed.push(request);
         for (const event of deployEvents) yield { event };

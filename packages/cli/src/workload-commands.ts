@@ -50,9 +50,8 @@ export function addWorkloadCommands(registry: Registry): void {
   addFileCommands(registry);
 
   for (const type of ['start', 'stop', 'restart', 'suspend', 'resume'] as const) {
-    const control = command(`${type} <workloads...>`, `${type} workloads`).option(
-      '-f, --force',
-      'go on when a hook fails',
+    const control = withKey(
+      command(`${type} <workloads...>`, `${type} workloads`).option('-f, --force', 'go on when a hook fails'),
     );
     run(control, async (context, flags: object, words: string[]) =>
       (await import('./control.ts')).control(type)(context, flags, words),
@@ -63,12 +62,12 @@ export function addWorkloadCommands(registry: Registry): void {
     .alias('remove')
     .option('-f, --force', 'kill at once, and go on when a hook fails')
     .option('--grace <duration>', 'time between TERM and KILL');
-  run(rm, async (context, flags: object, words: string[]) =>
+  run(withKey(rm), async (context, flags: object, words: string[]) =>
     (await import('./control.ts')).remove(context, flags, words),
   );
 
   run(
-    command('dissociate <workloads...>', 'forget workloads and leave what they run running'),
+    withKey(command('dissociate <workloads...>', 'forget workloads and leave what they run running')),
     async (context, flags: object, words: string[]) => (await import('./control.ts')).dissociate(context, flags, words),
   );
 
@@ -85,7 +84,7 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--cpu-bind', 'cores of its own from now on')
     .option('--cpu-unbind', 'no cores of its own any more')
     .option('--extra-resources <json>', 'increments of other kinds: {"kind": {...}}');
-  run(realloc, async (context, flags: object, word: string) =>
+  run(withKey(realloc), async (context, flags: object, word: string) =>
     (await import('./realloc.ts')).realloc(context, flags, word),
   );
 
@@ -107,6 +106,11 @@ export function addWorkloadCommands(registry: Registry): void {
   run(status, async (context, flags: object, app?: string) =>
     (await import('./status.ts')).status(context, flags, app),
   );
+}
+
+/** Who repeats a command with the same key, because the answer was lost, is told what became of the first. */
+function withKey(command: Command): Command {
+  return command.option('--key <text>', 'idempotency key: the same command again with it does nothing twice');
 }
 
 function addDeployCommands({ command, run }: Registry): void {

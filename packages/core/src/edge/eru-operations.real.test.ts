@@ -109,6 +109,27 @@ describe('an idempotency key', () => {
     expect(JSON.parse(resources)).toMatchObject({ cpumem: { memory_request: 15 * MiB } });
     await atRest();
   });
+
+  test('holds for controls and dissociations: what was told is told again, done or refused', async () => {
+    const [id = ''] = await ids(1);
+    const control = (type: string) => collect(core.eru.control({ ids: [id], type, idempotencyKey: type }));
+    refuse('stop', 0, 1);
+    const refused = await control('stop');
+    expect(refused).toMatchObject([{ id, success: false, error: 'stop is refused' }]);
+    expect(await control('stop')).toEqual(refused);
+    expect(machine.workloads().map(({ state }) => state)).toEqual(['running']);
+    expect(await control('suspend')).toMatchObject([{ id, success: true, error: '' }]);
+    await collect(core.eru.control({ ids: [id], type: 'resume' }));
+    expect(await control('suspend')).toMatchObject([{ success: true }]);
+    expect(machine.workloads().map(({ state }) => state)).toEqual(['running']);
+    const dissociate = () => collect(core.eru.dissociate({ ids: [id], ...keyed }));
+    expect(await dissociate()).toMatchObject([{ id, success: true }]);
+    expect(await dissociate()).toMatchObject([{ id, success: true }]);
+    expect(await collect(core.eru.dissociate({ ids: [id] }))).toMatchObject([{ id, success: false }]);
+    await expect(control('jump')).rejects.toMatchObject({ code: 'invalid' });
+    await expect(collect(core.eru.control({ type: 'stop' }))).rejects.toMatchObject({ code: 'invalid' });
+    await atRest();
+  });
 });
 
 test('an asynchronous deploy answers with its plan and goes on', async () => {

@@ -2,6 +2,7 @@ import { eru, mount, type MountedService } from '@eru/contract';
 
 import type { Edge } from './edge.ts';
 import { eruChangeMethods } from './eru-changes.ts';
+import { eruControlMethods } from './eru-control.ts';
 import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
 import { eruRunMethods } from './eru-run.ts';
@@ -17,6 +18,7 @@ export function eruRpc(edge: Edge): MountedService {
   return mount(eru.Eru, {
     ...eruDeployMethods(edge),
     ...eruChangeMethods(edge),
+    ...eruControlMethods(edge),
     ...eruOperationMethods(edge),
     ...eruWatchMethods(edge),
     ...eruNodeMethods(edge),

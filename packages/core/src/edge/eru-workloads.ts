@@ -1,18 +1,13 @@
-import { eru, type ServiceHandlers } from '@eru/contract';
-import { EruError } from '@eru/kit';
+import type { eru, ServiceHandlers } from '@eru/contract';
 import { after } from '@eru/store';
 
 import { noSuchNode } from '../absent.ts';
 import { redact } from '../records.ts';
-import { hookOf, once } from '../requests.ts';
-import { removeWorkload } from '../remove.ts';
 import { writeStatuses } from '../statuses.ts';
 import { matches } from './candidates.ts';
 import type { Edge } from './edge.ts';
 import { findWorkloads } from './find-workloads.ts';
-import { requestKey } from './request-key.ts';
 import { fullWorkload, readReport } from './workload-wire.ts';
-import { noIds, outcomes } from './workload-methods.ts';
 
 /** Keys in one read of the store. */
 const pageSize = 500;
@@ -38,28 +33,6 @@ export function eruWorkloadMethods({ context, membership }: Edge): ServiceHandle
         const record = view.workloads.get(id)?.value;
         if (record !== undefined) yield fullWorkload(view, record);
       }
-    },
-
-    remove: (request, { signal }) => {
-      const { ids, force, grace } = request;
-      if (ids.length === 0) throw new EruError('invalid', noIds);
-      if (grace < 0)
-        throw new EruError('invalid', 'grace: write a number of seconds, or 0 for the default of the engine');
-      const tenure = membership.current();
-      const graceMs = force ? 0 : grace > 0 ? grace * 1000 : null;
-      return outcomes(
-        [...new Set(ids)],
-        async (id, tell: (event: { id: string; success: boolean; error?: string; hook?: Uint8Array }) => void) => {
-          try {
-            const key = requestKey(eru.RemoveRequestSchema, request, id);
-            const begin = async (): Promise<Uint8Array> =>
-              removeWorkload(context, tenure, { id, force, stop: true, graceMs, request: key }, signal);
-            tell({ id, success: true, hook: await once(context, key, signal, begin, hookOf) });
-          } catch (error) {
-            tell({ id, success: false, error: EruError.from(error).message });
-          }
-        },
-      );
     },
 
     reportWorkloads: async ({ node, reports }) => {

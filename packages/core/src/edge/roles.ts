@@ -51,10 +51,12 @@ const ofCore: Readonly<Record<keyof typeof pb.CoreRPC.method, Role>> = {
   rawEngine: 'admin',
 };
 
-const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
+export const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
   deploy: 'operate',
   plan: 'read',
   remove: 'operate',
+  control: 'operate',
+  dissociate: 'operate',
   replace: 'operate',
   realloc: 'operate',
   listOperations: 'read',

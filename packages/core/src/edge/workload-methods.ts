@@ -102,7 +102,7 @@ export function outcomes<I, M>(
 
 const controlTypes: readonly ControlType[] = ['start', 'stop', 'restart', 'suspend', 'resume'];
 
-function controlTypeOf(type: string): ControlType {
+export function controlTypeOf(type: string): ControlType {
   const found = controlTypes.find((known) => known === type);
   if (found === undefined) throw new EruError('invalid', 'unknown control type', { details: { field: 'type' } });
   return found;
