@@ -1,4 +1,4 @@
-import { create, eru, pb } from '@eru/contract';
+import { create, eru } from '@eru/contract';
 import { EruError } from '@eru/kit';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';

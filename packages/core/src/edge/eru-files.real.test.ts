@@ -67,6 +67,31 @@ test('an engine that takes nothing is given up, and the workload is free again',
   expect(bed.core.context.view.claims.size).toBe(0);
 });
 
+test('a client that sends nothing more is left, and the workload is free again', async () => {
+  const { eru, rpc, id } = bed;
+  const quiet = new Promise<never>(() => {});
+  const archive = writeTar([['a', file]]);
+  const silent = async function* (): AsyncGenerator<object> {
+    yield* copyIn(id, '/srv', archive.subarray(0, 70_000));
+    await quiet;
+  };
+  await expect(eru.copyIn(silent())).rejects.toMatchObject({
+    code: 'timeout',
+    message: expect.stringContaining('the client has sent nothing for 0.2 s'),
+  });
+  const chunk = { ids: [id], dst: '/a', size: 200_000n, chunk: file.contents.subarray(0, 70_000) };
+  const large = async function* (): AsyncGenerator<typeof chunk> {
+    yield chunk;
+    await quiet;
+  };
+  await expect(collect(rpc.sendLargeFile(large()))).rejects.toThrow('the client has sent nothing for 0.2 s');
+  await bed.core.context.view.until(
+    () => (bed.core.context.view.claims.size === 0 ? true : undefined),
+    AbortSignal.timeout(10_000),
+  );
+  expect(await codeOf(eru.copyIn(copyIn(id, '/srv', archive)))).toBe('ok');
+});
+
 test('attach gives what the main process prints from now on, until the client leaves', async () => {
   const { eru, id } = bed;
   let leave = (): void => {};

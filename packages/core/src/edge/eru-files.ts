@@ -3,7 +3,7 @@ import { EruError } from '@eru/kit';
 
 import { workOn, type Work } from '../work.ts';
 import type { Edge } from './edge.ts';
-import { Branch, finish, giveAll } from './fan-out.ts';
+import { Branch, finish, giveAll, uploaded } from './fan-out.ts';
 import { archiveOf } from './reading.ts';
 
 const pieceBytes = 64 * 1024;
@@ -13,7 +13,7 @@ export function eruFileMethods({ context, membership }: Edge): ServiceHandlers<t
   const pace = { clock: context.clock, idleMs: context.limits.transferIdleMs };
   return {
     copyIn: async (requests, { signal }) => {
-      const iterator = requests[Symbol.asyncIterator]();
+      const iterator = uploaded(requests, pace);
       const first = await iterator.next();
       if (first.done === true || first.value.request.case !== 'open')
         throw new EruError('invalid', 'the first message of CopyIn must be `open`');

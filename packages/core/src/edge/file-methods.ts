@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { FileContent } from '../spec-of.ts';
 import { workOn, type Work } from '../work.ts';
 import { concurrency, type Edge } from './edge.ts';
-import { Branch, finish, giveAll } from './fan-out.ts';
+import { Branch, finish, giveAll, uploaded } from './fan-out.ts';
 import { archiveOf } from './reading.ts';
 import { takingTurns } from './taking-turns.ts';
 import { outcomes } from './workload-methods.ts';
@@ -78,7 +78,7 @@ export function fileMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> {
       };
       let over = false;
       try {
-        for await (const chunk of requests) {
+        for await (const chunk of uploaded(requests, pace)) {
           if (over) continue;
           over = chunk.ids.length === 0 || chunk.chunk.length === 0;
           if (over) logger.warn({ dst: chunk.dst }, 'a chunk of a large file without ids or bytes ends it');

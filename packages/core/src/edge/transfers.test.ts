@@ -1,7 +1,7 @@
 import { EruError, isEruError, VirtualClock } from '@eru/kit';
 import { expect, test } from 'vitest';
 
-import { Branch, giveAll } from './fan-out.ts';
+import { Branch, giveAll, uploaded } from './fan-out.ts';
 import { takingTurns } from './taking-turns.ts';
 
 const idleMs = 30_000;
@@ -63,6 +63,25 @@ test('one alone may be as slow as it likes while it takes something', async () =
   const taken = take(only, () => clock.sleep(10_000));
   await clock.run(given);
   expect(await clock.run(taken)).toEqual([pieces, undefined]);
+});
+
+test('a client is left when it sends nothing while it is waited for, not while others are', async () => {
+  const clock = new VirtualClock();
+  const messages = async function* (): AsyncGenerator<number> {
+    for (const pauseMs of [0, 20_000, 20_000, 31_000]) {
+      await clock.sleep(pauseMs);
+      yield pauseMs;
+    }
+  };
+  const taken: number[] = [];
+  const take = async (): Promise<void> => {
+    for await (const message of uploaded(messages(), { clock, idleMs })) {
+      taken.push(message);
+      await clock.sleep(60_000);
+    }
+  };
+  const error = await clock.run(take().catch((failed: unknown) => failed));
+  expect([EruError.from(error).message, taken]).toEqual(['the client has sent nothing for 30 s', [0, 20_000, 20_000]]);
 });
 
 test('sources give one after the other, and a pause lets the others pass', async () => {
