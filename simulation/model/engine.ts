@@ -106,7 +106,8 @@ export function apply(
   switch (verb) {
     case 'removeStopped': {
       const allowed = rightful({});
-      if (allowed.answer === 'fenced' || object.state !== 'running') return allowed.answer === 'ok' ? put(null) : allowed;
+      if (allowed.answer === 'fenced' || object.state !== 'running')
+        return allowed.answer === 'ok' ? put(null) : allowed;
       return { ...allowed, answer: 'refused' };
     }
     case 'hook':
