@@ -10,7 +10,16 @@ const defaultMs = 30_000;
 
 /** These end processes, make file systems or move images: slow on a busy machine, and still right. */
 const slowMs = 120_000;
-const slow: ReadonlySet<EngineVerb> = new Set(['create', 'stop', 'remove', 'imageRemove', 'imagePrune', 'copyTo']);
+const slow: ReadonlySet<EngineVerb> = new Set([
+  'create',
+  'stop',
+  'remove',
+  'imageRemove',
+  'imagePrune',
+  'imageBuildPrune',
+  'imageCommit',
+  'copyTo',
+]);
 
 /**
  * The time a caller waits for `verb`: what it asked for, else the verb's own. A stop also gets the grace time; Infinity =

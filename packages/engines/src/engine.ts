@@ -64,12 +64,17 @@ export interface Engine {
   networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]>;
 
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]>;
-  imagePull(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
-  imagePush(reference: string, options?: CallOptions): AsyncIterable<JsonObject>;
+  imagePull(reference: string, options?: ImageOptions): AsyncIterable<JsonObject>;
+  imagePush(reference: string, options?: ImageOptions): AsyncIterable<JsonObject>;
   /** What was untagged and deleted. `prune`: its parents too that nothing names any more. */
   imageRemove(reference: string, options?: CallOptions & { force?: boolean; prune?: boolean }): Promise<string[]>;
   imagePrune(options?: CallOptions): Promise<void>;
-  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: CallOptions): AsyncIterable<JsonObject>;
+  /** `context` is a tar stream with a `Dockerfile`. A build that fails says so in its last object (`error`, `errorDetail`), as Docker does. */
+  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: ImageOptions): AsyncIterable<JsonObject>;
+  /** What builds have left to be faster the next time. */
+  imageBuildPrune(options?: CallOptions): Promise<void>;
+  /** The files of a workload as an image, which goes on running; answers its id. */
+  imageCommit(id: string, references: readonly string[], options?: CallOptions): Promise<string>;
 
   /** An operation that only this kind of engine knows. */
   raw(id: string, operation: string, params: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
@@ -82,6 +87,13 @@ export interface CallOptions {
   /** How long to wait for the answer. */
   timeoutMs?: number;
 }
+
+export interface ImageOptions extends CallOptions {
+  /** Registry host (`docker.io`, `registry.example:5000`) -> who we are there. */
+  registries?: Registries;
+}
+
+export type Registries = Readonly<Record<string, { username: string; password: string }>>;
 
 export interface FencedOptions extends CallOptions {
   /**

@@ -27,6 +27,7 @@ const ofWorkload: Partial<Readonly<Record<EngineVerb, Call>>> = {
   stats: (engine, id) => engine.stats(id),
   networkConnect: (engine, id) => engine.networkConnect(id, 'bridge'),
   networkDisconnect: (engine, id) => engine.networkDisconnect(id, 'bridge'),
+  imageCommit: (engine, id) => engine.imageCommit(id, ['x:1']),
   raw: (engine, id) => engine.raw(id, 'echo', new Uint8Array()),
 };
 
@@ -38,6 +39,7 @@ const ofMachine: Partial<Readonly<Record<EngineVerb, Call>>> = {
   imageRemove: (engine) => engine.imageRemove('x'),
   imagePrune: (engine) => engine.imagePrune(),
   imageBuild: (engine) => all(engine.imageBuild({ references: ['x'], platform: '' }, empty())),
+  imageBuildPrune: (engine) => engine.imageBuildPrune(),
 };
 
 export function refusalTests(get: () => Bench, traits: EngineTraits): void {

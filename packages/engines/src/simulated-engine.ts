@@ -241,6 +241,18 @@ export class SimulatedEngine implements Engine {
     );
   }
 
+  /** Nothing is kept that would make the next build faster. */
+  imageBuildPrune(options?: CallOptions): Promise<void> {
+    return this.#call.unary('imageBuildPrune', options, () => {});
+  }
+
+  imageCommit(id: string, references: readonly string[], options?: CallOptions): Promise<string> {
+    return this.#call.unary('imageCommit', options, () => {
+      this.#host.get(id);
+      return this.#host.images.make(references);
+    });
+  }
+
   /** Knows one operation: `echo`. */
   raw(id: string, operation: string, params: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
     return this.#call.unary('raw', options, () => {

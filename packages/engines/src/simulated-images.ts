@@ -35,11 +35,17 @@ export class SimulatedImages {
   }
 
   build({ references }: ImageBuild, contextBytes: number): JsonObject[] {
+    const id = this.make(references);
+    return [{ stream: `read ${contextBytes} bytes of context\n` }, { stream: `built ${id}\n`, id }];
+  }
+
+  /** A new image with these names, which others lose. */
+  make(references: readonly string[]): string {
     if (references.length === 0) throw new EruError('invalid', 'references: an image needs a name');
     for (const reference of references) this.#untag(reference);
     const id = `sha256:${this.#random.hex(64)}`;
     this.#images.set(id, new Set(references));
-    return [{ stream: `read ${contextBytes} bytes of context\n` }, { stream: `built ${id}\n`, id }];
+    return id;
   }
 
   /** Answers what was untagged and deleted. */

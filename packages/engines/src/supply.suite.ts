@@ -91,6 +91,18 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
       await refused(all(engine.imagePush(reference)), 'not_found');
     });
 
+    it('are made of a workload that goes on', async () => {
+      const { engine } = get();
+      const id = await get().running();
+      const image = await engine.imageCommit(id, ['eru-contract-suite:a', 'eru-contract-suite:b']);
+      const listed = await engine.imageList('eru-contract-suite');
+      expect(listed).toEqual([{ id: image, tags: ['eru-contract-suite:a', 'eru-contract-suite:b'] }]);
+      expect(await engine.inspect(id)).toMatchObject({ state: 'running' });
+      await engine.imageBuildPrune();
+      for (const tag of ['a', 'b']) await engine.imageRemove(`eru-contract-suite:${tag}`);
+      expect(await engine.imageList('eru-contract-suite')).toEqual([]);
+    });
+
     it('are pulled, kept while used, and pruned', async () => {
       const { engine, programs } = get();
       await all(engine.imagePull('contract-used:1'));

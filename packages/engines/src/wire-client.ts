@@ -17,6 +17,7 @@ import type {
   ExitState,
   FencedOptions,
   ImageBuild,
+  ImageOptions,
   LogEntry,
   LogOptions,
   Session,
@@ -216,12 +217,12 @@ class WireEngine implements Engine {
     return images.map(({ id, tags }) => ({ id, tags }));
   }
 
-  imagePull(reference: string, options?: CallOptions): AsyncIterable<JsonObject> {
-    return progress(this.#calls.imagePull({ reference }, this.#unlimited(options)));
+  imagePull(reference: string, options?: ImageOptions): AsyncIterable<JsonObject> {
+    return progress(this.#calls.imagePull({ reference, ...registriesOf(options) }, this.#unlimited(options)));
   }
 
-  imagePush(reference: string, options?: CallOptions): AsyncIterable<JsonObject> {
-    return progress(this.#calls.imagePush({ reference }, this.#unlimited(options)));
+  imagePush(reference: string, options?: ImageOptions): AsyncIterable<JsonObject> {
+    return progress(this.#calls.imagePush({ reference, ...registriesOf(options) }, this.#unlimited(options)));
   }
 
   async imageRemove(
@@ -237,14 +238,24 @@ class WireEngine implements Engine {
     await this.#calls.imagePrune({}, this.#limited('imagePrune', options));
   }
 
-  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: CallOptions): AsyncIterable<JsonObject> {
+  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: ImageOptions): AsyncIterable<JsonObject> {
     const requests = async function* () {
       const { references, platform } = build;
-      yield { request: { case: 'open' as const, value: { references: [...references], platform } } };
+      const value = { references: [...references], platform, ...registriesOf(options) };
+      yield { request: { case: 'open' as const, value } };
       for await (const chunk of context)
         for (const part of parts(chunk)) yield { request: { case: 'context' as const, value: part } };
     };
     return progress(this.#calls.imageBuild(requests(), this.#unlimited(options)));
+  }
+
+  async imageBuildPrune(options?: CallOptions): Promise<void> {
+    await this.#calls.imageBuildPrune({}, this.#limited('imageBuildPrune', options));
+  }
+
+  async imageCommit(id: string, references: readonly string[], options?: CallOptions): Promise<string> {
+    const request = { id, references: [...references] };
+    return (await this.#calls.imageCommit(request, this.#limited('imageCommit', options))).image;
   }
 
   async raw(id: string, operation: string, params: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
@@ -274,6 +285,12 @@ class WireEngine implements Engine {
     const closed = this.#closed.signal;
     return options?.signal === undefined ? closed : AbortSignal.any([options.signal, closed]);
   }
+}
+
+function registriesOf(options: ImageOptions | undefined): {
+  registries?: Record<string, { username: string; password: string }>;
+} {
+  return options?.registries === undefined ? {} : { registries: { ...options.registries } };
 }
 
 function revisionOf(options: FencedOptions | undefined): { revision?: bigint } {

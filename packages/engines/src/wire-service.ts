@@ -132,11 +132,13 @@ function supplyHandlers(engine: Engine): Handlers {
       networks: await engine.networkList({ ...call(context), drivers }),
     }),
     imageList: async ({ filter }, context) => ({ images: await engine.imageList(filter, call(context)) }),
-    imagePull: async function* ({ reference }, context) {
-      for await (const object of engine.imagePull(reference, call(context))) yield { json: toJson(object) };
+    imagePull: async function* ({ reference, registries }, context) {
+      for await (const object of engine.imagePull(reference, { ...call(context), registries }))
+        yield { json: toJson(object) };
     },
-    imagePush: async function* ({ reference }, context) {
-      for await (const object of engine.imagePush(reference, call(context))) yield { json: toJson(object) };
+    imagePush: async function* ({ reference, registries }, context) {
+      for await (const object of engine.imagePush(reference, { ...call(context), registries }))
+        yield { json: toJson(object) };
     },
     imageRemove: async ({ reference, force, prune }, context) => ({
       removed: await engine.imageRemove(reference, { ...call(context), force, prune }),
@@ -147,10 +149,18 @@ function supplyHandlers(engine: Engine): Handlers {
     },
     imageBuild: async function* (requests, context) {
       const { open, rest } = await opened(requests);
-      const { references, platform } = open;
-      const progress = engine.imageBuild({ references, platform }, bytesOf(rest, 'context'), call(context));
+      const { references, platform, registries } = open;
+      const options = { ...call(context), registries };
+      const progress = engine.imageBuild({ references, platform }, bytesOf(rest, 'context'), options);
       for await (const object of progress) yield { json: toJson(object) };
     },
+    imageBuildPrune: async (_request, context) => {
+      await engine.imageBuildPrune(call(context));
+      return {};
+    },
+    imageCommit: async ({ id, references }, context) => ({
+      image: await engine.imageCommit(id, references, call(context)),
+    }),
     raw: async ({ id, operation, params }, context) => ({
       data: await engine.raw(id, operation, params, call(context)),
     }),

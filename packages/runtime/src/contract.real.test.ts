@@ -25,6 +25,8 @@ const unsupported: NonNullable<EngineTraits['unsupported']> = [
   'imageRemove',
   'imagePrune',
   'imageBuild',
+  'imageBuildPrune',
+  'imageCommit',
   'raw',
 ];
 

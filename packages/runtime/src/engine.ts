@@ -302,6 +302,14 @@ class ProcessEngine implements Engine {
     yield await this.#unsupported('images');
   }
 
+  imageBuildPrune(): Promise<void> {
+    return this.#unsupported('images');
+  }
+
+  imageCommit(id: string): Promise<string> {
+    return this.#unsupported('images', id);
+  }
+
   raw(id: string): Promise<Uint8Array> {
     return this.#unsupported('raw operations', id);
   }
