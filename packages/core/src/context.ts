@@ -1,5 +1,5 @@
 import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
-import type { Engine } from '@eru/engines';
+import type { Engine, Registries } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
@@ -26,6 +26,8 @@ export interface Context {
   external?: External;
   /** The engine of a node; `not_found` without such a node, `unsupported` for an endpoint that no engine of ours serves. */
   engineOf(node: string): Engine;
+  /** Where images come from and go to, and who we are there. */
+  registries: Registries;
   /** Operations that run in this process; one at a time for each id. */
   running: Set<string>;
 }

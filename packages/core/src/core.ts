@@ -1,4 +1,5 @@
 import { Closer, EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import type { Registries } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
@@ -35,6 +36,8 @@ export interface CoreOptions {
   /** Life of the core's lease without an answer of the store. */
   ttlMs?: number;
   limits?: Partial<CoreLimits>;
+  /** Credentials for the registries of images. */
+  registries?: Registries | undefined;
   reconciler?: Partial<ReconcilerOptions>;
   /** Gives up starting; a store that cannot be written is waited for. */
   signal?: AbortSignal;
@@ -98,6 +101,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
       if (node === undefined) throw new EruError('not_found', `node ${name} is not known`);
       return engineFor(engines, node);
     },
+    registries: options.registries ?? {},
     running: new Set(),
   };
   if (options.externalKinds !== undefined && options.externalKinds.names.length > 0)

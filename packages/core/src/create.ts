@@ -343,7 +343,7 @@ function preparation(
   return (node) => {
     const known = pulls.get(node);
     if (known !== undefined) return known;
-    const pull = effect(context, tenure, () => pullImage(context.engineOf(node), image, signal));
+    const pull = effect(context, tenure, () => pullImage(context.engineOf(node), image, context.registries, signal));
     pulls.set(node, pull);
     return pull;
   };

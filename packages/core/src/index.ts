@@ -15,6 +15,7 @@ export type { OperationRecord, Slot } from './records.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';
 export { defaultCallsPerSecond } from './edge/rate-limit.ts';
 export type { Credential } from './edge/authentication.ts';
+export type { BuildSettings } from './build/build-settings.ts';
 export type { Engines } from './engine-clients.ts';
 export { workOn } from './work.ts';
 export { addNode, removeNode, setNode } from './nodes.ts';

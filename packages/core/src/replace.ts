@@ -240,7 +240,7 @@ async function prepare(run: Run, making: Making): Promise<void> {
   }
   if (request.needsImage && template.image === '' && !ignorePull) throw new EruError('invalid', 'no image');
   if (template.image !== '' && !ignorePull)
-    await run.call((engine, { signal }) => pullImage(engine, template.image, signal));
+    await run.call((engine, { signal }) => pullImage(engine, template.image, run.context.registries, signal));
   for (const [source, target] of request.copy) await copyOut(run, making, source, target);
 }
 

@@ -1,11 +1,12 @@
 import { EruError } from '@eru/kit';
-import { writeTar, type Engine } from '@eru/engines';
+import { registriesFor, writeTar, type Engine, type Registries } from '@eru/engines';
 
 import type { FileContent } from './spec-of.ts';
 
 /** Fetches an image to a node; the engine asks the registry whether its own is current. @throws EruError with the engine's word */
-export async function pullImage(engine: Engine, image: string, signal: AbortSignal): Promise<void> {
-  for await (const { error } of engine.imagePull(image, { signal })) {
+export async function pullImage(engine: Engine, image: string, known: Registries, signal: AbortSignal): Promise<void> {
+  const registries = registriesFor(image, known);
+  for await (const { error } of engine.imagePull(image, { signal, registries })) {
     if (typeof error === 'string' && error !== '') throw new EruError('failed', error);
   }
 }

@@ -8,4 +8,5 @@ export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
 export { createEngines, type Engines } from './endpoints.ts';
 export { connectEngine } from './wire-client.ts';
 export { engineService } from './wire-service.ts';
+export { registriesFor, registryOf } from './registry.ts';
 export { readTar, streamTar, writeTar, type TarFile } from './tar.ts';

@@ -59,24 +59,25 @@ async function stands(registry: Registry, method: string): Promise<void> {
   }
 }
 
-test.each(
-  pb.CoreRPC.methods.filter(({ name }) => name !== 'BuildImage').map(({ name, localName }) => [name, localName]),
-)('a client that is not ours: %s', async (name, localName) => {
-  const registry = new Registry();
-  bed = await startBed({ registry });
-  const { prepare, good, answers, endless, bad } = contracts[localName] as Contract;
-  await prepare?.(bed);
-  const outcome = bufCurl(name, good(bed));
-  if (endless !== undefined) {
-    await stands(registry, name);
-    await endless(bed);
-    bed.stop();
-  }
-  expect(await outcome).toMatchObject({ code: 0, stderr: '', answers: answers(bed) });
-  const [first] = bad;
-  if (first === undefined || !['AddPod', 'CreateWorkload'].includes(name)) return;
-  const [request, , text] = first(bed);
-  const { code, stderr } = await bufCurl(name, request);
-  expect(code).not.toBe(0);
-  expect(JSON.parse(stderr)).toMatchObject({ message: text });
-});
+test.each(pb.CoreRPC.methods.map(({ name, localName }) => [name, localName]))(
+  'a client that is not ours: %s',
+  async (name, localName) => {
+    const registry = new Registry();
+    bed = await startBed({ registry });
+    const { prepare, good, answers, endless, bad } = contracts[localName] as Contract;
+    await prepare?.(bed);
+    const outcome = bufCurl(name, good(bed));
+    if (endless !== undefined) {
+      await stands(registry, name);
+      await endless(bed);
+      bed.stop();
+    }
+    expect(await outcome).toMatchObject({ code: 0, stderr: '', answers: answers(bed) });
+    const [first] = bad;
+    if (first === undefined || !['AddPod', 'CreateWorkload'].includes(name)) return;
+    const [request, , text] = first(bed);
+    const { code, stderr } = await bufCurl(name, request);
+    expect(code).not.toBe(0);
+    expect(JSON.parse(stderr)).toMatchObject({ message: text });
+  },
+);

@@ -26,8 +26,16 @@ export interface Contract {
 
 export type Contracts = Partial<Record<keyof typeof pb.CoreRPC.method, Contract>>;
 
+/** Images are built in the pod that has a node. */
+const builders = {
+  scm: 'git',
+  cloneTimeoutMs: 10_000,
+  home: { hub: 'hub.example', namespace: '/team/' },
+  pod: 'pod',
+} as const;
+
 export async function startBed(options: Parameters<typeof startTestCore>[0] = {}): Promise<Bed> {
-  const core = await startTestCore(options);
+  const core = await startTestCore({ builds: builders, ...options });
   const { rpc } = core;
   await rpc.addPod({ name: 'pod', desc: 'a pod' });
   await rpc.addPod({ name: 'empty' });

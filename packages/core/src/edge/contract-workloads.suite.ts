@@ -103,10 +103,41 @@ export const workloadContracts: Contracts = {
     ],
   },
   buildImage: {
-    good: () => ({}),
-    answers: () => [],
-    // comes with the engine that builds
-    bad: [() => [{}, 12, expect.stringContaining('builds no images')]],
+    good: () => ({ name: 'app', tags: ['1', '2'], builds: { stages: ['run'], builds: { run: { base: 'busybox' } } } }),
+    answers: () => [
+      { stream: expect.stringContaining('bytes of context'), errorDetail: {} },
+      { id: expect.stringMatching(/^sha256:/) },
+      { status: 'pushed hub.example/team/app:1' },
+      { stream: 'finished hub.example/team/app:1\n', status: 'finished', progress: 'hub.example/team/app:1' },
+      { status: 'pushed hub.example/team/app:2' },
+      { stream: 'finished hub.example/team/app:2\n', status: 'finished', progress: 'hub.example/team/app:2' },
+    ],
+    bad: [
+      () => [{ builds: {} }, 1071, 'no builds in spec'],
+      () => [{ name: 'app' }, 1071, 'no builds in spec'],
+      () => [{ name: 'app', builds: { stages: ['a'] } }, 1071, 'no build spec'],
+      () => [
+        { name: 'app', builds: { stages: ['a'], builds: { a: { base: 'b', repo: '/etc/app.git' } } } },
+        1071,
+        '/etc/app.git: invalid git url format',
+      ],
+      () => [{ name: 'app', buildMethod: 'EXIST', existId: 'x' }, 1071, absent('/workloads/x')],
+      () => [{ name: 'app', buildMethod: 'RAW' }, 1071, expect.stringContaining('tar: ')],
+    ],
+    told: [
+      ({ id }) => [
+        { name: 'app', buildMethod: 'EXIST', existId: id },
+        [
+          { id: expect.stringMatching(/^sha256:/) },
+          { status: 'pushed hub.example/team/app:latest' },
+          { status: 'finished' },
+        ],
+      ],
+      () => [
+        { name: 'app', buildMethod: 'RAW', tar: base64('an archive') },
+        [{ stream: 'read 10 bytes of context\n' }, {}, {}, { status: 'finished' }],
+      ],
+    ],
   },
   cacheImage: {
     good: () => ({ podname: 'pod', images: ['a:1', 'b:1'] }),

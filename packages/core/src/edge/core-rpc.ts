@@ -1,5 +1,6 @@
 import { mount, pb, type MountedService } from '@eru/contract';
 
+import { buildMethods } from './build-methods.ts';
 import { deployMethods } from './deploy-methods.ts';
 import { changeMethods } from './change-methods.ts';
 import type { Edge } from './edge.ts';
@@ -32,6 +33,7 @@ export function coreRpc(edge: Edge): MountedService {
     ...fileMethods(edge),
     ...networkMethods(edge),
     ...imageMethods(edge),
+    ...buildMethods(edge),
     ...rawMethods(edge),
   });
 }

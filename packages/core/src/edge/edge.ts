@@ -1,3 +1,4 @@
+import type { BuildSettings } from '../build/build-settings.ts';
 import type { Context } from '../context.ts';
 import type { Engines } from '../engine-clients.ts';
 import type { Membership } from '../membership.ts';
@@ -11,6 +12,7 @@ export interface Edge {
   engines: Engines;
   candidates: Candidates;
   operations: OperationLog;
+  builds: BuildSettings;
   /** Told how many instances were begun. */
   deployed: (instances: number) => void;
   /** The identity of the cluster: `Info.identifier`, label `eru.coreid`. */

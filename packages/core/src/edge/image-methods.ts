@@ -20,19 +20,12 @@ export function imageMethods({ context, candidates }: Edge): ServiceHandlers<typ
     if (podname === '') throw new EruError('invalid', 'pod name is empty');
   };
   return {
-    buildImage: () => {
-      throw new EruError(
-        'unsupported',
-        'this release builds no images; build and push elsewhere, then fetch with CacheImage',
-      );
-    },
-
     cacheImage: (request, { signal }) => {
       checkPod(request);
       return outcomes(nodesOf(request), async (nodename, tell: (message: CacheMessage) => void) => {
         for (const image of request.images) {
           try {
-            await pullImage(context.engineOf(nodename), image, signal);
+            await pullImage(context.engineOf(nodename), image, context.registries, signal);
             tell({ image, nodename, success: true });
           } catch (error) {
             tell({ image, nodename, success: false, message: EruError.from(error).message });

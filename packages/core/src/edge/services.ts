@@ -1,6 +1,7 @@
 import { ageHeader, eru, openApi, pb, type ServeOptions } from '@eru/contract';
 import { Registry } from 'prom-client';
 
+import { noBuilds, type BuildSettings } from '../build/build-settings.ts';
 import type { Context } from '../context.ts';
 import type { Engines } from '../engine-clients.ts';
 import type { Membership } from '../membership.ts';
@@ -27,6 +28,8 @@ export interface CoreServicesOptions {
   credential?: Credential;
   /** Of one caller on one address, in the long run; 0 = no limit. */
   callsPerSecond?: number;
+  /** Absent: no images are built. */
+  builds?: BuildSettings | undefined;
   /** Aborts when this core stops: endless streams end with OK. */
   closing: AbortSignal;
   /** Its own when absent. */
@@ -66,6 +69,7 @@ export function coreServices(context: Context, membership: Membership, options: 
     engines,
     candidates,
     operations,
+    builds: options.builds ?? noBuilds,
     deployed: (instances) => metrics.deployed(instances),
     identifier,
     version,

@@ -5,7 +5,7 @@ import { noIds } from './workload-methods.ts';
 
 type Method = keyof typeof pb.CoreRPC.method;
 
-/** The application code of each method (reference/core-rpc.md section 2); without those that never send one, and without the build of images. */
+/** The application code of each method (reference/core-rpc.md section 2); without those that never send one. */
 const codes: Partial<Record<Method, number>> = {
   watchServiceStatus: 1001,
   listNetworks: 1011,
@@ -34,6 +34,7 @@ const codes: Partial<Record<Method, number>> = {
   setWorkloadsStatus: 1056,
   rawEngine: 1057,
   copy: 1061,
+  buildImage: 1071,
   cacheImage: 1072,
   removeImage: 1073,
   createWorkload: 1074,
