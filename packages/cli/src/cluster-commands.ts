@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 
+import type { BuildFlags } from './image-build.ts';
 import type { Registry } from './program.ts';
 import { collect } from './workload-commands.ts';
 
@@ -69,6 +70,18 @@ function addNetworkCommands({ command, run }: Registry): void {
 
 function addImageCommands({ command, run }: Registry): void {
   const image = command('image', 'images on the nodes');
+  const build = command('build <source>', 'build an image and push it to the hub', image)
+    .requiredOption('--name <name>', 'its name, without hub and tag')
+    .option('--tag <tag>', 'may be repeated (default: latest)', collect)
+    .option('--raw', 'source is a folder with a Dockerfile, not a build spec')
+    .option('--exist', 'source is a workload, whose files become the image')
+    .option('--user <name>', 'make this user in the image, and run as it; with --uid')
+    .option('--uid <id>', 'its number')
+    .option('--stop-signal <signal>', 'for all stages, in place of those of the spec')
+    .option('--platform <os/arch>', "default: the builder's own");
+  run(build, async (context, flags: BuildFlags, source: string) =>
+    (await import('./image-build.ts')).buildImage(context, flags, source),
+  );
   const list = withPlaces(command('ls', 'list images, node by node', image).alias('list')).option(
     '--filter <repository>',
     'only of this repository',

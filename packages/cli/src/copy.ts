@@ -1,5 +1,4 @@
 import { EruError } from '@eru/kit';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rename, rm, stat, symlink } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,6 +8,7 @@ import { withConnection } from './connection.ts';
 import type { Context } from './context.ts';
 import { exitCodes } from './context.ts';
 import { say, write } from './output.ts';
+import { ended, outputOf, startTar } from './tar.ts';
 import { splitWord } from './workload-path.ts';
 import { findWorkload } from './workloads.ts';
 
@@ -76,7 +76,7 @@ async function copyIn(context: Context, { eru }: Connection, place: Place, local
   try {
     await symlink(source, path.join(links, name));
     const what = folder ? [`${name}/.`] : ['-h', name];
-    const tar = start(['-c', '-f', '-', '-C', links, ...what]);
+    const tar = startTar(['-c', '-f', '-', '-C', links, ...what]);
     await Promise.all([send(into ? place.path : path.posix.dirname(place.path), outputOf(tar)), ended(tar, context)]);
   } finally {
     await rm(links, { recursive: true, force: true });
@@ -85,7 +85,7 @@ async function copyIn(context: Context, { eru }: Connection, place: Place, local
 
 /** The files become the caller's own. */
 async function unpack(context: Context, folder: string, archive: AsyncIterable<Uint8Array>): Promise<void> {
-  const tar = start(['-x', '-f', '-', '--no-same-owner', '-C', folder]);
+  const tar = startTar(['-x', '-f', '-', '--no-same-owner', '-C', folder]);
   const done = ended(tar, context);
   done.catch(() => {}); // told below
   try {
@@ -99,34 +99,6 @@ async function unpack(context: Context, folder: string, archive: AsyncIterable<U
   }
   tar.stdin?.end();
   await done;
-}
-
-function start(args: string[]): ChildProcess {
-  const tar = spawn('tar', args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  tar.stdin.on('error', () => {}); // its exit code tells why it reads no more
-  return tar;
-}
-
-async function* outputOf({ stdout }: ChildProcess): AsyncGenerator<Uint8Array> {
-  if (stdout !== null) for await (const piece of stdout) yield piece as Uint8Array;
-}
-
-/** @throws EruError with what `tar` says when it fails */
-function ended(tar: ChildProcess, { signal }: Context): Promise<void> {
-  let said = '';
-  tar.stderr?.on('data', (part: Buffer) => {
-    said += part.toString();
-  });
-  const stop = (): void => void tar.kill('SIGKILL');
-  signal.addEventListener('abort', stop, { once: true });
-  return new Promise<void>((resolve, reject) => {
-    tar.on('error', (cause) => reject(new EruError('failed', `cannot run tar: ${cause.message}`, { cause })));
-    tar.on('close', (code) => {
-      signal.removeEventListener('abort', stop);
-      if (code === 0) resolve();
-      else reject(new EruError('failed', said.trim() || `tar ended with ${code}`));
-    });
-  });
 }
 
 async function isFolder(name: string): Promise<boolean> {

@@ -11,6 +11,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
   )
     .option('--node <name>', "this machine's node (default: as last time, at first the host name)")
     .option('--pod <name>', "pod of this machine's node", 'default')
+    .option('--hub <registry>', 'HOST[:PORT][/NAMESPACE] that built images are pushed to (default: they stay here)')
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
   run(

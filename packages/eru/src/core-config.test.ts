@@ -94,6 +94,13 @@ describe("the original's core.yaml", () => {
       plugins: { dir: '/etc/eru/plugins', callTimeoutMs: 90_000 },
       scheduler: { shareBase: 100, maxShare: -1 },
       core: { ttlMs: 15_000, limits: { lockTimeoutMs: 30_000, externalMs: 300_000, connectMs: 10_000 } },
+      builds: {
+        scm: 'github',
+        token: '',
+        cloneTimeoutMs: 300_000,
+        home: { hub: 'hub.docker.com', namespace: 'projecteru2' },
+        pod: 'eru',
+      },
       serving: { maxReceiveBytes: 20_971_520, maxStreams: 100 },
       profile: ':12346',
     });

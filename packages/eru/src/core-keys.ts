@@ -52,8 +52,13 @@ const level = z
   .transform((name) => levels[name]);
 
 const text = z.string();
+const scm = z
+  .string()
+  .transform((name) => name.toLowerCase())
+  .pipe(z.enum(['git', 'github', 'gitlab', '']))
+  .transform((name) => (name === '' ? undefined : name));
 const count = z.int().min(1);
-const credentials = z.record(z.string(), z.unknown());
+const credentials = z.record(z.string(), z.strictObject({ username: z.string(), password: z.string() }));
 
 function used<T extends z.ZodType>(type: T, meaning: string, { reload = false } = {}): Key<T> {
   return { type, use: 'used', meaning, reload };
@@ -74,7 +79,6 @@ function stale(instead: string): Key<z.ZodUnknown> {
 
 const reload = { reload: true };
 const journal = 'operations are journalled in the store, where any core finds them';
-const build = 'builds are not in this version';
 const docker = 'for docker daemons, which this version has no engine for';
 const redis = 'only etcd and the embedded store are served';
 
@@ -111,10 +115,13 @@ export const coreKeys = {
   ),
   'grpc.service_discovery_interval': unused(duration, 'watchers of services are told at once of every change'),
   'grpc.service_heartbeat_interval': used(duration, "life of this core's lease: how soon others finish what it leaves"),
-  'git.scm_type': unused(text, build),
-  'git.private_key': unused(text, build),
-  'git.token': unused(text, build),
-  'git.clone_timeout': unused(duration, build),
+  'git.scm_type': used(scm, 'github, gitlab, or git for any other; without it no images are built'),
+  'git.private_key': used(text, 'file: the key for ssh; without it what ssh finds by itself'),
+  'git.token': used(
+    text,
+    'for downloads of artifacts, in the header of github or gitlab; never in the clear beyond this machine',
+  ),
+  'git.clone_timeout': used(duration, 'limit of a clone and checkout'),
   'etcd.machines': used(
     z.array(text.min(1)).min(1),
     'members of the etcd, URLs or HOST:PORT; without them the embedded store (--store)',
@@ -134,10 +141,13 @@ export const coreKeys = {
   'docker.use_local_dns': unused(z.boolean(), docker),
   'docker.log.type': unused(text, docker),
   'docker.log.config': unused(z.record(z.string(), z.unknown()), docker),
-  'docker.hub': unused(text, build),
-  'docker.namespace': unused(text, build),
-  'docker.build_pod': unused(text, build),
-  'docker.auths': unused(credentials, docker),
+  'docker.hub': used(
+    text,
+    'the registry that built images are pushed to; without it they stay on the node that built them',
+  ),
+  'docker.namespace': used(text, 'between hub and name of an image'),
+  'docker.build_pod': used(text, 'the pod whose nodes build images'),
+  'docker.auths': used(credentials, 'registry -> username and password, for pulls and pushes'),
   'virt.version': unused(text, 'the original does not use it either'),
   'systemd.runtime': unused(text, 'processes are run by the node daemon, which chooses its own runtime'),
   'scheduler.maxshare': used(z.int().min(-1), 'cores of a node that may be broken into fragments; -1 = all'),

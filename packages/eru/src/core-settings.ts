@@ -1,6 +1,6 @@
 import { EruError, type LogLevel } from '@eru/kit';
 import { parseEndpoint } from '@eru/contract';
-import type { CoreOptions } from '@eru/core';
+import type { BuildSettings, CoreOptions } from '@eru/core';
 import type { PluginSettings } from '@eru/plugins';
 import type { Settings } from '@eru/scheduler';
 import type { EtcdStoreOptions } from '@eru/store';
@@ -13,7 +13,8 @@ import type { Credential } from './data-folder.ts';
 export interface CoreSettings {
   plugins?: PluginSettings;
   scheduler?: Partial<Settings>;
-  core?: Pick<CoreOptions, 'ttlMs' | 'limits'>;
+  core?: Pick<CoreOptions, 'ttlMs' | 'limits' | 'registries'>;
+  builds?: BuildSettings;
   serving?: { maxReceiveBytes?: number; maxStreams?: number };
   callsPerSecond?: number;
   /** One more address for the metrics. */
@@ -35,7 +36,12 @@ export function settingsOf(config: CoreConfig, pluginFolder: string | undefined)
       maxShare: config['scheduler.maxshare'],
       maxDeployCount: config['scheduler.max_deploy_count'],
     }),
-    core: given({ ttlMs: config['grpc.service_heartbeat_interval'], limits: limitsOf(config) }),
+    core: given({
+      ttlMs: config['grpc.service_heartbeat_interval'],
+      limits: limitsOf(config),
+      registries: config['docker.auths'],
+    }),
+    builds: buildsOf(config),
     serving: given({
       maxReceiveBytes: config['grpc.max_recv_msg_size'],
       maxStreams: config['grpc.max_concurrent_streams'],
@@ -45,6 +51,19 @@ export function settingsOf(config: CoreConfig, pluginFolder: string | undefined)
       probeTarget: config.probe_target,
       callsPerSecond: config['grpc.max_calls_per_second'],
     }),
+  };
+}
+
+function buildsOf(config: CoreConfig): BuildSettings {
+  return {
+    ...given({
+      scm: config['git.scm_type'],
+      privateKey: config['git.private_key'] === '' ? undefined : config['git.private_key'],
+      token: config['git.token'],
+    }),
+    cloneTimeoutMs: config['git.clone_timeout'] ?? 300_000,
+    home: { hub: config['docker.hub'] ?? '', namespace: config['docker.namespace'] ?? '' },
+    pod: config['docker.build_pod'] ?? '',
   };
 }
 

@@ -146,6 +146,7 @@ export async function runCore(options: {
       version,
       engines,
       closing: closing.signal,
+      builds: settings.builds,
       ...(credential !== undefined && { credential }),
       ...(settings.callsPerSecond !== undefined && { callsPerSecond: settings.callsPerSecond }),
     });

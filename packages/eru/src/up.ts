@@ -24,6 +24,7 @@ import {
 } from '@eru/kit';
 
 import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
+import type { CoreConfig } from './core-keys.ts';
 import { settingsOf } from './core-settings.ts';
 import { defaultListen } from './default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
@@ -33,6 +34,8 @@ import { readServing, type ServingFlags } from './serving-flags.ts';
 export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   listen?: string;
   pluginDir?: string;
+  /** `HOST[:PORT][/NAMESPACE]` that built images are pushed to; without it they stay on this machine. */
+  hub?: string;
   data: string;
   /** `embedded` or `etcd://…`; by default where it was last time, at first embedded. */
   store: string | undefined;
@@ -84,7 +87,10 @@ export async function up(options: UpOptions): Promise<Up> {
     const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());
     const serving = await readServing({ ...options, listen: options.listen ?? defaultListen });
-    const settings = settingsOf({}, options.pluginDir);
+    const settings = settingsOf(
+      { ...hubOf(options.hub), 'git.scm_type': 'git', 'docker.build_pod': options.pod },
+      options.pluginDir,
+    );
     const core = await runCore({ store, ...serving, credential, settings, logger, signal });
     closer.add('core', () => core.close());
     await writeRunning(data.root, 'up', home);
@@ -147,6 +153,13 @@ export function tellParent(tidings: Tidings): boolean {
   if (process.send === undefined) return false;
   process.send(tidings);
   return true;
+}
+
+function hubOf(hub = ''): CoreConfig {
+  const slash = hub.indexOf('/');
+  return slash < 0
+    ? { 'docker.hub': hub }
+    : { 'docker.hub': hub.slice(0, slash), 'docker.namespace': hub.slice(slash + 1) };
 }
 
 /** The pod and the node of this machine; an existing node gets this endpoint. */
