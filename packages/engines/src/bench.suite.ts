@@ -67,6 +67,10 @@ export interface EngineTraits {
   enforces?: readonly (keyof Limits)[];
   /** Laid over the suite's workloads, for what this engine needs (a root folder, an image). */
   spec?: Partial<WorkloadSpec>;
+  /** A bridge network on which it gives wanted addresses; default its first. */
+  network?: string;
+  /** Before the names of images that are pulled and pushed: the registry that has them, with a slash. */
+  registry?: string;
   /** Default `shellPrograms`. */
   programs?: Programs;
 }
@@ -133,8 +137,9 @@ export class Bench {
 
   /** Until the last run's `ready` is in the log. */
   async ready(id: string): Promise<void> {
-    const { startedAtMs } = await this.engine.inspect(id);
-    await this.lines(id, (line) => line === 'ready', startedAtMs);
+    // Not since its start, which a daemon notes a moment after the process has begun to speak.
+    const { finishedAtMs } = await this.engine.inspect(id);
+    await this.lines(id, (line) => line === 'ready', finishedAtMs);
   }
 
   /** The log's lines, followed up to the one that is looked for. */

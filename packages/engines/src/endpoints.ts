@@ -2,6 +2,8 @@ import { EruError, type Clock, type Random } from '@eru/kit';
 
 import type { Engine } from './engine.ts';
 import { SimulatedMachines } from './simulated.ts';
+import { connectDocker } from './docker/connect.ts';
+import type { DockerSettings } from './docker/create-body.ts';
 import { connectEngine } from './wire-client.ts';
 
 /** PEM texts; all empty for an engine that is reached without TLS. */
@@ -21,21 +23,25 @@ export interface Engines {
 }
 
 const missing: Readonly<Record<string, string>> = {
-  'tcp:': 'the docker engine',
-  'unix:': 'the docker engine',
   'systemd:': 'the systemd engine',
   'virt-grpc:': 'the yavirt engine',
   'eru+tcp:': 'a node daemon on another machine',
 };
 
-/** `eru+unix:///path` is a node daemon of ours; `mock://name` a simulated machine of this process. */
-export function createEngines(options: { clock: Clock; random: Random }): Engines {
+const dockers = new Set(['docker:', 'unix:', 'tcp:', 'ssh:']);
+
+/**
+ * `eru+unix:///path` is a node daemon of ours; `unix:///path`, `docker://`, `tcp://host:port` and `ssh://user@host` a docker daemon;
+ * `mock://name` a simulated machine of this process. `docker`: what is settled for all containers.
+ */
+export function createEngines(options: { clock: Clock; random: Random; docker?: Partial<DockerSettings> }): Engines {
   const machines = new SimulatedMachines(options);
   const engines = new Map<string, Engine>();
-  const open = (endpoint: string): Engine => {
+  const open = (endpoint: string, certificates?: Certificates): Engine => {
     const scheme = /^[a-z+-]+:/.exec(endpoint)?.[0] ?? '';
     if (endpoint.startsWith('eru+unix:///')) return connectEngine({ address: endpoint.slice('eru+'.length) });
     if (scheme === 'mock:') return machines.resolve(endpoint).engine();
+    if (dockers.has(scheme)) return connectDocker(endpoint, { ...options, certificates, settings: options.docker });
     const lacks = missing[scheme];
     if (lacks !== undefined && endpoint.startsWith(`${scheme}//`))
       throw new EruError('unsupported', `endpoint ${endpoint}: this release lacks ${lacks}`);
@@ -44,7 +50,7 @@ export function createEngines(options: { clock: Clock; random: Random }): Engine
   return {
     get: (endpoint, certificates) => {
       const key = keyOf(endpoint, certificates);
-      const engine = engines.get(key) ?? open(endpoint);
+      const engine = engines.get(key) ?? open(endpoint, certificates);
       engines.set(key, engine);
       return engine;
     },

@@ -6,6 +6,8 @@ export type { FaultHook } from './simulated-call.ts';
 export type { Program, SimulatedProcess } from './simulated-process.ts';
 export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
 export { createEngines, type Engines } from './endpoints.ts';
+export { connectDocker } from './docker/connect.ts';
+export type { DockerSettings } from './docker/create-body.ts';
 export { connectEngine } from './wire-client.ts';
 export { engineService } from './wire-service.ts';
 export { registriesFor, registryOf } from './registry.ts';

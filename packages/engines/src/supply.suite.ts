@@ -10,6 +10,7 @@ const owned = { mode: 0o640, uid: 7, gid: 8 };
 export function supplyTests(get: () => Bench, traits: EngineTraits): void {
   const lacks = (verb: 'copyTo' | 'networkConnect' | 'imageBuild'): boolean =>
     traits.unsupported?.includes(verb) ?? false;
+  const image = (name: string): string => `${traits.registry ?? ''}${name}`;
 
   describe('machine', () => {
     it('says what it is and what it lacks', async () => {
@@ -66,7 +67,8 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
 
     it('give the wanted address to one', async () => {
       const { engine, programs } = get();
-      const [network] = await engine.networkList({ drivers: ['bridge'] });
+      const networks = await engine.networkList({ drivers: ['bridge'] });
+      const network = networks.find(({ name }) => name === (traits.network ?? name));
       const wanted = `${network?.subnets[0]?.split('.').slice(0, 2).join('.')}.99.7`;
       const first = await get().created(programs.serves(), { networks: {} });
       const second = await get().created(programs.serves(), { networks: {} });
@@ -78,15 +80,17 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
   describe.skipIf(lacks('imageBuild'))('images', () => {
     it('are built, listed, pushed and removed', async () => {
       const { engine } = get();
-      const reference = 'eru-contract-suite:1';
-      const context = pieces(writeTar([['Dockerfile', { contents: Buffer.from('FROM scratch\n'), ...owned }]]));
+      const reference = image('eru-contract-suite:1');
+      const context = pieces(
+        writeTar([['Dockerfile', { contents: Buffer.from('FROM scratch\nLABEL suite=contract\n'), ...owned }]]),
+      );
       const build = { references: [reference], platform: '' };
       expect((await all(engine.imageBuild(build, context))).length).toBeGreaterThan(0);
-      const [image] = await engine.imageList('eru-contract-suite');
-      expect(image?.tags).toEqual([reference]);
+      const [built] = await engine.imageList(image('eru-contract-suite'));
+      expect(built?.tags).toEqual([reference]);
       expect((await all(engine.imagePush(reference))).length).toBeGreaterThan(0);
       expect(await engine.imageRemove(reference)).toContain(reference);
-      expect(await engine.imageList('eru-contract-suite')).toEqual([]);
+      expect(await engine.imageList(image('eru-contract-suite'))).toEqual([]);
       await refused(engine.imageRemove(reference), 'not_found');
       await refused(all(engine.imagePush(reference)), 'not_found');
     });
@@ -105,13 +109,13 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
 
     it('are pulled, kept while used, and pruned', async () => {
       const { engine, programs } = get();
-      await all(engine.imagePull('contract-used:1'));
-      await all(engine.imagePull('contract-idle:1'));
-      await get().created(programs.serves(), { image: 'contract-used:1' });
-      await refused(engine.imageRemove('contract-used:1'), 'precondition');
+      await all(engine.imagePull(image('contract-used:1')));
+      await all(engine.imagePull(image('contract-idle:1')));
+      await get().created(programs.serves(), { image: image('contract-used:1') });
+      await refused(engine.imageRemove(image('contract-used:1')), 'precondition');
       await engine.imagePrune();
-      expect(await engine.imageList('contract-used')).toHaveLength(1);
-      expect(await engine.imageList('contract-idle')).toHaveLength(0);
+      expect(await engine.imageList(image('contract-used'))).toHaveLength(1);
+      expect(await engine.imageList(image('contract-idle'))).toHaveLength(0);
     });
   });
 }

@@ -1,0 +1,256 @@
+import { EruError, invalid, parseSize } from '@eru/kit';
+import net from 'node:net';
+import { z } from 'zod';
+
+import type { WorkloadSpec } from '../engine.ts';
+import { fieldsOf, resourcesOf } from './resources.ts';
+import type { CreateBody, DockerHostConfig, EndpointConfig } from './wire-types.ts';
+
+/** What a node's operator settles for all its containers (core.yaml, `docker`). */
+export interface DockerSettings {
+  /** Of containers that name no network. */
+  networkMode: string;
+  /** The node's address as the name server of containers that name none. */
+  useLocalDns: boolean;
+  /** Log driver of containers that name none; empty = the daemon's. */
+  log: { type: string; config: Readonly<Record<string, string>> };
+  /** Registry (`docker.io`, `host:port`) -> its account. */
+  auths: Readonly<Record<string, { username: string; password: string }>>;
+}
+
+export const defaultSettings: DockerSettings = {
+  networkMode: 'bridge',
+  useLocalDns: false,
+  log: { type: '', config: {} },
+  auths: {},
+};
+
+/** What is known of the node and of other workloads when a container is made. */
+export interface Surroundings {
+  settings: DockerSettings;
+  /** The node's address; 127.0.0.1 when the daemon is on this machine. */
+  host: string;
+  /** Most open files by default. */
+  files: number;
+  /** The daemon's own log driver. */
+  logDriver: string;
+  /** Name of a published port -> the port chosen. */
+  ports: Readonly<Record<string, number>>;
+}
+
+/** Label of the ports that were chosen for names, as JSON. */
+export const portsLabel = 'eru.ports';
+
+/** `http` -> `ERU_PORT_HTTP`. */
+function portVariable(name: string): string {
+  return `ERU_PORT_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`;
+}
+
+/** The body of the create call for a workload (reference/core-behaviour.md section 5.3). @throws EruError `invalid`, `unsupported` */
+export function createBody(spec: WorkloadSpec, surroundings: Surroundings): CreateBody {
+  const { ports } = surroundings;
+  const mode = networkMode(spec, surroundings.settings);
+  const binds = bindsOf(spec);
+  const published = mode === 'host' || mode === 'none' ? [] : publishedPorts(spec, ports);
+  return {
+    Image: spec.image,
+    ...(spec.command.length > 0 && { Cmd: [...spec.command] }),
+    Env: envOf(spec, surroundings),
+    User: spec.user,
+    WorkingDir: spec.dir,
+    Labels: { ...spec.labels, ...(Object.keys(ports).length > 0 && { [portsLabel]: JSON.stringify(ports) }) },
+    OpenStdin: spec.stdin,
+    Tty: spec.stdin,
+    ...(spec.stopSignal !== '' && { StopSignal: spec.stopSignal }),
+    Volumes: Object.fromEntries(binds.map(({ target }) => [target, {}])),
+    ExposedPorts: Object.fromEntries(published.map((port) => [`${port}/tcp`, {}])),
+    NetworkDisabled: false,
+    HostConfig: hostConfig(spec, surroundings, mode, published, binds),
+    NetworkingConfig: { EndpointsConfig: endpointsOf(spec, mode) },
+  };
+}
+
+function hostConfig(
+  spec: WorkloadSpec,
+  { settings, host, files, logDriver }: Surroundings,
+  mode: string,
+  published: readonly number[],
+  binds: readonly Bind[],
+): DockerHostConfig {
+  const raw = rawArgsOf(spec.rawArgs);
+  const ownNetwork = mode !== 'host';
+  const localDns = settings.useLocalDns && net.isIP(host) !== 0 && !host.startsWith('127.') ? [host] : [];
+  const size = storageOf(spec);
+  const ulimits = Object.entries(spec.ulimits).map(([Name, { soft, hard }]) => ({ Name, Soft: soft, Hard: hard }));
+  const asked = [...ulimits, ...raw.ulimits.filter(({ Name }) => !(Name in spec.ulimits))];
+  return {
+    ...resourcesOf(spec.engineParams, spec.pids),
+    Binds: binds.map(({ source, target, mode }) => `${source}:${target}:${mode}`),
+    Dns: ownNetwork ? (spec.dns.length > 0 ? [...spec.dns] : localDns) : [],
+    ExtraHosts: [...spec.extraHosts],
+    Sysctls: ownNetwork ? { ...spec.sysctls } : {},
+    NetworkMode: mode,
+    PortBindings: Object.fromEntries(published.map((port) => [`${port}/tcp`, [{ HostPort: String(port) }]])),
+    RestartPolicy: { Name: spec.restart.type, MaximumRetryCount: spec.restart.retries },
+    LogConfig: logOf(spec, settings, logDriver),
+    Privileged: spec.privileged,
+    CapAdd: [...new Set([...(spec.privileged ? ['SYS_ADMIN'] : []), ...raw.cap_add])],
+    CapDrop: raw.cap_drop,
+    PidMode: raw.pid_mod,
+    StorageOpt: { ...(size > 0 && { size: String(size) }), ...raw.storage_opt },
+    ...(raw.runtime !== '' && { Runtime: raw.runtime }),
+    Ulimits: asked.length > 0 ? asked : [{ Name: 'nofile', Soft: files, Hard: files }],
+  };
+}
+
+/** The first network by name is the container's mode; `host` and `none` stand alone. */
+function networkMode({ networks }: WorkloadSpec, settings: DockerSettings): string {
+  const names = Object.keys(networks).toSorted();
+  const alone = names.find((name) => name === 'host' || name === 'none');
+  if (alone !== undefined && names.length > 1)
+    throw invalid('networks', names.join(', '), `${alone} cannot be combined with other networks`);
+  return names[0] ?? settings.networkMode;
+}
+
+/**
+ * Wanted addresses. Only the network that is the mode can be given at create (older daemons take one); the others are
+ * connected afterwards.
+ */
+function endpointsOf({ networks }: WorkloadSpec, mode: string): Record<string, EndpointConfig> {
+  for (const [name, address] of Object.entries(networks)) {
+    if (address !== '' && !net.isIPv4(address) && name !== 'host')
+      throw invalid(`networks.${name}`, address, 'write an IPv4 address, or nothing for any');
+  }
+  const wanted = networks[mode] ?? '';
+  return wanted === '' || mode === 'host' ? {} : { [mode]: { IPAMConfig: { IPv4Address: wanted } } };
+}
+
+/** Networks that are joined after the container is made, in name order. */
+export function furtherNetworks(spec: WorkloadSpec): [name: string, address: string][] {
+  const [, ...further] = Object.entries(spec.networks).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return further;
+}
+
+/** Each on the same port of the host, TCP. */
+function publishedPorts({ publish }: WorkloadSpec, ports: Readonly<Record<string, number>>): number[] {
+  return [...new Set(publish.map((entry) => ports[entry] ?? Number(entry)))];
+}
+
+/** Names among `publish` that want a port. @throws EruError `invalid` */
+export function portNames(publish: readonly string[]): string[] {
+  return publish.filter((entry) => {
+    const port = Number(entry);
+    const number = /^\d+$/.test(entry);
+    if (number ? port < 1 || port > 65_535 : !/^[a-z][a-z0-9_-]{0,31}$/i.test(entry))
+      throw invalid('publish', entry, 'give a port from 1 to 65535, or a name such as http for a free one');
+    return !number;
+  });
+}
+
+function envOf({ env }: WorkloadSpec, { host, ports }: Surroundings): string[] {
+  const node = host === '127.0.0.1' ? '' : host;
+  const told = Object.entries(ports).map(([name, port]) => `${portVariable(name)}=${port}`);
+  return [...env, `ERU_NODE_IP=${node}`, ...told];
+}
+
+interface Bind {
+  source: string;
+  target: string;
+  mode: string;
+  bytes: number;
+}
+
+/** Mounts of the spec and volumes of the storage kind, `$VAR` and `${VAR}` in them replaced from the environment. */
+function bindsOf(spec: WorkloadSpec): Bind[] {
+  const mounts = spec.mounts.map(({ source, target, readOnly }) => ({
+    source,
+    target,
+    mode: readOnly ? 'ro' : 'rw',
+    bytes: 0,
+  }));
+  const { volumes } = fieldsOf(spec.engineParams);
+  if (!Array.isArray(volumes)) return mounts;
+  const variables = new Map(
+    spec.env.map((entry) => {
+      const [name = '', ...value] = entry.split('=');
+      return [name, value.join('=')];
+    }),
+  );
+  const expand = (text: string): string =>
+    text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) => {
+      return variables.get(braced ?? plain ?? '') ?? '';
+    });
+  return [
+    ...mounts,
+    ...volumes.flatMap((volume) => {
+      if (typeof volume !== 'string') throw invalid('volumes', JSON.stringify(volume), 'write source:target[:flags]');
+      const [source = '', target, mode, size = '0'] = expand(volume).split(':');
+      if (target === undefined) return [];
+      return [
+        { source, target, mode: mode === undefined || mode === '' ? 'rw' : modeOf(mode), bytes: parseSize(size) },
+      ];
+    }),
+  ];
+}
+
+/** Of the original's flags docker knows read and write. */
+function modeOf(flags: string): string {
+  return flags.includes('w') ? 'rw' : flags.includes('r') ? 'ro' : flags;
+}
+
+/** What is left of the storage for the container's own layer. */
+function storageOf(spec: WorkloadSpec): number {
+  const { storage } = fieldsOf(spec.engineParams);
+  const volumes = bindsOf(spec).reduce((sum, { bytes }) => sum + bytes, 0);
+  return typeof storage === 'number' ? Math.max(0, storage - volumes) : 0;
+}
+
+/** Never does a container wait for its log; a tag where the driver knows one. */
+function logOf(
+  { name, log }: WorkloadSpec,
+  settings: DockerSettings,
+  daemons: string,
+): NonNullable<DockerHostConfig['LogConfig']> {
+  const { type, config } = log.type === '' ? settings.log : log;
+  const driver = type === '' ? daemons : type;
+  if (driver === 'none') return { Type: type, Config: {} };
+  const tag = driver === 'local' ? {} : { tag: `${name} {{.ID}}` };
+  return { Type: type, Config: { mode: 'non-blocking', 'max-buffer-size': '4m', ...tag, ...config } };
+}
+
+const rawArguments = z.strictObject({
+  pid_mod: z.string().default(''),
+  storage_opt: z.record(z.string(), z.string()).default({}),
+  cap_add: z.array(z.string()).default([]),
+  cap_drop: z.array(z.string()).default([]),
+  ulimits: z.array(z.strictObject({ Name: z.string(), Soft: z.int(), Hard: z.int() })).default([]),
+  runtime: z.string().default(''),
+});
+
+/** The JSON that only docker understands. */
+function rawArgsOf(bytes: Uint8Array): z.infer<typeof rawArguments> {
+  if (bytes.length === 0) return rawArguments.parse({});
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(bytes).toString());
+  } catch (cause) {
+    throw new EruError('invalid', 'raw_args: no JSON; write an object such as {"cap_add": ["NET_ADMIN"]}', { cause });
+  }
+  const read = rawArguments.safeParse(json);
+  if (!read.success) {
+    const [issue] = read.error.issues;
+    throw new EruError('invalid', `raw_args: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+  }
+  return read.data;
+}
+
+/** Refuses what no container can be. @throws EruError `invalid`, `unsupported` */
+export function checkSpec(spec: WorkloadSpec): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]+$/.test(spec.name))
+    throw invalid('name', spec.name, 'two characters at least: a letter or digit, then letters, digits, _ . -');
+  if (spec.image === '') throw invalid('image', '', 'a container needs an image');
+  if (spec.root.type === 'folder' || spec.root.writable)
+    throw new EruError('unsupported', 'process.root: a container has the files of its image');
+  const nameless = spec.env.find((variable) => !/^[^=\0]+=[^\0]*$/s.test(variable));
+  if (nameless !== undefined) throw invalid('env', nameless, 'write NAME=value');
+}

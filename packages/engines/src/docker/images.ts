@@ -1,0 +1,179 @@
+import { EruError, invalid, isJsonObject } from '@eru/kit';
+import type { Json, JsonObject } from '@eru/kit';
+
+import type { EngineImage, ImageBuild } from '../engine.ts';
+import { Ring } from '../ring.ts';
+import type { DockerSettings } from './create-body.ts';
+import type { DockerHttp } from './http-client.ts';
+import { refusalOf } from './refusal.ts';
+
+/** Lines of progress that a pull keeps for whoever joins it late. */
+const keptLines = 1000;
+
+interface Pull {
+  lines: Ring<JsonObject>;
+  done: Promise<void>;
+  /** How many wait for it; nobody left ends it. */
+  waiting: number;
+  stop: AbortController;
+}
+
+/** The images of one daemon. */
+export class DockerImages {
+  readonly #http: DockerHttp;
+  readonly #auths: DockerSettings['auths'];
+  readonly #pulls = new Map<string, Pull>();
+
+  constructor(http: DockerHttp, auths: DockerSettings['auths']) {
+    this.#http = http;
+    this.#auths = auths;
+  }
+
+  /** Images of this repository (its tag is cut off), all when empty. */
+  async list(filter: string, signal: AbortSignal): Promise<EngineImage[]> {
+    const repository = parseReference(filter).repository;
+    const filters = repository === '' ? {} : { reference: [repository] };
+    const images = await this.#http.json<{ Id: string; RepoTags: string[] | null }[]>({
+      method: 'GET',
+      path: '/images/json',
+      query: { filters: JSON.stringify(filters) },
+      signal,
+    });
+    return images.map(({ Id, RepoTags }) => ({
+      id: Id,
+      tags: (RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
+    }));
+  }
+
+  /** Deploys that want the same image at once share one pull and its progress. */
+  async *pull(reference: string, signal: AbortSignal): AsyncGenerator<JsonObject> {
+    if (reference === '') throw invalid('image', '', 'an image needs a name');
+    const pull = this.#pulls.get(reference) ?? this.#begin(reference);
+    pull.waiting += 1;
+    try {
+      for (let at = 0; ;) {
+        const lines = pull.lines.since(at);
+        at = pull.lines.next;
+        yield* lines;
+        if (pull.lines.ended && at === pull.lines.next) break;
+        await pull.lines.grown(at, signal);
+      }
+      await pull.done;
+    } finally {
+      pull.waiting -= 1;
+      if (pull.waiting === 0) pull.stop.abort();
+    }
+  }
+
+  push(reference: string, signal: AbortSignal): AsyncGenerator<JsonObject> {
+    const { repository, tag } = parseReference(reference);
+    const path = `/images/${repository}/push`;
+    return this.#progress('POST', path, { tag }, { 'x-registry-auth': this.#authOf(repository) }, signal);
+  }
+
+  async remove(reference: string, force: boolean, prune: boolean, signal: AbortSignal): Promise<string[]> {
+    const items = await this.#http.json<{ Untagged?: string; Deleted?: string }[]>({
+      method: 'DELETE',
+      path: `/images/${reference}`,
+      query: { force, noprune: !prune },
+      signal,
+    });
+    return items.flatMap(({ Untagged, Deleted }) => Untagged ?? Deleted ?? []);
+  }
+
+  async prune(signal: AbortSignal): Promise<void> {
+    const filters = JSON.stringify({ dangling: ['false'] });
+    await this.#http.json({ method: 'POST', path: '/images/prune', query: { filters }, signal });
+  }
+
+  async *build(
+    { references, platform }: ImageBuild,
+    context: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): AsyncGenerator<JsonObject> {
+    if (references.length === 0) throw invalid('references', '', 'an image needs a name');
+    const search = new URLSearchParams(references.map((reference): [string, string] => ['t', reference]));
+    const options = { nocache: true, rm: true, forcerm: true, ...(platform !== '' && { platform }) };
+    for (const [name, value] of Object.entries(options)) search.set(name, String(value));
+    const headers = {
+      'content-type': 'application/x-tar',
+      'x-registry-config': encode(this.#auths as unknown as JsonObject),
+    };
+    yield* this.#progress('POST', `/build?${search.toString()}`, {}, headers, signal, context);
+  }
+
+  #begin(reference: string): Pull {
+    const stop = new AbortController();
+    const lines = new Ring<JsonObject>(keptLines);
+    const { repository, tag } = parseReference(reference);
+    const work = async (): Promise<void> => {
+      try {
+        const query = { fromImage: repository, tag };
+        const headers = { 'x-registry-auth': this.#authOf(repository) };
+        for await (const line of this.#progress('POST', '/images/create', query, headers, stop.signal))
+          lines.push(line);
+      } finally {
+        this.#pulls.delete(reference);
+        lines.end();
+      }
+    };
+    const pull: Pull = { lines, done: work(), waiting: 0, stop };
+    pull.done.catch(() => {}); // Those who wait for it are told.
+    this.#pulls.set(reference, pull);
+    return pull;
+  }
+
+  /** Docker's progress lines; the one that tells of a failure is thrown. */
+  async *#progress(
+    method: 'POST',
+    path: string,
+    query: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    body?: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<JsonObject> {
+    const response = await this.#http.stream({ method, path, query, headers, signal, ...(body && { body }) });
+    for await (const text of this.#http.lines(response)) {
+      const line = JSON.parse(text) as JsonObject;
+      if (typeof line['error'] === 'string' && line['error'] !== '') throw refusalOf(codeOf(line), line['error']);
+      yield line;
+    }
+  }
+
+  /** The account at the registry that the name belongs to, as docker's header wants it. */
+  #authOf(repository: string): string {
+    return encode(this.#auths[registryOf(repository)] ?? {});
+  }
+}
+
+/** `host:5000/team/app:1` -> `host:5000/team/app` and `1`; a digest stands for the tag. */
+export function parseReference(reference: string): { repository: string; tag: string } {
+  const digest = reference.indexOf('@');
+  if (digest !== -1) return { repository: reference.slice(0, digest), tag: reference.slice(digest + 1) };
+  const colon = reference.indexOf(':', reference.lastIndexOf('/') + 1);
+  if (colon === -1) return { repository: reference, tag: 'latest' };
+  return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
+}
+
+/** A first part with a dot or a port, or `localhost`, is a registry; else it is Docker Hub's. */
+export function registryOf(repository: string): string {
+  const [first = '', ...rest] = repository.split('/');
+  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
+}
+
+function encode(json: JsonObject | object): string {
+  return Buffer.from(JSON.stringify(json)).toString('base64url');
+}
+
+function codeOf({ errorDetail }: JsonObject): number {
+  const code: Json | undefined = isJsonObject(errorDetail ?? null) ? (errorDetail as JsonObject)['code'] : undefined;
+  return typeof code === 'number' && code >= 400 ? code : 500;
+}
+
+/** The word for an image that the node does not have. */
+export function withoutImage(error: EruError, image: string): EruError {
+  if (error.code !== 'not_found' || !/no such image/i.test(error.message)) return error;
+  return new EruError('not_found', `image: this node has no ${image}; pull it, or deploy without ignore_pull`, {
+    cause: error,
+  });
+}

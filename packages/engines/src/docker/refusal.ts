@@ -1,0 +1,39 @@
+import { EruError, type ErrorCode } from '@eru/kit';
+
+/**
+ * A refusal of the daemon as one of ours. The status decides where it is distinct; a daemon says many things with 500 and 409
+ * whose text alone tells them apart.
+ */
+export function refusalOf(status: number, message: string): EruError {
+  const told = words.find(([pattern]) => pattern.test(message))?.[1];
+  return new EruError(told ?? statuses[status] ?? (status < 500 ? 'invalid' : 'failed'), message);
+}
+
+const statuses: Readonly<Record<number, ErrorCode>> = {
+  400: 'invalid',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'precondition',
+  501: 'unsupported',
+  503: 'unavailable',
+};
+
+const words: readonly (readonly [RegExp, ErrorCode])[] = [
+  [/port is already allocated|address already in use/i, 'busy'],
+  [/already exists in network|already connected to network/i, 'exists'],
+  [/is not connected to( the)? network/i, 'not_found'],
+  [/cannot start a paused container/i, 'precondition'],
+  [/logging driver does not support reading|does not support reading/i, 'unsupported'],
+  [
+    /manifest unknown|manifest for .* not found|repository does not exist|name unknown|image does not exist locally/i,
+    'not_found',
+  ],
+  [/unauthorized|no basic auth credentials|authentication required/i, 'unauthenticated'],
+  [/denied: /i, 'forbidden'],
+  [/no space left on device/i, 'failed'],
+  [/invalid tar header|unexpected EOF|outside of|archive\/tar|breakout/i, 'invalid'],
+  [/executable file not found|no such file or directory: unknown|exec format error/i, 'invalid'],
+  [/conflict: unable to (remove|delete)|image is (being used|in use)/i, 'precondition'],
+  [/is not running|is not paused|is already paused/i, 'precondition'],
+];
