@@ -12,6 +12,7 @@ export const parts = {
   docker: { proof: () => inPath('dockerd'), package: 'docker.io' },
   podman: { proof: () => inPath('podman'), package: 'podman' },
   registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
+  git: { proof: () => inPath('git'), package: 'git' },
   qemu: { proof: () => inPath('qemu-system-x86_64'), package: 'qemu-system-x86' },
 };
 

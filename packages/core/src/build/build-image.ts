@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { registriesFor, type Engine, type Registries } from '@eru/engines';
-import { EruError, type JsonObject, type Logger } from '@eru/kit';
+import { EruError, isEruError, type JsonObject, type Logger } from '@eru/kit';
 
 import { archiveOf } from './archive.ts';
 import { prepareContext } from './build-context.ts';
@@ -67,9 +67,24 @@ async function* built({ source, references, platform }: ImageRequest, place: Bui
   const folder = await makeBuildFolder();
   try {
     await prepareContext(folder, source, settings, signal);
+    yield* fetchBases(source.plan, place);
     yield* engine.imageBuild(build, archiveOf(folder, signal), options);
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** As fresh as the registries have them. One that cannot be fetched may be the node's own; if not, the build says so. */
+async function* fetchBases(plan: BuildPlan, { engine, registries, signal }: BuildPlace): AsyncGenerator<JsonObject> {
+  const stages = new Set(plan.map(({ name }) => name));
+  const bases = new Set(plan.map(({ base }) => base).filter((base) => base !== 'scratch' && !stages.has(base)));
+  for (const base of bases) {
+    try {
+      yield* engine.imagePull(base, { signal, registries: registriesFor(base, registries) });
+    } catch (error) {
+      if (signal.aborted || isEruError(error, 'unsupported')) throw error;
+      yield { status: `${base} is not fetched: ${EruError.from(error).message}` };
+    }
   }
 }
 

@@ -105,7 +105,9 @@ export const workloadContracts: Contracts = {
   buildImage: {
     good: () => ({ name: 'app', tags: ['1', '2'], builds: { stages: ['run'], builds: { run: { base: 'busybox' } } } }),
     answers: () => [
-      { stream: expect.stringContaining('bytes of context'), errorDetail: {} },
+      { status: 'pulling busybox', errorDetail: {} },
+      { status: 'downloaded busybox' },
+      { stream: expect.stringContaining('bytes of context') },
       { id: expect.stringMatching(/^sha256:/) },
       { status: 'pushed hub.example/team/app:1' },
       { stream: 'finished hub.example/team/app:1\n', status: 'finished', progress: 'hub.example/team/app:1' },

@@ -14,15 +14,12 @@ export interface DockerSettings {
   useLocalDns: boolean;
   /** Log driver of containers that name none; empty = the daemon's. */
   log: { type: string; config: Readonly<Record<string, string>> };
-  /** Registry (`docker.io`, `host:port`) -> its account. */
-  auths: Readonly<Record<string, { username: string; password: string }>>;
 }
 
 export const defaultSettings: DockerSettings = {
   networkMode: 'bridge',
   useLocalDns: false,
   log: { type: '', config: {} },
-  auths: {},
 };
 
 /** What is known of the node and of other workloads when a container is made. */

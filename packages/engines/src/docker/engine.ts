@@ -14,6 +14,7 @@ import type {
   ExitState,
   FencedOptions,
   ImageBuild,
+  ImageOptions,
   LogEntry,
   LogOptions,
   Session,
@@ -22,6 +23,7 @@ import type {
   WorkloadStats,
 } from '../engine.ts';
 import { attachTo } from './attach.ts';
+import { DockerBuilds } from './builds.ts';
 import { Calls } from './calls.ts';
 import { DockerContainers } from './containers.ts';
 import { checkSpec, defaultSettings, type DockerSettings } from './create-body.ts';
@@ -48,6 +50,7 @@ export class DockerEngine implements Engine {
   readonly #calls: Calls;
   readonly #containers: DockerContainers;
   readonly #images: DockerImages;
+  readonly #builds: DockerBuilds;
   readonly #networks: DockerNetworks;
 
   constructor({ address, settings, clock = systemClock, random = systemRandom }: DockerEngineOptions) {
@@ -56,7 +59,8 @@ export class DockerEngine implements Engine {
     this.#http = http;
     this.#local = address.local;
     this.#calls = new Calls(clock);
-    this.#images = new DockerImages(http, all.auths);
+    this.#images = new DockerImages(http);
+    this.#builds = new DockerBuilds(http);
     this.#networks = new DockerNetworks(http);
     this.#containers = new DockerContainers({ http, address, networks: this.#networks, settings: all, clock, random });
   }
@@ -217,12 +221,14 @@ export class DockerEngine implements Engine {
     return this.#calls.within('imageList', options, (signal) => this.#images.list(filter, signal));
   }
 
-  imagePull(reference: string, options: CallOptions = {}): AsyncGenerator<JsonObject> {
-    return this.#calls.stream(options.signal, (signal) => this.#images.pull(reference, signal));
+  imagePull(reference: string, options: ImageOptions = {}): AsyncGenerator<JsonObject> {
+    const { registries = {} } = options;
+    return this.#calls.stream(options.signal, (signal) => this.#images.pull(reference, registries, signal));
   }
 
-  imagePush(reference: string, options: CallOptions = {}): AsyncGenerator<JsonObject> {
-    return this.#calls.stream(options.signal, (signal) => this.#images.push(reference, signal));
+  imagePush(reference: string, options: ImageOptions = {}): AsyncGenerator<JsonObject> {
+    const { registries = {} } = options;
+    return this.#calls.stream(options.signal, (signal) => this.#images.push(reference, registries, signal));
   }
 
   async imageRemove(
@@ -240,9 +246,18 @@ export class DockerEngine implements Engine {
   imageBuild(
     build: ImageBuild,
     context: AsyncIterable<Uint8Array>,
-    options: CallOptions = {},
+    options: ImageOptions = {},
   ): AsyncGenerator<JsonObject> {
-    return this.#calls.stream(options.signal, (signal) => this.#images.build(build, context, signal));
+    const { registries = {} } = options;
+    return this.#calls.stream(options.signal, (signal) => this.#builds.build(build, context, registries, signal));
+  }
+
+  async imageBuildPrune(options: CallOptions = {}): Promise<void> {
+    await this.#calls.within('imageBuildPrune', options, (signal) => this.#builds.prune(signal));
+  }
+
+  async imageCommit(id: string, references: readonly string[], options: CallOptions = {}): Promise<string> {
+    return this.#calls.within('imageCommit', options, (signal) => this.#builds.commit(id, references, signal));
   }
 
   async raw(id: string, operation: string, _params: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {

@@ -11,7 +11,8 @@ import { refusalOf } from './refusal.ts';
 export interface DockerRequest {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD';
   path: string;
-  query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** A list is a name that is there several times. */
+  query?: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
   headers?: Readonly<Record<string, string>>;
   json?: unknown;
   body?: AsyncIterable<Uint8Array>;
@@ -143,7 +144,7 @@ export class DockerHttp {
     });
     const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined);
     const search = new URLSearchParams(
-      given.map(([name, value]): [string, string] => [name, String(value)]),
+      given.flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, String(one)])),
     ).toString();
     return `${prefix}${path}${search === '' ? '' : `?${search}`}`;
   }

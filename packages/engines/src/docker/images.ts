@@ -1,9 +1,9 @@
 import { EruError, invalid, isJsonObject } from '@eru/kit';
 import type { Json, JsonObject } from '@eru/kit';
 
-import type { EngineImage, ImageBuild } from '../engine.ts';
+import type { EngineImage, Registries } from '../engine.ts';
+import { registryOf } from '../registry.ts';
 import { Ring } from '../ring.ts';
-import type { DockerSettings } from './create-body.ts';
 import type { DockerHttp } from './http-client.ts';
 import { refusalOf } from './refusal.ts';
 
@@ -21,12 +21,10 @@ interface Pull {
 /** The images of one daemon. */
 export class DockerImages {
   readonly #http: DockerHttp;
-  readonly #auths: DockerSettings['auths'];
   readonly #pulls = new Map<string, Pull>();
 
-  constructor(http: DockerHttp, auths: DockerSettings['auths']) {
+  constructor(http: DockerHttp) {
     this.#http = http;
-    this.#auths = auths;
   }
 
   /** Images of this repository (its tag is cut off), all when empty. */
@@ -46,9 +44,9 @@ export class DockerImages {
   }
 
   /** Deploys that want the same image at once share one pull and its progress. */
-  async *pull(reference: string, signal: AbortSignal): AsyncGenerator<JsonObject> {
+  async *pull(reference: string, registries: Registries, signal: AbortSignal): AsyncGenerator<JsonObject> {
     if (reference === '') throw invalid('image', '', 'an image needs a name');
-    const pull = this.#pulls.get(reference) ?? this.#begin(reference);
+    const pull = this.#pulls.get(reference) ?? this.#begin(reference, registries);
     pull.waiting += 1;
     try {
       for (let at = 0; ;) {
@@ -65,10 +63,10 @@ export class DockerImages {
     }
   }
 
-  push(reference: string, signal: AbortSignal): AsyncGenerator<JsonObject> {
+  push(reference: string, registries: Registries, signal: AbortSignal): AsyncGenerator<JsonObject> {
     const { repository, tag } = parseReference(reference);
     const path = `/images/${repository}/push`;
-    return this.#progress('POST', path, { tag }, { 'x-registry-auth': this.#authOf(repository) }, signal);
+    return this.#progress('POST', path, { tag }, { 'x-registry-auth': accountHeader(repository, registries) }, signal);
   }
 
   async remove(reference: string, force: boolean, prune: boolean, signal: AbortSignal): Promise<string[]> {
@@ -86,30 +84,14 @@ export class DockerImages {
     await this.#http.json({ method: 'POST', path: '/images/prune', query: { filters }, signal });
   }
 
-  async *build(
-    { references, platform }: ImageBuild,
-    context: AsyncIterable<Uint8Array>,
-    signal: AbortSignal,
-  ): AsyncGenerator<JsonObject> {
-    if (references.length === 0) throw invalid('references', '', 'an image needs a name');
-    const search = new URLSearchParams(references.map((reference): [string, string] => ['t', reference]));
-    const options = { nocache: true, rm: true, forcerm: true, ...(platform !== '' && { platform }) };
-    for (const [name, value] of Object.entries(options)) search.set(name, String(value));
-    const headers = {
-      'content-type': 'application/x-tar',
-      'x-registry-config': encode(this.#auths as unknown as JsonObject),
-    };
-    yield* this.#progress('POST', `/build?${search.toString()}`, {}, headers, signal, context);
-  }
-
-  #begin(reference: string): Pull {
+  #begin(reference: string, registries: Registries): Pull {
     const stop = new AbortController();
     const lines = new Ring<JsonObject>(keptLines);
     const { repository, tag } = parseReference(reference);
     const work = async (): Promise<void> => {
       try {
         const query = { fromImage: repository, tag };
-        const headers = { 'x-registry-auth': this.#authOf(repository) };
+        const headers = { 'x-registry-auth': accountHeader(repository, registries) };
         for await (const line of this.#progress('POST', '/images/create', query, headers, stop.signal))
           lines.push(line);
       } finally {
@@ -139,11 +121,11 @@ export class DockerImages {
       yield line;
     }
   }
+}
 
-  /** The account at the registry that the name belongs to, as docker's header wants it. */
-  #authOf(repository: string): string {
-    return encode(this.#auths[registryOf(repository)] ?? {});
-  }
+/** The account at the registry that the name belongs to, as docker's header wants it. */
+function accountHeader(repository: string, registries: Registries): string {
+  return encode(registries[registryOf(repository)] ?? {});
 }
 
 /** `host:5000/team/app:1` -> `host:5000/team/app` and `1`; a digest stands for the tag. */
@@ -155,10 +137,10 @@ export function parseReference(reference: string): { repository: string; tag: st
   return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
 }
 
-/** A first part with a dot or a port, or `localhost`, is a registry; else it is Docker Hub's. */
-export function registryOf(repository: string): string {
-  const [first = '', ...rest] = repository.split('/');
-  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
+/** Docker's header with the accounts of several registries, which knows its own by an old address. */
+export function accountsHeader(registries: Registries): string {
+  const { 'docker.io': hub, ...others } = registries;
+  return encode({ ...others, ...(hub !== undefined && { 'https://index.docker.io/v1/': hub }) });
 }
 
 function encode(json: JsonObject | object): string {

@@ -1,0 +1,55 @@
+import { invalid } from '@eru/kit';
+import type { JsonObject } from '@eru/kit';
+
+import type { ImageBuild, Registries } from '../engine.ts';
+import type { DockerHttp } from './http-client.ts';
+import { accountsHeader, parseReference } from './images.ts';
+
+/** How images are made on one daemon. */
+export class DockerBuilds {
+  readonly #http: DockerHttp;
+
+  constructor(http: DockerHttp) {
+    this.#http = http;
+  }
+
+  /** The daemon's own lines; a failure is the last of them. */
+  async *build(
+    { references, platform }: ImageBuild,
+    context: AsyncIterable<Uint8Array>,
+    registries: Registries,
+    signal: AbortSignal,
+  ): AsyncGenerator<JsonObject> {
+    if (references.length === 0) throw invalid('references', '', 'an image needs a name');
+    const query = { t: references, nocache: true, rm: true, forcerm: true, ...(platform !== '' && { platform }) };
+    const headers = { 'content-type': 'application/x-tar', 'x-registry-config': accountsHeader(registries) };
+    const response = await this.#http.stream({ method: 'POST', path: '/build', query, headers, signal, body: context });
+    for await (const line of this.#http.lines(response)) yield JSON.parse(line) as JsonObject;
+  }
+
+  async prune(signal: AbortSignal): Promise<void> {
+    await this.#http.json({ method: 'POST', path: '/build/prune', query: { all: true }, signal });
+  }
+
+  /** The first name by the commit, the others as tags of it (reference/core-behaviour.md section 5.3). */
+  async commit(container: string, references: readonly string[], signal: AbortSignal): Promise<string> {
+    const [first, ...others] = references.map(parseReference);
+    if (first === undefined) throw invalid('references', '', 'an image needs a name');
+    const { Id } = await this.#http.json<{ Id: string }>({
+      method: 'POST',
+      path: '/commit',
+      query: { container, repo: first.repository, tag: first.tag, author: 'eru-core' },
+      signal,
+    });
+    for (const { repository, tag } of others) {
+      const response = await this.#http.stream({
+        method: 'POST',
+        path: `/images/${Id}/tag`,
+        query: { repo: repository, tag },
+        signal,
+      });
+      response.resume();
+    }
+    return Id;
+  }
+}
