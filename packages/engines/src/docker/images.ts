@@ -144,7 +144,8 @@ export function accountsHeader(registries: Registries): string {
 }
 
 function encode(json: JsonObject | object): string {
-  return Buffer.from(JSON.stringify(json)).toString('base64url');
+  // With its padding, which Node's `base64url` leaves out and docker insists on.
+  return Buffer.from(JSON.stringify(json)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 function codeOf({ errorDetail }: JsonObject): number {
