@@ -76,7 +76,7 @@ describeAsRoot(['docker', 'busybox', 'registry', 'git'], 'images on a real docke
       },
     });
     const said = await build(source, [reference, `${registry.name}/team/app:latest`]);
-    const stream = said.map((line) => line['stream'] ?? '').join('');
+    const stream = said.map((line) => (typeof line['stream'] === 'string' ? line['stream'] : '')).join('');
     expect(stream).toContain('hello\n');
     expect(stream).toContain('USER app');
     expect(said.filter(({ status }) => status === 'finished').map(({ progress }) => progress)).toEqual([
