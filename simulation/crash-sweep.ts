@@ -1,185 +1,8 @@
 import { EruError } from '@eru/kit';
-import type { EngineVerb } from '@eru/engines';
-import {
-  controlWorkload,
-  dissociateWorkload,
-  reallocWorkload,
-  removeWorkload,
-  replaceWorkload,
-  workOn,
-  type CreateRequest,
-  type ReplaceRequest,
-} from '@eru/core';
 
-import type { Fate, AwaitPoint } from './mortal.ts';
+import type { AwaitPoint, Fate } from './mortal.ts';
+import { recordIds, type Scenario, type Told } from './scenarios.ts';
 import { World, type LivingCore, type WorldOptions } from './world.ts';
-
-/** One operation to be disturbed at each of its awaits. */
-export interface Scenario {
-  name: string;
-  /** In a world with an external kind, which every workload asks for a seat. */
-  external?: boolean;
-  /** Answers the workloads it works on; none by default. */
-  prepare?(world: World, core: LivingCore): Promise<string[]>;
-  /** Answers what its client was told exists, and what it was told is gone. */
-  run(world: World, core: LivingCore, ids: readonly string[]): Promise<Told>;
-  /** What must hold afterwards besides the invariants, as sentences about what does not. */
-  check?(world: World, ids: readonly string[]): Promise<string[]>;
-}
-
-interface Told {
-  exists: readonly string[];
-  gone: readonly string[];
-}
-
-const never = new AbortController().signal;
-const MiB = 2 ** 20;
-const file = { contents: new Uint8Array([1, 2, 3]), mode: 0o644, uid: 0, gid: 0 };
-
-const one = (world: World, core: LivingCore): Promise<string[]> => create(world, core, 1);
-
-export const scenarios: Scenario[] = [
-  { name: 'create', run: async (world, core) => ({ exists: await create(world, core, 3), gone: [] }) },
-  {
-    name: 'create with files and an image',
-    run: async (world, core) => {
-      const request = world.request(1);
-      const template = { ...request.template, image: 'image' };
-      return { exists: await create(world, core, 2, { template, files: new Map([['/etc/x', file]]) }), gone: [] };
-    },
-  },
-  {
-    name: 'create whose start is refused',
-    run: async (world, core) => {
-      refuse(world, 'start', 1);
-      return { exists: await create(world, core, 3), gone: [] };
-    },
-  },
-  {
-    name: 'create with a key',
-    run: async (world, core) => ({ exists: await create(world, core, 3, { request }), gone: [] }),
-    check: (world) => resultOf(world, 3),
-  },
-  {
-    name: 'create that nobody waits for',
-    run: async (world, core) => ({ exists: await create(world, core, 3, { request, asynchronous: true }), gone: [] }),
-    check: (world) => resultOf(world, 3),
-  },
-  {
-    name: 'lambda',
-    run: async (world, core) => {
-      const template = { ...world.request(1).template, command: ['exit', '3'] };
-      await create(world, core, 2, { template, lambda: { deadlineMs: 0, follow: undefined } });
-      return { exists: [], gone: [] };
-    },
-    check: nothingLeft,
-  },
-  ...(['stop', 'start', 'restart', 'suspend', 'resume'] as const).map((type): Scenario => ({
-    name: type,
-    prepare: one,
-    run: async (_world, { core }, ids) => {
-      for (const id of ids)
-        await controlWorkload(core.context, core.membership.current(), { id, type, force: false }, never);
-      return { exists: ids, gone: [] };
-    },
-  })),
-  ...[true, false].map((stop): Scenario => ({
-    name: stop ? 'remove' : 'remove as on the old wire',
-    prepare: (world, core) => create(world, core, 2),
-    run: async (_world, { core }, ids) => {
-      const gone: string[] = [];
-      for (const id of ids) {
-        await removeWorkload(
-          core.context,
-          core.membership.current(),
-          { id, stop, force: !stop, graceMs: null, request: { ...request, key: id } },
-          never,
-        );
-        gone.push(id);
-      }
-      return { exists: [], gone };
-    },
-  })),
-  {
-    name: 'dissociate',
-    prepare: one,
-    run: async (_world, { core }, ids) => {
-      for (const id of ids) await dissociateWorkload(core.context, core.membership.current(), { id }, never);
-      return { exists: [], gone: ids };
-    },
-  },
-  {
-    name: 'send',
-    prepare: one,
-    run: async (_world, { core }, ids) => {
-      for (const id of ids)
-        await workOn(
-          core.context,
-          core.membership.current(),
-          { id, kind: 'send', what: '/x', work: (engine) => engine.kill(id, 'SIGHUP') },
-          never,
-        );
-      return { exists: ids, gone: [] };
-    },
-  },
-  { name: 'realloc', prepare: one, run: realloc },
-  {
-    name: 'realloc that the engine refuses',
-    prepare: one,
-    run: (world, core, ids) => {
-      refuse(world, 'update', 1);
-      return realloc(world, core, ids);
-    },
-  },
-  { name: 'replace in place', prepare: one, run: (world, core, ids) => replace(world, core, ids, {}), check: oneRuns },
-  {
-    name: 'replace in place whose new one does not start',
-    prepare: one,
-    run: (world, core, ids) => {
-      refuse(world, 'start', 1);
-      return replace(world, core, ids, { request });
-    },
-    check: async (world, ids) => [...(await oneRuns(world)), ...(await replacedAsTold(world, ids))],
-  },
-  {
-    name: 'replace with overlap',
-    prepare: one,
-    run: (world, core, ids) => replace(world, core, ids, { overlap: world.request(1).resources }),
-    check: oneRuns,
-  },
-  {
-    name: 'replace with overlap behind a gate that stays shut',
-    prepare: one,
-    run: (world, core, ids) => replace(world, core, ids, { overlap: world.request(1).resources, gateMs: 5000 }),
-    check: oneRuns,
-  },
-];
-
-/** Two at once on the same workload, and so on the same node. Only what is gone for good is sure then. */
-const pairs = [
-  ['realloc', 'realloc'],
-  ['realloc', 'replace in place'],
-  ['replace in place', 'replace with overlap'],
-  ['replace with overlap', 'remove'],
-  ['replace in place', 'create'],
-  ['dissociate', 'restart'],
-  ['remove', 'realloc'],
-] as const;
-
-export const pairScenarios: Scenario[] = pairs.map((names): Scenario => {
-  const both = names.map((name) => scenarios.find((scenario) => scenario.name === name) as Scenario);
-  return {
-    name: names.join(' and '),
-    prepare: one,
-    run: async (world, core, ids) => {
-      const outcomes = await Promise.allSettled(both.map((scenario) => scenario.run(world, core, ids)));
-      const told = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-      return { exists: [], gone: told.flatMap(({ gone }) => gone) };
-    },
-  };
-});
-
-const request = { key: 'key', digest: 'digest' };
 
 /** The awaits of an undisturbed run: as many disturbed runs follow. */
 export async function countPoints(scenario: Scenario, seed: number): Promise<readonly AwaitPoint[]> {
@@ -191,10 +14,60 @@ export async function countPoints(scenario: Scenario, seed: number): Promise<rea
 }
 
 /**
- * What happens at one await: with `succession` another core lives, and the dead one's lease has to end first; so with `sleep`,
- * where the sleeper wakes up when all that it knows is past.
+ * What happens at one await. With `succession`, `sleep` and `partition` another core lives, which has to wait for the end of the lease:
+ * the first is dead, or wakes up when all that it knows is past, or hears of it late. With `cut` the only core has no way to the store
+ * until long after its lease.
  */
-export type Disturbance = Fate | 'succession';
+export const disturbances = ['crash', 'error', 'succession', 'sleep', 'cut', 'partition'] as const;
+export type Disturbance = (typeof disturbances)[number];
+
+const fates: Readonly<Record<Disturbance, { fate: Fate; two: boolean }>> = {
+  crash: { fate: 'crash', two: false },
+  error: { fate: 'error', two: false },
+  succession: { fate: 'crash', two: true },
+  sleep: { fate: 'sleep', two: true },
+  cut: { fate: 'cut', two: false },
+  partition: { fate: 'cut', two: true },
+};
+
+/** Calls that change nothing: an error after one is the same as before it. */
+const reads = /^(store\.(get|range)|engine\.(inspect|list|wait|info)|kinds\.(ask|allot|info))$/;
+
+/**
+ * The awaits at which a disturbance makes a difference of its own. Who dies or is cut off before a call might as well have died after the
+ * one before it; who sleeps does so before he does something.
+ */
+function awaitsFor(points: readonly AwaitPoint[], disturbance: Disturbance): number[] {
+  return [...points.entries()].flatMap(([index, { call, phase }]) => {
+    const changes = !reads.test(call);
+    if (disturbance === 'error') return phase === 'before' || changes ? index : [];
+    if (disturbance === 'sleep') return phase === 'before' && changes ? index : [];
+    return index === 0 || (phase === 'after' && changes) ? index : [];
+  });
+}
+
+export interface SweepOptions extends Pick<WorldOptions, 'fence' | 'look'> {
+  /** Only each n-th of the awaits; default all. */
+  every?: number;
+}
+
+/** Disturbs a scenario at its awaits, one run for each; answers what is broken, with where that was. */
+export async function sweep(
+  scenario: Scenario,
+  seed: number,
+  disturbance: Disturbance,
+  { every = 1, ...options }: SweepOptions = {},
+): Promise<string[]> {
+  const points = await countPoints(scenario, seed);
+  const broken = points.length < 4 ? [`only ${points.length} awaits were seen`] : [];
+  for (const [nth, index] of awaitsFor(points, disturbance).entries()) {
+    if (nth % every !== 0) continue;
+    const { call, phase } = points[index] as AwaitPoint;
+    for (const sentence of await sweepOne(scenario, seed, index, disturbance, options))
+      broken.push(`${disturbance} at ${index}, ${phase} ${call}: ${sentence}`);
+  }
+  return broken;
+}
 
 /** Runs a scenario, disturbs its core at await `index`, recovers, and answers every broken invariant. */
 export async function sweepOne(
@@ -204,12 +77,9 @@ export async function sweepOne(
   disturbance: Disturbance,
   options: Pick<WorldOptions, 'fence' | 'look'> = {},
 ): Promise<string[]> {
-  const fate = disturbance === 'succession' ? 'crash' : disturbance;
+  const { fate, two } = fates[disturbance];
   const at = (point: number): Fate | undefined => (point === index ? fate : undefined);
-  const { world, ids, told } = await disturbed(scenario, seed, at, {
-    ...options,
-    two: disturbance === 'succession' || disturbance === 'sleep',
-  });
+  const { world, ids, told } = await disturbed(scenario, seed, at, { ...options, two });
   if (disturbance === 'crash') {
     await world.reopenStore();
     await world.startCore();
@@ -252,108 +122,4 @@ async function disturbed(
     ]),
   );
   return { world, core, ids, told };
-}
-
-/** Answers the ids that the client was told of. */
-async function create(
-  world: World,
-  core: LivingCore,
-  count: number,
-  more: Partial<CreateRequest> = {},
-): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const event of world.deploy(core, count, more)) {
-    if (event.type === 'refused') throw new EruError('no_capacity', event.plan.message);
-    if (event.type === 'done' && event.error === undefined) ids.push(event.id);
-  }
-  return ids;
-}
-
-async function realloc({ kinds }: World, { core }: LivingCore, ids: readonly string[]): Promise<Told> {
-  const resources = {
-    cpumem: { 'memory-request': 64 * MiB, 'memory-limit': 64 * MiB, 'keep-cpu-bind': true },
-    ...(kinds !== undefined && { seats: { n: 1 } }),
-  };
-  for (const id of ids) await reallocWorkload(core.context, core.membership.current(), { id, resources }, never);
-  return { exists: ids, gone: [] };
-}
-
-async function replace(
-  world: World,
-  { core }: LivingCore,
-  ids: readonly string[],
-  more: Partial<ReplaceRequest>,
-): Promise<Told> {
-  const told: { exists: string[]; gone: string[] } = { exists: [], gone: [] };
-  for (const [sequence, id] of ids.entries()) {
-    const { record } = await replaceWorkload(
-      core.context,
-      core.membership.current(),
-      {
-        id,
-        sequence,
-        instance: world.request(1),
-        inheritNetworks: false,
-        copy: new Map(),
-        overlap: undefined,
-        gateMs: 0,
-        needsImage: false,
-        ...more,
-      },
-      never,
-    );
-    told.exists.push(record?.id ?? id);
-    if (record !== undefined) told.gone.push(id);
-  }
-  return told;
-}
-
-/** The machines refuse the next calls of a verb. */
-function refuse(world: World, verb: EngineVerb, times: number): void {
-  let left = times;
-  for (const machine of world.machines.values())
-    machine.faults = (called, phase) => {
-      if (called !== verb || phase !== 'before' || left === 0) return;
-      left -= 1;
-      throw new EruError('failed', `simulated: ${verb} is refused`);
-    };
-}
-
-async function recordIds(world: World): Promise<string[]> {
-  const { kvs } = await world.store.range({ prefix: 'workloads/', keysOnly: true });
-  return kvs.map(({ key }) => key.slice('workloads/'.length));
-}
-
-async function nothingLeft(world: World): Promise<string[]> {
-  return (await recordIds(world)).map((id) => `${id} is left`);
-}
-
-/** Whatever happened, one of the two is there, and runs. */
-async function oneRuns(world: World): Promise<string[]> {
-  const objects = [...world.machines.values()].flatMap((machine) => machine.workloads());
-  const running = objects.filter(({ state }) => state === 'running');
-  return running.length === 1 && objects.length === 1 ? [] : [`${running.length} of ${objects.length} objects run`];
-}
-
-/** Who asks again with the key is told of the one that is there. */
-async function replacedAsTold(world: World, [old = '']: readonly string[]): Promise<string[]> {
-  const kv = await world.store.get('requests/key');
-  if (kv === undefined) return [];
-  const { result } = JSON.parse(new TextDecoder().decode(kv.value)) as { result: { id: string; error: string }[] };
-  const left = await recordIds(world);
-  return result
-    .filter(({ id, error }) => !left.includes(error === '' ? id : old) || (error === '' && id === old))
-    .map((outcome) => `the result is ${JSON.stringify(outcome)}, and ${left.join()} is left of ${old}`);
-}
-
-/** Who asks again with the key is told of every instance; when the key has an operation at all. */
-async function resultOf(world: World, count: number): Promise<string[]> {
-  const kv = await world.store.get('requests/key');
-  if (kv === undefined) return [];
-  const { result } = JSON.parse(new TextDecoder().decode(kv.value)) as { result: { id: string }[] | null };
-  const left = new Set(await recordIds(world));
-  const made = result?.filter(({ id }) => id !== '') ?? [];
-  if (result?.length !== count) return [`the result speaks of ${result?.length ?? 'no'} instances`];
-  if (made.length !== left.size) return [`the result speaks of ${made.length} workloads, and there are ${left.size}`];
-  return made.filter(({ id }) => !left.has(id)).map(({ id }) => `the result speaks of ${id}, which has no record`);
 }

@@ -1,7 +1,7 @@
 import { EruError } from '@eru/kit';
 import { addNode, removeNode, setNode } from '@eru/core';
 
-import { scenarios, type Scenario } from './crash-sweep.ts';
+import { scenarios, type Scenario } from './scenarios.ts';
 import type { LivingCore, World } from './world.ts';
 
 const never = new AbortController().signal;

@@ -1,22 +1,23 @@
 import { describe, expect, it } from 'vitest';
 
-import { countPoints, sweepOne } from './crash-sweep.ts';
+import { countPoints, sweep } from './crash-sweep.ts';
 import { externalScenarios } from './external-scenarios.ts';
 
-/** The seed of every run below; a failure names scenario, await and fate, which with it replay the run. */
+/** The seed of every run below; a failure names scenario, await and disturbance, which with it replay the run. */
 const seed = 11;
 
 describe.each(externalScenarios)('$name, with an external kind, disturbed at every await', (scenario) => {
-  for (const fate of ['crash', 'error'] as const) {
-    it(`keeps every invariant through a ${fate}`, { timeout: 240_000 }, async () => {
-      const points = await countPoints(scenario, seed);
-      expect(points.some(({ call }) => call.startsWith('kinds.'))).toBe(true);
-      const broken: string[] = [];
-      for (const [index, { call, phase }] of points.entries()) {
-        for (const sentence of await sweepOne(scenario, seed, index, fate))
-          broken.push(`${fate} at ${index}, ${phase} ${call}: ${sentence}`);
-      }
-      expect(broken).toEqual([]);
-    });
-  }
+  it('asks the kind', async () => {
+    const points = await countPoints(scenario, seed);
+    expect(points.some(({ call }) => call.startsWith('kinds.'))).toBe(true);
+  });
+
+  it.each([
+    { disturbance: 'crash', every: 1 },
+    { disturbance: 'error', every: 1 },
+    { disturbance: 'cut', every: 4 },
+    { disturbance: 'partition', every: 4 },
+  ] as const)('keeps every invariant through: $disturbance', { timeout: 240_000 }, async ({ disturbance, every }) => {
+    expect(await sweep(scenario, seed, disturbance, { every })).toEqual([]);
+  });
 });

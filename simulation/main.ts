@@ -1,46 +1,89 @@
-import { parseArgs } from 'node:util';
-
 import { invalid } from '@eru/kit';
+import os from 'node:os';
+import { parseArgs } from 'node:util';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-import { runStorm } from './storm.ts';
+import { runSeed, type SeedResult } from './seeds.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    runs: { type: 'string', default: '10' },
-    operations: { type: 'string', default: '50' },
-    errors: { type: 'string', default: '0.02' },
-    crashes: { type: 'string', default: '0.005' },
-    outages: { type: 'string', default: '0.05' },
-  },
-});
+/**
+ * `npm run simulate -- --seeds N [--from M]` for a night, `-- --seed N` to replay one: each seed is a life of a cluster under faults,
+ * or an operation disturbed at one await (`seeds.ts`). Exit code 1 when one has broken something.
+ */
+const options = {
+  seed: { type: 'string' },
+  seeds: { type: 'string', default: '100' },
+  from: { type: 'string', default: '1' },
+  workers: { type: 'string', default: String(os.availableParallelism()) },
+} as const;
 
-/** `npm run simulate -- --seed N`: lives of a cluster, each from its seed; a broken one names the seed that replays it. */
-const first = number('seed');
-let failed = 0;
-for (let seed = first; seed < first + number('runs'); seed++) {
-  const { broken, awaits, crashes, acknowledged } = await runStorm({
-    seed,
-    operations: number('operations'),
-    errors: number('errors'),
-    crashes: number('crashes'),
-    outages: number('outages'),
-  });
-  process.stdout.write(
-    `seed ${seed}: ${awaits} awaits, ${crashes} crashes, ${acknowledged} workloads at the end: ${broken.length === 0 ? 'ok' : 'BROKEN'}\n`,
+/** Milliseconds between two lines of progress. */
+const progressMs = 10_000;
+
+interface Told extends SeedResult {
+  seed: number;
+}
+
+if (isMainThread) await main();
+else await work(workerData as { from: number; to: number; step: number });
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options });
+  if (values.seed !== undefined) {
+    const seed = number('seed', values.seed);
+    const { what, broken } = await runSeed(seed);
+    process.stdout.write(`seed ${seed}: ${what}: ${broken.length === 0 ? 'ok' : 'BROKEN'}\n`);
+    for (const sentence of broken) process.stdout.write(`  ${sentence}\n`);
+    process.exit(broken.length === 0 ? 0 : 1);
+  }
+  const [from, seeds] = [number('from', values.from), number('seeds', values.seeds)];
+  const step = Math.max(1, Math.min(number('workers', values.workers), seeds));
+  const startedMs = performance.now();
+  const seconds = (): string => `${Math.round((performance.now() - startedMs) / 1000)} s`;
+  let [done, failed] = [0, 0];
+  const progress = setInterval(
+    () => process.stdout.write(`${done} of ${seeds} seeds, ${failed} broken, ${seconds()}\n`),
+    progressMs,
   );
-  for (const sentence of broken) process.stdout.write(`  ${sentence}\n`);
-  if (broken.length > 0) {
+  const heard = ({ seed, what, broken }: Told): void => {
+    done += 1;
+    if (broken.length === 0) return;
     failed += 1;
-    process.stdout.write(
-      `  replay: npm run simulate -- --seed ${seed} --runs 1 --operations ${values.operations} --errors ${values.errors} --crashes ${values.crashes} --outages ${values.outages}\n`,
-    );
+    process.stdout.write(`seed ${seed}: ${what}: BROKEN\n`);
+    for (const sentence of broken) process.stdout.write(`  ${sentence}\n`);
+    process.stdout.write(`  replay: npm run simulate -- --seed ${seed}\n`);
+  };
+  await Promise.all(
+    Array.from({ length: step }, (_, index) => worker({ from: from + index, to: from + seeds, step }, heard)),
+  );
+  clearInterval(progress);
+  process.stdout.write(`${done} seeds from ${from}, ${failed} broken, ${seconds()}\n`);
+  process.exit(failed === 0 && done === seeds ? 0 : 1);
+}
+
+function worker(data: { from: number; to: number; step: number }, heard: (told: Told) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const thread = new Worker(new URL(import.meta.url), { workerData: data });
+    thread.on('message', heard);
+    thread.once('error', reject);
+    thread.once('exit', () => resolve());
+  });
+}
+
+async function work({ from, to, step }: { from: number; to: number; step: number }): Promise<void> {
+  for (let seed = from; seed < to; seed += step) {
+    const result = await runSeed(seed).catch((error: unknown): SeedResult => {
+      return {
+        what: 'it could not be run',
+        broken: [error instanceof Error ? (error.stack ?? error.message) : String(error)],
+      };
+    });
+    // oxlint-disable-next-line require-post-message-target-origin -- a thread's port has no origin
+    parentPort?.postMessage({ seed, ...result } satisfies Told);
   }
 }
-process.exit(failed === 0 ? 0 : 1);
 
-function number(name: keyof typeof values): number {
-  const value = Number(values[name]);
-  if (Number.isNaN(value) || value < 0) throw invalid(`--${name}`, values[name], 'write a number');
+function number(name: keyof typeof options, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw invalid(`--${name}`, text, 'write a number');
   return value;
 }

@@ -4,12 +4,13 @@ import type { Engine } from '@eru/engines';
 import type { Store } from '@eru/store';
 
 /**
- * What happens at a chosen await: the process is gone, the call fails before or after its effect, or the whole process stands
- * still for a minute and then goes on, as if nothing had happened.
+ * What happens at a chosen await: the process is gone, the call fails before or after its effect, the whole process stands still for a
+ * minute and then goes on, as if nothing had happened, or it has no way to the store for several lives of its lease.
  */
-export type Fate = 'crash' | 'error' | 'sleep';
+export type Fate = 'crash' | 'error' | 'sleep' | 'cut';
 
 const sleepMs = 60_000;
+const cutMs = 45_000;
 
 /** One await of a core on the outside: a call of the store or of an engine, before or after its effect. */
 export interface AwaitPoint {
@@ -76,8 +77,7 @@ export class Mortal {
   async at(call: string, phase: 'before' | 'after'): Promise<void> {
     await this.#asleep;
     if (this.#dead) return never();
-    if (this.#healed !== undefined && call.startsWith('store.'))
-      throw new EruError('unavailable', `simulated: no way to the store, ${phase} ${call}`);
+    this.#checkWay(call, phase);
     if (!this.#counting) return;
     const point = { call, phase };
     const fate = this.fate(this.points.length, point);
@@ -87,6 +87,11 @@ export class Mortal {
       return never();
     }
     if (fate === 'sleep') return this.#sleep();
+    if (fate === 'cut') {
+      this.cut();
+      this.#clock?.timer(cutMs, () => this.heal());
+      this.#checkWay(call, phase);
+    }
     if (fate === 'error') throw new EruError('unavailable', `simulated: ${call} failed ${phase} its effect`);
   }
 
@@ -126,6 +131,11 @@ export class Mortal {
         if (this.#dead) await never();
       },
     };
+  }
+
+  #checkWay(call: string, phase: AwaitPoint['phase']): void {
+    if (this.#healed !== undefined && call.startsWith('store.'))
+      throw new EruError('unavailable', `simulated: no way to the store, ${phase} ${call}`);
   }
 
   #sleep(): Promise<void> {

@@ -18,6 +18,8 @@ export interface Storm {
   /** Chance of an error, and of a crash, at each await. */
   errors: number;
   crashes: number;
+  /** Chance, at each await, that the whole core stands still for a minute; default none. */
+  sleeps?: number;
   /** Chance, before each request, that a core loses its way to the store for up to four lives of its lease; default none. */
   outages?: number;
 }
@@ -31,7 +33,14 @@ export interface StormResult {
 }
 
 /** Runs it on a virtual clock, waits until it is quiet, and answers every invariant that is broken. Same seed, same run. */
-export async function runStorm({ seed, operations, errors, crashes, outages = 0 }: Storm): Promise<StormResult> {
+export async function runStorm({
+  seed,
+  operations,
+  errors,
+  crashes,
+  sleeps = 0,
+  outages = 0,
+}: Storm): Promise<StormResult> {
   const world = await World.create({ seed });
   const dice = seededRandom(seed + 1);
   const cores: LivingCore[] = [];
@@ -44,7 +53,8 @@ export async function runStorm({ seed, operations, errors, crashes, outages = 0 
       result.awaits += 1;
       const roll = dice.next();
       if (roll < crashes) return 'crash';
-      return roll < crashes + errors ? 'error' : undefined;
+      if (roll < crashes + sleeps) return 'sleep';
+      return roll < crashes + sleeps + errors ? 'error' : undefined;
     };
     living.mortal.count();
     return living;

@@ -50,6 +50,8 @@ export class World {
   /** Undefined without external kinds. */
   readonly kinds: FakeKinds | undefined;
   readonly #nodes: string[];
+  /** All that were started, in that order. */
+  readonly cores: LivingCore[] = [];
 
   private constructor(store: Store, random: Random, nodes: string[], kinds: FakeKinds | undefined) {
     this.store = store;
@@ -149,7 +151,9 @@ export class World {
       }),
     );
     await this.clock.run(core.context.external?.adopted ?? Promise.resolve());
-    return { core, mortal };
+    const living = { core, mortal };
+    this.cores.push(living);
+    return living;
   }
 
   /** From now on a node is available only while it reports. */

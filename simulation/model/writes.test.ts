@@ -13,7 +13,8 @@ import {
 } from '@eru/core';
 import { describe, expect, it } from 'vitest';
 
-import { countPoints, scenarios, sweepOne } from '../crash-sweep.ts';
+import { countPoints, sweepOne } from '../crash-sweep.ts';
+import { scenarios } from '../scenarios.ts';
 
 /** What one transaction did to an operation, as the store shows it before and after. */
 type Seen = Omit<Writes, 'record' | 'held' | 'usage'> & { record?: 'rewrite' | 'delete'; usage?: true };
