@@ -6,6 +6,7 @@ import {
   reallocWorkload,
   removeWorkload,
   replaceWorkload,
+  rollWorkloads,
   workOn,
   type CreateRequest,
   type ReplaceRequest,
@@ -152,6 +153,12 @@ export const scenarios: Scenario[] = [
     run: (world, core, ids) => replace(world, core, ids, { overlap: world.request(1).resources, gateMs: 5000 }),
     check: oneRuns,
   },
+  {
+    name: 'roll',
+    prepare: (world, core) => create(world, core, 3),
+    run: roll,
+    check: (world, ids) => rolledAsTold(world, ids),
+  },
 ];
 
 /** Two at once on the same workload, and so on the same node, each at a core of its own if there are two. */
@@ -226,22 +233,39 @@ async function replace(
     const { record } = await replaceWorkload(
       core.context,
       core.membership.current(),
-      {
-        id,
-        sequence,
-        instance: world.request(1),
-        inheritNetworks: false,
-        copy: new Map(),
-        overlap: undefined,
-        gateMs: 0,
-        needsImage: false,
-        ...more,
-      },
+      { ...replacement(world), id, sequence, ...more },
       never,
     );
     told.exists.push(record?.id ?? id);
     if (record !== undefined) told.gone.push(id);
   }
+  return told;
+}
+
+function replacement(world: World): Omit<ReplaceRequest, 'id' | 'sequence'> {
+  return {
+    instance: world.request(1),
+    inheritNetworks: false,
+    copy: new Map(),
+    overlap: undefined,
+    gateMs: 0,
+    needsImage: false,
+  };
+}
+
+async function roll(world: World, { core }: LivingCore, ids: readonly string[]): Promise<Told> {
+  const told: { exists: string[]; gone: string[] } = { exists: [], gone: [] };
+  const olds = ids.flatMap((id) => core.context.view.workloads.get(id)?.value ?? []);
+  await rollWorkloads(
+    core.context,
+    core.membership.current(),
+    { app: 'app', entrypoint: 'web', olds, window: 2, replace: replacement(world), request },
+    never,
+    ({ id, made }) => {
+      told.exists.push(made?.id ?? id);
+      if (made !== undefined) told.gone.push(id);
+    },
+  );
   return told;
 }
 
@@ -281,6 +305,27 @@ async function replacedAsTold(world: World, [old = '']: readonly string[]): Prom
   return result
     .filter(({ id, error }) => !left.includes(error === '' ? id : old) || (error === '' && id === old))
     .map((outcome) => `the result is ${JSON.stringify(outcome)}, and ${left.join()} is left of ${old}`);
+}
+
+/** Of each old one the result says whether it or a new one is there, and no list ends early because its core died. */
+async function rolledAsTold(world: World, olds: readonly string[]): Promise<string[]> {
+  const kv = await world.store.get('requests/key');
+  const left = await recordIds(world);
+  if (kv === undefined) return left.length === olds.length ? [] : [`${left.length} are left of ${olds.length}`];
+  const { result } = JSON.parse(new TextDecoder().decode(kv.value)) as { result: Rolled[] | null };
+  if (result?.length !== olds.length) return [`the result speaks of ${result?.length ?? 'no'} workloads`];
+  return result.flatMap(({ id, error, old }) => [
+    ...(left.includes(old.id) === (error !== '') && left.includes(id) === (error === '')
+      ? []
+      : [`the result says ${JSON.stringify({ id, error, old })}, and there are ${left.join()}`]),
+    ...(/died|canceled/.test(error) ? [`${old.id} was given up: ${error}`] : []),
+  ]);
+}
+
+interface Rolled {
+  id: string;
+  error: string;
+  old: { id: string };
 }
 
 /** Who asks again with the key is told of every instance; when the key has an operation at all. */

@@ -64,6 +64,13 @@ function transactions(before: Snapshot, after: Snapshot): { text: string; declar
       if (next === operation.step) return [];
       return [step(operation.step, next, changesOf(before, after, operation, slots[0]), workloadWrites)];
     }
+    if (operation.kind === 'roll') {
+      const next = valueIn<typeof operation>(after, `operations/${operation.id}`)?.items;
+      return operation.items.flatMap(({ step: from }, index) => {
+        const to = next?.[index]?.step ?? from;
+        return from === to ? [] : [step(from, to, {}, { mark: {} })];
+      });
+    }
     const later = new Map(slotsOf(after, operation.id).map((slot) => [slot.name, slot]));
     return slots
       .filter(({ name, step: now }) => later.get(name)?.step !== now)

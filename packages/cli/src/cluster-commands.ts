@@ -127,7 +127,7 @@ function addOperationCommands({ command, run }: Registry): void {
   const list = command('ls', 'list operations in flight', op)
     .alias('list')
     .option('-a, --all', 'also those that have ended lately')
-    .option('--kind <kind>', 'create, lambda, remove, control, dissociate, realloc, replace, send or raw')
+    .option('--kind <kind>', 'create, lambda, roll, replace, remove, control, dissociate, realloc, send or raw')
     .option('--workload <id>', 'only of this workload');
   run(list, async (context, flags: object) => (await import('./operations.ts')).listOperations(context, flags));
   run(command('show <operation>', 'show an operation, step by step', op), async (context, flags, id: string) =>

@@ -130,7 +130,7 @@ function addDeployCommands({ command, run }: Registry): void {
     .option('--copy <old:new>', 'path in the old one to path in the new one; may be repeated', collect)
     .option('--filter-label <key=value>', 'only old ones with this label; may be repeated', collect)
     .option('--workload <workload>', 'only this old one; may be repeated', collect)
-    .option('--key <text>', 'idempotency key, together with --workload');
+    .option('--key <text>', 'idempotency key: the same replace again with it replaces nothing twice');
   run(withSpecOptions(replace), async (context, flags: object, spec: string) =>
     (await import('./replace.ts')).replace(context, flags, spec),
   );

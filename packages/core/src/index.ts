@@ -8,6 +8,7 @@ export { setNodeStatus } from './node-status.ts';
 export { reallocWorkload } from './realloc.ts';
 export { removeWorkload } from './remove.ts';
 export { replaceWorkload, type ReplaceRequest } from './replace.ts';
+export { rollWorkloads } from './roll.ts';
 export type { ExternalKinds, ExternalNode } from './external-kinds.ts';
 export { bookedByNode, checkAcknowledged, checkObjects, checkStore, snapshot, type Snapshot } from './invariants.ts';
 export { tableOf } from './tables-of.ts';

@@ -18,6 +18,8 @@ export const keys = {
   slots: (operation: string, node: string, index: number): string => `operations/${operation}/${node}/${index}`,
   token: (name: string): string => `tokens/${name}`,
   request: (key: string): string => `requests/${key}`,
+  /** Of one try of a replace in a roll. */
+  rolled: (operation: string, workload: string, attempt: number): string => `${operation}/${workload}/${attempt}`,
   app: (app: string, entrypoint: string): string => `apps/${app}/${entrypoint}`,
   nodeStatus: (node: string): string => `status/nodes/${node}`,
   workloadStatus: (id: string): string => `status/workloads/${id}`,

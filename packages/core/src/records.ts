@@ -212,6 +212,43 @@ export interface WorkOperation extends WorkloadOperation {
   what: string;
 }
 
+/** Several replaces as one: what is left of the list when its core dies is gone on with by another. */
+export interface RollOperation extends OperationBase {
+  kind: 'roll';
+  app: string;
+  entrypoint: string;
+  /** At a time. */
+  window: number;
+  items: RollItem[];
+  replace: StoredReplace;
+}
+
+export interface RollItem {
+  /** The old one. */
+  id: string;
+  name: string;
+  node: string;
+  step: 'waiting' | 'replacing' | 'end';
+  /** How often its replace has been begun before: each has an idempotency key of its own. */
+  attempt: number;
+  /** The new one, once it has taken the old one's place. */
+  made?: { id: string; name: string };
+  /** Why the old one is still there; empty = it is not, or nothing is known yet. */
+  error: string;
+  /** It was not begun. */
+  skipped?: true;
+}
+
+/** What another core needs to go on with a roll. */
+export interface StoredReplace {
+  /** Absent when there are files, which are not stored: then nobody else begins another. */
+  instance?: StoredRequest & { ignorePull: boolean };
+  inheritNetworks: boolean;
+  copy: Record<string, string>;
+  overlap?: Resources;
+  gateMs: number;
+}
+
 /** Those that claim one workload. */
 export type ClaimedOperation =
   | RemoveOperation
@@ -221,7 +258,7 @@ export type ClaimedOperation =
   | ReplaceOperation
   | WorkOperation;
 
-export type OperationRecord = CreateOperation | ClaimedOperation;
+export type OperationRecord = CreateOperation | RollOperation | ClaimedOperation;
 
 export type SlotStep = 'reserved' | 'recorded' | 'hooking' | 'waiting' | 'undoing';
 
@@ -268,6 +305,9 @@ export interface Outcome {
   error: string;
   /** Output of hooks, the beginning of it. */
   hook: string;
+  /** Of a roll: what it was to take the place of. */
+  old?: { id: string; name: string };
+  skipped?: true;
 }
 
 /** Whoever shows the secret may do what the role says. */

@@ -46,13 +46,14 @@ export function shortened(outcome: Outcome): Outcome {
   };
 }
 
-/** The request record as the store has it; for a takeover. */
+/** The request record as the store has it. A store that does not answer is asked again: an operation is not lost by a read. */
 export async function requestOf(
-  { store }: Context,
+  { store, clock, random }: Context,
   key: string,
   signal: AbortSignal,
 ): Promise<Versioned<RequestRecord> | undefined> {
-  const kv = key === '' ? undefined : await store.get(keys.request(key), { signal });
+  if (key === '') return undefined;
+  const kv = await retry(() => store.get(keys.request(key), { signal }), { signal, clock, random });
   return kv === undefined ? undefined : versioned<RequestRecord>(kv);
 }
 

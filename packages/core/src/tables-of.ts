@@ -6,8 +6,10 @@ import {
   reallocTable,
   removeTables,
   replaceTables,
+  rollTable,
   slotTables,
   workTable,
+  end,
   type Table,
 } from './transitions.ts';
 
@@ -20,6 +22,8 @@ export function tableOf(operation: OperationRecord): Table {
         : slotTables.asynchronous;
     case 'lambda':
       return operation.state === 'running' ? slotTables.lambda : slotTables.create;
+    case 'roll':
+      return rollTable;
     case 'remove':
       return operation.stop ? removeTables.full : operation.force ? removeTables.forced : removeTables.unforced;
     case 'control':
@@ -44,7 +48,8 @@ export function takeoverText(operation: OperationRecord, slots: readonly Slot[])
     return sentence(table, operation.step) + (before.length === 0 ? '' : `; ran before: ${before.join(', ')}`);
   }
   const counts = new Map<string, number>();
-  for (const { step } of slots) counts.set(step, (counts.get(step) ?? 0) + 1);
+  const open = operation.kind === 'roll' ? operation.items.filter(({ step }) => step !== end) : slots;
+  for (const { step } of open) counts.set(step, (counts.get(step) ?? 0) + 1);
   if (counts.size === 0) return 'nothing was left to do';
   return [...counts].map(([step, count]) => `${count} × ${sentence(table, step)}`).join('; ');
 }

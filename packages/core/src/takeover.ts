@@ -23,6 +23,7 @@ import {
 import { removeMachine } from './remove.ts';
 import { replaceMachine } from './replace.ts';
 import { requestEnd, requestOf } from './requests.ts';
+import { finishRoll } from './roll.ts';
 import { takeoverText } from './tables-of.ts';
 import { workMachine } from './work.ts';
 import { WorkloadRun, type HeldSlot, type Machine } from './workload-run.ts';
@@ -144,6 +145,8 @@ export class Takeovers {
       case 'create':
       case 'lambda':
         return this.#finishCreate({ ...header, value });
+      case 'roll':
+        return finishRoll(this.#context, this.#tenure, { ...header, value });
       case 'remove':
         return this.#finishClaimed(header.modRevision, value, removeMachine);
       case 'control':

@@ -137,6 +137,12 @@ export const reallocTable: Table = {
   reverting: { effect: 'updateBack', ok: ['freeSurplus', end], takeover: 'repeat' },
 };
 
+/** One of the replaces of a roll, which are operations of their own: in its turn, and not after one has failed. */
+export const rollTable: Table = {
+  waiting: { effect: 'turn', ok: [mark, 'replacing'], refused: [mark, end], takeover: 'repeat' },
+  replacing: { effect: 'replace', ok: [mark, end], refused: [mark, end], takeover: 'repeat' },
+};
+
 const undoing: Row = { effect: 'remove', ok: ['forget', end], takeover: 'repeat' };
 
 const creating = (takeover: 'repeat' | 'refuse', hooking: Row): Table => ({

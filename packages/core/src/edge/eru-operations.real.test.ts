@@ -203,6 +203,10 @@ describe('Replace', () => {
       () => [...view.workloads].map(([name]) => name).find((name) => name !== id),
       AbortSignal.timeout(10_000),
     );
+    const name = expect.stringMatching(/^app_web_/);
+    expect(await collect(core.eru.listOperations({ kind: 'roll', workload: id }))).toMatchObject([
+      { detail: '1, 1 at a time', name: 'app_web', slots: [{ name, node: 'n1', step: 'replacing', id: '' }] },
+    ]);
     await core.rpc.setWorkloadsStatus({ status: [{ id: made, running: true, healthy: true }] });
     expect(await rolling).toMatchObject([{ oldId: id, success: true, created: { id: made } }]);
     await atRest();
@@ -218,7 +222,7 @@ describe('Replace', () => {
     expect(view.workloads.get(id)).toBeUndefined();
     const [again] = await replace(request);
     expect(again?.created?.id).toBe(first?.created?.id);
-    await expect(replace({ idempotencyKey: 'swap' })).rejects.toMatchObject({ code: 'invalid' });
+    await expect(replace({ idempotencyKey: 'swap' })).rejects.toMatchObject({ code: 'precondition' });
   });
 
   test('refusals before any effect', async () => {

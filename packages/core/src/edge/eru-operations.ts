@@ -1,7 +1,7 @@
 import { type eru, type MessageInitShape, type ServiceHandlers } from '@eru/contract';
 import { EruError } from '@eru/kit';
 
-import type { OperationRecord } from '../records.ts';
+import type { OperationRecord, RollItem } from '../records.ts';
 import type { ClusterView } from '../view.ts';
 import type { Edge } from './edge.ts';
 import { Latest } from './latest.ts';
@@ -9,6 +9,7 @@ import type { Seen } from './operation-log.ts';
 import { until } from './status-streams.ts';
 
 type OperationMessage = MessageInitShape<typeof eru.OperationSchema>;
+type OperationSlot = MessageInitShape<typeof eru.OperationSlotSchema>;
 type OperationEvent = MessageInitShape<typeof eru.OperationEventSchema>;
 
 /** Operations that wait for one slow client; past that it has to watch anew. */
@@ -54,7 +55,11 @@ export function eruOperationMethods({ context: { view }, operations, closing }: 
 }
 
 function concerns({ record, slots }: Seen, workload: string): boolean {
-  return ('workload' in record && record.workload === workload) || slots.some(({ slot }) => slot.id === workload);
+  return (
+    ('workload' in record && record.workload === workload) ||
+    (record.kind === 'roll' && record.items.some(({ id, made }) => id === workload || made?.id === workload)) ||
+    slots.some(({ slot }) => slot.id === workload)
+  );
 }
 
 export function operationMessage(view: ClusterView, { record, slots, endedAtMs }: Seen): OperationMessage {
@@ -71,8 +76,8 @@ export function operationMessage(view: ClusterView, { record, slots, endedAtMs }
     workload: 'workload' in record ? record.workload : '',
     name: 'workload' in record ? record.name : `${record.app}_${record.entrypoint}`,
     node: 'workload' in record ? record.node : nodes.size === 1 ? ([...nodes][0] ?? '') : '',
-    step: 'step' in record ? record.step : record.state,
-    slots: slots.map(({ node, slot }) => ({ node, name: slot.name, step: slot.step, id: slot.id })),
+    step: 'step' in record ? record.step : record.kind === 'roll' ? 'rolling' : record.state,
+    slots: record.kind === 'roll' ? record.items.map(rolled) : slots.map(slotMessage),
     hooks: 'hooks' in record ? record.hooks : slots.some(({ slot }) => slot.step === 'hooking') ? ['hooking'] : [],
     takeovers: (record.takeovers ?? []).map(({ from, by, atMs, did }) => ({ from, by, at: BigInt(atMs), did })),
     createdAt: BigInt(record.createdAtMs),
@@ -81,11 +86,25 @@ export function operationMessage(view: ClusterView, { record, slots, endedAtMs }
   };
 }
 
+function slotMessage({ node, slot: { name, step, id } }: Seen['slots'][number]): OperationSlot {
+  return { name, node, step, id };
+}
+
+/** One of a list, by the old one's name, with the new one's id. */
+function rolled({ name, node, step, made, error, skipped }: RollItem): OperationSlot {
+  const ended = error === '' ? 'done' : skipped === true ? 'not begun' : `failed: ${error}`;
+  return { name, node, step: step === 'end' ? ended : step, id: made?.id ?? '' };
+}
+
 function detailOf(record: OperationRecord): string {
   switch (record.kind) {
     case 'create':
     case 'lambda':
       return `${record.strategy} ${record.count}${record.request === undefined ? '' : ', asynchronous'}`;
+    case 'roll': {
+      const { items, window, replace } = record;
+      return `${items.length}, ${window} at a time${replace.overlap === undefined ? '' : ', overlap'}`;
+    }
     case 'control':
       return record.type;
     case 'remove':
