@@ -18,12 +18,12 @@ export class Dockerd {
   readonly #flags: readonly string[];
   #child: ChildProcess | undefined;
 
-  /** `flags` of dockerd are added to ours, e.g. `--live-restore`. */
-  static async start(flags: readonly string[] = []): Promise<Dockerd> {
+  /** `flags` of dockerd are added to ours, e.g. `--live-restore`; `config` is its file, for what no flag says. */
+  static async start(flags: readonly string[] = [], config: object = {}): Promise<Dockerd> {
     const machine = await PrivateMachine.create();
     try {
       const dockerd = new Dockerd(machine, flags);
-      await writeFile(path.join(machine.folder, 'daemon.json'), '{}');
+      await writeFile(path.join(machine.folder, 'daemon.json'), JSON.stringify(config));
       await dockerd.start();
       // So that the host reaches containers at their own addresses.
       await machine.runOk('iptables', ['-I', 'DOCKER-USER', '-i', 'eth0', '-j', 'ACCEPT']);

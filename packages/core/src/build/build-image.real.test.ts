@@ -1,7 +1,8 @@
 import { connectDocker, writeTar } from '@eru/engines';
 import { silentLogger, type JsonObject } from '@eru/kit';
 import { create, pb, type MessageInitShape } from '@eru/contract';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
@@ -11,118 +12,133 @@ import { buildImage, type BuildPlace, type ImageSource } from './build-image.ts'
 import { buildPlan } from './build-plan.ts';
 import { noBuilds } from './build-settings.ts';
 
+const file = { mode: 0o644, uid: 0, gid: 0 };
+
 /** `eru` with the password `secret`. */
 const account = 'eru:$2y$05$eruerueruerueruerueruO7nyVme0.g8jJMC1Utvwfh3DNxNWFpIe';
 
-describeAsRoot(['docker', 'busybox', 'registry', 'git'], 'images on a real docker', () => {
-  let dockerd: Dockerd;
-  let registry: Registry;
-  let place: BuildPlace;
-  const registries = () => ({ [registry.name]: { username: 'eru', password: 'secret' } });
+describe.each([
+  ['the classic builder', false],
+  ['BuildKit', true],
+])('%s', (_name, buildkit) =>
+  describeAsRoot(['docker', 'busybox', 'registry'], 'builds images on a real docker', () => {
+    let dockerd: Dockerd;
+    let registry: Registry;
+    let place: BuildPlace;
+    /** A base image that its registry has: nothing beyond this machine is asked for it. */
+    let base: string;
+    const registries = () => ({ [registry.name]: { username: 'eru', password: 'secret' } });
 
-  beforeAll(async () => {
-    dockerd = await Dockerd.start();
-    registry = await Registry.start(dockerd.machine.hostAddress, account);
-    place = {
-      engine: connectDocker(`unix://${dockerd.socket}`),
-      settings: { ...noBuilds, scm: 'git', home: { hub: registry.name, namespace: 'team' } },
-      registries: registries(),
-      logger: silentLogger,
-      signal: AbortSignal.timeout(100_000),
-    };
-  });
-  afterAll(async () => {
-    await place.engine.close();
-    await registry.remove();
-    await dockerd.remove();
-  });
+    beforeAll(async () => {
+      dockerd = await Dockerd.start([], { features: { buildkit } });
+      registry = await Registry.start(dockerd.machine.hostAddress, account);
+      place = {
+        engine: connectDocker(`unix://${dockerd.socket}`),
+        settings: { ...noBuilds, scm: 'git', home: { hub: registry.name, namespace: 'team' } },
+        registries: registries(),
+        logger: silentLogger,
+        signal: AbortSignal.timeout(100_000),
+      };
+      base = `${registry.name}/base:1`;
+      const archive = Readable.from([
+        writeTar([['Dockerfile', { ...file, contents: Buffer.from(`FROM ${busyboxImage}`) }]]),
+      ]);
+      await all(place.engine.imageBuild({ references: [base], platform: '' }, archive));
+      await all(place.engine.imagePush(base, { registries: registries() }));
+    });
+    afterAll(async () => {
+      await place.engine.close();
+      await registry.remove();
+      await dockerd.remove();
+    });
 
-  async function build(
-    source: ImageSource,
-    references: string[],
-    changed: Partial<BuildPlace> = {},
-  ): Promise<JsonObject[]> {
-    const objects: JsonObject[] = [];
-    for await (const object of buildImage({ source, references, platform: '' }, { ...place, ...changed }))
-      objects.push(object);
-    return objects;
-  }
+    async function build(
+      source: ImageSource,
+      references: string[],
+      changed: Partial<BuildPlace> = {},
+    ): Promise<JsonObject[]> {
+      const objects: JsonObject[] = [];
+      for await (const object of buildImage({ source, references, platform: '' }, { ...place, ...changed }))
+        objects.push(object);
+      return objects;
+    }
 
-  const planned = (builds: MessageInitShape<typeof pb.BuildsSchema>): ImageSource => ({
-    from: 'plan',
-    ...buildPlan(create(pb.BuildsSchema, builds)),
-    user: { name: 'app', uid: 4321 },
-  });
+    const planned = (builds: MessageInitShape<typeof pb.BuildsSchema>): ImageSource => ({
+      from: 'plan',
+      ...buildPlan(create(pb.BuildsSchema, builds)),
+      user: { name: 'app', uid: 4321 },
+    });
 
-  async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-    const list: T[] = [];
-    for await (const item of items) list.push(item);
-    return list;
-  }
+    async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+      const list: T[] = [];
+      for await (const item of items) list.push(item);
+      return list;
+    }
 
-  test('stages hand files on, and the result runs from the registry', async () => {
-    const reference = `${registry.name}/team/app:1`;
-    const source = planned({
-      stages: ['make', 'run'],
-      builds: {
-        make: {
-          base: busyboxImage,
-          dir: '/work',
-          envs: { WORD: 'hello' },
-          commands: ['echo $WORD >out'],
-          cache: { '/work/out': '/srv/out' },
+    test('stages hand files on, and the result runs from the registry', async () => {
+      const reference = `${registry.name}/team/app:1`;
+      const source = planned({
+        stages: ['make', 'run'],
+        builds: {
+          make: {
+            base,
+            dir: '/work',
+            envs: { WORD: 'hello' },
+            commands: ['echo $WORD >out'],
+            cache: { '/work/out': '/srv/out' },
+          },
+          run: { base, labels: { stage: 'final' }, commands: ['cat /srv/out'] },
         },
-        run: { base: busyboxImage, labels: { stage: 'final' }, commands: ['cat /srv/out'] },
-      },
+      });
+      const said = await build(source, [reference, `${registry.name}/team/app:latest`]);
+      const stream = said.map((line) => (typeof line['stream'] === 'string' ? line['stream'] : '')).join('');
+      expect(stream).toContain('hello\n');
+      expect(stream).toContain('app::4321:4321:app');
+      expect(said.filter(({ status }) => status === 'finished').map(({ progress }) => progress)).toEqual([
+        reference,
+        `${registry.name}/team/app:latest`,
+      ]);
+      await expect.poll(() => place.engine.imageList(`${registry.name}/team/app`), { timeout: 20_000 }).toEqual([]);
+      await all(place.engine.imagePull(reference, { registries: registries() }));
+      expect(await place.engine.imageList(`${registry.name}/team/app`)).toMatchObject([{ tags: [reference] }]);
+      await place.engine.imageRemove(reference);
     });
-    const said = await build(source, [reference, `${registry.name}/team/app:latest`]);
-    const stream = said.map((line) => (typeof line['stream'] === 'string' ? line['stream'] : '')).join('');
-    expect(stream).toContain('hello\n');
-    expect(stream).toContain('USER app');
-    expect(said.filter(({ status }) => status === 'finished').map(({ progress }) => progress)).toEqual([
-      reference,
-      `${registry.name}/team/app:latest`,
-    ]);
-    await expect.poll(() => place.engine.imageList(`${registry.name}/team/app`), { timeout: 20_000 }).toEqual([]);
-    await all(place.engine.imagePull(reference, { registries: registries() }));
-    expect(await place.engine.imageList(`${registry.name}/team/app`)).toMatchObject([{ tags: [reference] }]);
-    await place.engine.imageRemove(reference);
-  });
 
-  test('a build that fails tells the code of its command, and nothing is pushed', async () => {
-    const said = await build(planned({ stages: ['a'], builds: { a: { base: busyboxImage, commands: ['exit 7'] } } }), [
-      `${registry.name}/team/bad:1`,
-    ]);
-    expect(said.at(-1)).toMatchObject({ error: expect.stringContaining('exit 7'), errorDetail: { code: 7 } });
-    expect(said.some(({ status }) => status === 'finished')).toBe(false);
-  });
-
-  test('an archive is built; without a hub its image stays', async () => {
-    const file = { contents: Buffer.from(`FROM ${busyboxImage}\nCOPY word /word\n`), mode: 0o644, uid: 0, gid: 0 };
-    const archive = writeTar([
-      ['Dockerfile', file],
-      ['word', { ...file, contents: Buffer.from('word') }],
-    ]);
-    const said = await build({ from: 'tar', archive }, ['stays:1'], { settings: noBuilds });
-    expect(said.at(-1)).toEqual({ stream: 'finished stays:1\n', status: 'finished', progress: 'stays:1' });
-    expect(await place.engine.imageList('stays')).toHaveLength(1);
-  });
-
-  test('a push without an account is told, and the next is tried', async () => {
-    const references = ['a', 'b'].map((tag) => `${registry.name}/team/secret:${tag}`);
-    const file = { contents: Buffer.from(`FROM ${busyboxImage}\nLABEL a=b\n`), mode: 0o644, uid: 0, gid: 0 };
-    const said = await build({ from: 'tar', archive: writeTar([['Dockerfile', file]]) }, references, {
-      registries: {},
+    test('a build that fails tells the code of its command, and nothing is pushed', async () => {
+      const said = await build(planned({ stages: ['a'], builds: { a: { base, commands: ['exit 7'] } } }), [
+        `${registry.name}/team/bad:1`,
+      ]);
+      expect(said.at(-1)).toMatchObject({ error: expect.stringContaining('exit 7'), errorDetail: { code: 7 } });
+      expect(said.some(({ status }) => status === 'finished')).toBe(false);
     });
-    expect(said.filter(({ error }) => error !== undefined)).toHaveLength(2);
-    expect(said.some(({ status }) => status === 'finished')).toBe(false);
-  });
 
-  test('a base that nobody has is named', async () => {
-    const said = await build(planned({ stages: ['a'], builds: { a: { base: `${registry.name}/none:1` } } }), [
-      `${registry.name}/x:1`,
-    ]);
-    expect(said[0]).toMatchObject({ status: expect.stringMatching(/none:1 is not fetched/) });
-    expect(said.at(-1)).toMatchObject({ error: expect.stringContaining('none') });
-  });
-});
+    test('an archive is built; without a hub its image stays', async () => {
+      const dockerfile = { ...file, contents: Buffer.from(`FROM ${base}\nCOPY word /word\n`) };
+      const archive = writeTar([
+        ['Dockerfile', dockerfile],
+        ['word', { ...file, contents: Buffer.from('word') }],
+      ]);
+      const said = await build({ from: 'tar', archive }, ['stays:1'], { settings: noBuilds });
+      expect(said.at(-1)).toEqual({ stream: 'finished stays:1\n', status: 'finished', progress: 'stays:1' });
+      expect(await place.engine.imageList('stays')).toHaveLength(1);
+    });
+
+    test('a push without an account is told, and the next is tried', async () => {
+      const references = ['a', 'b'].map((tag) => `${registry.name}/team/secret:${tag}`);
+      const dockerfile = { ...file, contents: Buffer.from(`FROM ${base}\nLABEL a=b\n`) };
+      const said = await build({ from: 'tar', archive: writeTar([['Dockerfile', dockerfile]]) }, references, {
+        registries: {},
+      });
+      expect(said.filter(({ error }) => error !== undefined)).toHaveLength(2);
+      expect(said.some(({ status }) => status === 'finished')).toBe(false);
+    });
+
+    test('a base that nobody has is named', async () => {
+      const said = await build(planned({ stages: ['a'], builds: { a: { base: `${registry.name}/none:1` } } }), [
+        `${registry.name}/x:1`,
+      ]);
+      expect(said[0]).toMatchObject({ status: expect.stringMatching(/none:1 is not fetched/) });
+      expect(said.at(-1)).toMatchObject({ error: expect.stringMatching(/./) });
+    });
+  }),
+);

@@ -3,11 +3,12 @@ import { registriesFor, type Engine, type Registries } from '@eru/engines';
 import { EruError, isEruError, type JsonObject, type Logger } from '@eru/kit';
 
 import { archiveOf } from './archive.ts';
+import { basesOf, dockerfileIn } from './bases.ts';
 import { prepareContext } from './build-context.ts';
 import { makeBuildFolder } from './build-folder.ts';
 import type { BuildPlan } from './build-plan.ts';
 import type { BuildSettings } from './build-settings.ts';
-import type { ImageUser } from './dockerfile.ts';
+import { dockerfile, type ImageUser } from './dockerfile.ts';
 
 /** What an image is made of. */
 export type ImageSource =
@@ -61,13 +62,14 @@ async function* built({ source, references, platform }: ImageRequest, place: Bui
   const options = { signal, registries };
   const build = { references, platform };
   if (source.from === 'tar') {
+    yield* fetchBases(dockerfileIn(source.archive), place);
     yield* engine.imageBuild(build, pieces(source.archive), options);
     return;
   }
   const folder = await makeBuildFolder();
   try {
     await prepareContext(folder, source, settings, signal);
-    yield* fetchBases(source.plan, place);
+    yield* fetchBases(dockerfile(source.plan, source.user), place);
     yield* engine.imageBuild(build, archiveOf(folder, signal), options);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -75,10 +77,8 @@ async function* built({ source, references, platform }: ImageRequest, place: Bui
 }
 
 /** As fresh as the registries have them. One that cannot be fetched may be the node's own; if not, the build says so. */
-async function* fetchBases(plan: BuildPlan, { engine, registries, signal }: BuildPlace): AsyncGenerator<JsonObject> {
-  const stages = new Set(plan.map(({ name }) => name));
-  const bases = new Set(plan.map(({ base }) => base).filter((base) => base !== 'scratch' && !stages.has(base)));
-  for (const base of bases) {
+async function* fetchBases(text: string, { engine, registries, signal }: BuildPlace): AsyncGenerator<JsonObject> {
+  for (const base of basesOf(text)) {
     try {
       yield* engine.imagePull(base, { signal, registries: registriesFor(base, registries) });
     } catch (error) {

@@ -2,6 +2,7 @@ import { invalid } from '@eru/kit';
 import type { JsonObject } from '@eru/kit';
 
 import type { ImageBuild, Registries } from '../engine.ts';
+import { BuildkitTrace, withExitCode } from './buildkit-trace.ts';
 import type { DockerHttp } from './http-client.ts';
 import { accountsHeader, parseReference } from './images.ts';
 
@@ -21,10 +22,31 @@ export class DockerBuilds {
     signal: AbortSignal,
   ): AsyncGenerator<JsonObject> {
     if (references.length === 0) throw invalid('references', '', 'an image needs a name');
-    const query = { t: references, nocache: true, rm: true, forcerm: true, ...(platform !== '' && { platform }) };
+    const buildkit = await this.#prefersBuildkit(signal);
+    const query = {
+      t: references,
+      nocache: true,
+      rm: true,
+      forcerm: true,
+      ...(platform !== '' && { platform }),
+      ...(buildkit && { version: 2 }),
+    };
     const headers = { 'content-type': 'application/x-tar', 'x-registry-config': accountsHeader(registries) };
     const response = await this.#http.stream({ method: 'POST', path: '/build', query, headers, signal, body: context });
-    for await (const line of this.#http.lines(response)) yield JSON.parse(line) as JsonObject;
+    const trace = new BuildkitTrace();
+    for await (const text of this.#http.lines(response)) {
+      const line = JSON.parse(text) as JsonObject;
+      const { id, aux } = line;
+      if (id === 'moby.buildkit.trace' && typeof aux === 'string') yield* trace.read(aux);
+      else yield buildkit ? withExitCode(line) : line;
+    }
+  }
+
+  /** The daemon says which builder it would rather use; both are fed the same. Without a session BuildKit has no accounts: bases are pulled before. */
+  async #prefersBuildkit(signal: AbortSignal): Promise<boolean> {
+    const response = await this.#http.stream({ method: 'GET', path: '/_ping', signal });
+    response.resume();
+    return response.headers['builder-version'] === '2';
   }
 
   async prune(signal: AbortSignal): Promise<void> {
