@@ -1,5 +1,5 @@
 import { EruError } from '@eru/kit';
-import { webcrypto } from 'node:crypto';
+import { createHash, webcrypto, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 
 /** A certificate with its private key, both as PEM text. */
@@ -34,46 +34,119 @@ export async function createAuthority(
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return { cert: cert.toString('pem'), key: await exportKey(keys.privateKey) };
+  return { cert: `${cert.toString('pem')}\n`, key: await exportKey(keys.privateKey) };
 }
 
 /** A certificate of this authority with a new key. @throws EruError `invalid` when the authority's texts cannot be read */
 export async function issueCertificate(authority: KeyPair, request: CertificateRequest): Promise<KeyPair> {
+  const keys = await generateKeys();
+  return { cert: await certify(authority, keys.publicKey, request), key: await exportKey(keys.privateKey) };
+}
+
+/**
+ * A certificate of nobody but its own key: shown by who asks an authority for one, so that the key never travels. It is good
+ * for long, because the authority does not look at its time.
+ */
+export async function selfSignedCertificate(name: string): Promise<KeyPair> {
   const x509 = await library();
   const keys = await generateKeys();
+  const notAfterMs = Date.UTC(9999, 0);
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
+    ...common({ name, notBeforeMs: 0, notAfterMs }),
+    keys,
+    extensions: await extensionsOf({ usage: 'both' }, keys.publicKey),
+  });
+  return { cert: `${cert.toString('pem')}\n`, key: await exportKey(keys.privateKey) };
+}
+
+/** A certificate of this authority for the key of a self-signed one. @throws EruError `invalid` for one that is not what it says */
+export async function signCertificate(
+  authority: KeyPair,
+  selfSigned: string,
+  request: CertificateRequest,
+): Promise<string> {
+  return certify(authority, await provenKey(selfSigned), request);
+}
+
+/** What a certificate says of itself. @throws EruError `invalid` when it is none */
+export function describeCertificate(pem: string): {
+  fingerprint: string;
+  /** SHA-256 of the public key, hex: the same in every certificate of this key. */
+  keyHash: string;
+  notBeforeMs: number;
+  notAfterMs: number;
+} {
+  const { fingerprint256, publicKey, validFrom, validTo } = parsed(pem);
+  const key = publicKey.export({ type: 'spki', format: 'der' });
+  return {
+    fingerprint: fingerprint256,
+    keyHash: createHash('sha256').update(key).digest('hex'),
+    notBeforeMs: Date.parse(validFrom),
+    notAfterMs: Date.parse(validTo),
+  };
+}
+
+function parsed(pem: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new EruError('invalid', 'certificate: it cannot be read; it must be one in PEM', { cause });
+  }
+}
+
+/** The public key of a self-signed certificate; who made the signature has the private one. */
+async function provenKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const certificate = parsed(pem);
+  const { publicKey } = certificate;
+  if (publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1' || !certificate.verify(publicKey))
+    throw new EruError('invalid', 'certificate: it must be signed by its own key, of the curve P-256');
+  const der = publicKey.export({ type: 'spki', format: 'der' });
+  return webcrypto.subtle.importKey('spki', der, signing, true, ['verify']);
+}
+
+async function certify(
+  authority: KeyPair,
+  publicKey: webcrypto.CryptoKey,
+  request: CertificateRequest,
+): Promise<string> {
+  const x509 = await library();
   const signer = await readAuthority(authority);
-  const { hosts = [], usage } = request;
+  const cert = await x509.X509CertificateGenerator.create({
+    ...common(request),
+    issuer: signer.cert.subject,
+    signingKey: signer.key,
+    publicKey,
+    extensions: await extensionsOf(request, signer.cert.publicKey),
+  });
+  return `${cert.toString('pem')}\n`;
+}
+
+type X509 = typeof import('@peculiar/x509');
+
+async function extensionsOf(
+  { hosts = [], usage }: Pick<CertificateRequest, 'hosts' | 'usage'>,
+  issuer: Parameters<X509['AuthorityKeyIdentifierExtension']['create']>[0],
+): Promise<InstanceType<X509['Extension']>[]> {
+  const x509 = await library();
   const usages = {
     server: [x509.ExtendedKeyUsage.serverAuth],
     client: [x509.ExtendedKeyUsage.clientAuth],
     both: [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth],
   };
-  const cert = await x509.X509CertificateGenerator.create({
-    ...common(request),
-    issuer: signer.cert.subject,
-    signingKey: signer.key,
-    publicKey: keys.publicKey,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension(usages[usage]),
-      await x509.AuthorityKeyIdentifierExtension.create(signer.cert.publicKey),
-      ...(hosts.length === 0
-        ? []
-        : [
-            new x509.SubjectAlternativeNameExtension(
-              hosts.map((value) => ({ type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const), value })),
-            ),
-          ]),
-    ],
-  });
-  return { cert: cert.toString('pem'), key: await exportKey(keys.privateKey) };
+  const names = hosts.map((value) => ({ type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const), value }));
+  return [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension(usages[usage]),
+    await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+  ];
 }
 
 const signing = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 /** Loaded only where certificates are made: it costs a command 90 ms. */
-async function library(): Promise<typeof import('@peculiar/x509')> {
+async function library(): Promise<X509> {
   await import('reflect-metadata');
   return import('@peculiar/x509');
 }
@@ -100,7 +173,7 @@ function common({ name, notBeforeMs, notAfterMs }: Pick<CertificateRequest, 'nam
 }
 
 async function readAuthority({ cert, key }: KeyPair): Promise<{
-  cert: InstanceType<(typeof import('@peculiar/x509'))['X509Certificate']>;
+  cert: InstanceType<X509['X509Certificate']>;
   key: webcrypto.CryptoKey;
 }> {
   const x509 = await library();

@@ -11,10 +11,12 @@ import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
 import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { checkServerIdentity } from 'node:tls';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 
 import type { Init } from './definition.ts';
 import { grpcMethod } from './definition.ts';
+import { clientCertificate } from './grpc-face.ts';
+import type { ClientCertificate } from './handlers.ts';
 import { parseEndpoint } from './listen.ts';
 import { decodeError, errorKey } from './status.ts';
 import { Incoming, pump } from './stream.ts';
@@ -39,6 +41,8 @@ export interface ClientTls {
   key?: string;
   /** The name that the server's certificate must have, where it is not the one in the address. */
   serverName?: string;
+  /** Who the server must be, in place of having the name of the address: its authority has been checked. */
+  identity?: (certificate: ClientCertificate) => boolean;
 }
 
 /** One connection, shared by all clients made from it. It connects at the first call and again after a loss. */
@@ -123,24 +127,35 @@ class GrpcChannel implements Channel {
 const unnamed = 'eru.invalid';
 
 function serverName(tls: ClientTls, host: string): { 'grpc.ssl_target_name_override'?: string } {
-  const name = tls.serverName ?? (isIP(host) > 0 ? unnamed : undefined);
+  const name = tls.serverName ?? (isIP(host) > 0 || tls.identity !== undefined ? unnamed : undefined);
   return name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
 }
 
 function transport(tls: ClientTls | undefined, host: string): ChannelCredentials {
   if (tls === undefined) return credentials.createInsecure();
-  const { ca, cert, key } = tls;
+  const { ca, cert, key, identity } = tls;
   if ((cert === undefined) !== (key === undefined))
     throw new EruError('invalid', 'tls: a certificate and its key go together; give both, or neither');
   try {
     return credentials.createSsl(pem(ca), pem(key), pem(cert), {
-      checkServerIdentity: (name, certificate) => checkServerIdentity(name === unnamed ? host : name, certificate),
+      checkServerIdentity: (name, certificate) =>
+        identity === undefined
+          ? checkServerIdentity(name === unnamed ? host : name, certificate)
+          : recognised(certificate, identity),
     });
   } catch (cause) {
     throw new EruError('invalid', `tls: the certificate or key cannot be used: ${EruError.from(cause).message}`, {
       cause,
     });
   }
+}
+
+function recognised(shown: PeerCertificate, identity: NonNullable<ClientTls['identity']>): Error | undefined {
+  const certificate = clientCertificate(shown);
+  if (certificate !== undefined && identity(certificate)) return undefined;
+  return new Error(
+    `it shows a certificate of ${certificate?.name ?? 'nobody'}, which is not, or no longer, the one meant`,
+  );
 }
 
 function pem(text: string | undefined): Buffer | null {

@@ -3,6 +3,7 @@ export type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/prot
 export { create, fromBinary, fromJson, toBinary, toJson } from '@bufbuild/protobuf';
 export * from './certificates.ts';
 export * from './connect.ts';
+export { fetchAuthority } from './fetch-authority.ts';
 export * as engine from './gen/engine_pb.ts';
 export * as eru from './gen/eru_pb.ts';
 export * as health from './gen/health_pb.ts';

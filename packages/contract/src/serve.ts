@@ -3,9 +3,10 @@ import { EruError } from '@eru/kit';
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import http from 'node:http';
-import type { Server, Socket } from 'node:net';
+import net, { type Server, type Socket } from 'node:net';
 import tls from 'node:tls';
 
+import { beginsHttp2, beginsTls, byFirstBytes, firstBytesMs } from './first-bytes.ts';
 import type { Edge } from './grpc-face.ts';
 import { grpcServer } from './grpc-face.ts';
 import type { CallContext, MountedService } from './handlers.ts';
@@ -49,6 +50,8 @@ export interface ServerTls {
    * that `authenticate` can take another credential; with one that is not good they do not.
    */
   clientCa?: string;
+  /** Who does not begin with a handshake is served in clear text, on the same port. */
+  alsoClear?: boolean;
 }
 
 export interface Serving {
@@ -59,11 +62,6 @@ export interface Serving {
   /** Refuses new calls at once, gives running ones `graceMs` (default 0), then ends them. Idempotent. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
-
-/** How long a new connection may say nothing; a peer that is slower than this is no client of ours. */
-const firstBytesMs = 10_000;
-/** How every cleartext HTTP/2 connection begins (RFC 9113, 3.4); no HTTP/1.1 request does. */
-const http2Preface = Buffer.from('PRI * HTTP/2');
 
 /**
  * One port for gRPC, Connect JSON and plain HTTP, in clear text or under TLS. Throws `busy`, `invalid` or `precondition`
@@ -93,8 +91,8 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     else if (options.http?.(request, response) !== true && !streams(request, response)) rpc(request, response);
   });
   const secure = options.tls && tlsServer(options.tls);
-  const sockets = splitByFirstBytes(server, secure, (socket) => injector.injectConnection(socket));
-  const door: Server = secure ?? server;
+  const alsoClear = options.tls?.alsoClear === true;
+  const { door, sockets } = doorTo(server, secure, alsoClear, (socket) => injector.injectConnection(socket));
   const address = await listen(door, endpoint);
 
   let closing: Promise<void> | undefined;
@@ -148,52 +146,41 @@ function showsBadCertificate(socket: Socket): boolean {
 }
 
 /**
- * Hands each connection to gRPC or to `server` itself, by its first bytes, under TLS by the first bytes within. Answers the
- * live set of connections.
+ * Who gets the connections: gRPC or `server` itself, by the first bytes; under TLS by the first bytes within. Where both are
+ * served, a handshake is told from a request in the same way.
  */
-function splitByFirstBytes(
+function doorTo(
   server: http.Server,
   secure: tls.Server | undefined,
+  alsoClear: boolean,
   toGrpc: (socket: Socket) => void,
-): ReadonlySet<Socket> {
+): { door: Server; sockets: ReadonlySet<Socket> } {
   const sockets = new Set<Socket>();
+  const track = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
   const [toHttp] = server.listeners('connection') as ((socket: Socket) => void)[];
   server.removeAllListeners('connection');
-  const onConnection = (socket: Socket): void => {
+  const speak = (socket: Socket): void => {
     if (showsBadCertificate(socket)) {
       socket.destroy();
       return;
     }
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    const giveUp = (): void => void socket.destroy();
-    const timer = setTimeout(giveUp, firstBytesMs);
-    const stop = (): void => {
-      clearTimeout(timer);
-      socket.off('readable', onReadable);
-      socket.off('error', giveUp);
-      socket.off('end', giveUp);
-      socket.off('close', stop);
-    };
-    let head = Buffer.alloc(0);
-    const onReadable = (): void => {
-      const chunk = socket.read() as Buffer | null;
-      if (chunk === null) return;
-      head = Buffer.concat([head, chunk]);
-      const length = Math.min(head.length, http2Preface.length);
-      const mayBeGrpc = head.subarray(0, length).equals(http2Preface.subarray(0, length));
-      if (mayBeGrpc && length < http2Preface.length) return;
-      stop();
-      socket.unshift(head);
-      if (mayBeGrpc) toGrpc(socket);
-      else toHttp?.call(server, socket);
-    };
-    socket.on('readable', onReadable);
-    socket.on('error', giveUp);
-    socket.on('end', giveUp);
-    socket.on('close', stop);
+    track(socket);
+    byFirstBytes(socket, (head) => {
+      const grpc = beginsHttp2(head);
+      if (grpc === undefined) return undefined;
+      return grpc ? toGrpc : (taken) => toHttp?.call(server, taken);
+    });
   };
-  if (secure === undefined) server.on('connection', onConnection);
-  else secure.on('secureConnection', onConnection);
-  return sockets;
+  secure?.on('secureConnection', speak);
+  if (secure !== undefined && !alsoClear) return { door: secure, sockets };
+  if (secure === undefined) return { door: server.on('connection', speak), sockets };
+  const handshake = (socket: Socket): void => void secure.emit('connection', socket);
+  const door = net.createServer((socket) => {
+    track(socket);
+    byFirstBytes(socket, (head) => (beginsTls(head) ? handshake : speak));
+  });
+  return { door, sockets };
 }

@@ -1,8 +1,22 @@
 import { Closer } from '@eru/kit';
+import { once } from 'node:events';
 import https from 'node:https';
-import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import net from 'node:net';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
-import { client, connect, createAuthority, issueCertificate, mount, pb, serve } from './index.ts';
+import {
+  client,
+  connect,
+  createAuthority,
+  describeCertificate,
+  fetchAuthority,
+  issueCertificate,
+  mount,
+  pb,
+  selfSignedCertificate,
+  serve,
+  signCertificate,
+} from './index.ts';
 import type { CertificateRequest, ClientTls, KeyPair, ServerTls, Serving } from './index.ts';
 
 const day = 24 * 3600 * 1000;
@@ -114,4 +128,97 @@ test('a foreign page is refused before any service is asked', async () => {
   const { address } = await start();
   const headers = { 'content-type': 'application/json', origin: 'https://evil.example' };
   expect(await overHttp(address, { ca: authority.cert, headers })).toMatch(/may not call this server/);
+});
+
+test('clear text and TLS on one port, on both faces, told apart by the first byte', async () => {
+  const serving = await start({ ...tls, alsoClear: true });
+  const { address } = serving;
+  const own = await issueClient(authority);
+  expect(await overGrpc(address)).toBe('nobody');
+  expect(await overGrpc(address, { ca: authority.cert, ...own })).toBe('node n1');
+  expect(await overHttp(address, { ca: authority.cert, ...own })).toBe('{"name":"node n1"}');
+  const clear = await fetch(`http://${address}/pb.CoreRPC/GetPod`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  expect(await clear.json()).toEqual({ name: 'nobody' });
+  await expect(overGrpc(address, { ca: authority.cert, ...(await issueClient(other)) })).rejects.toThrow();
+  // Connections that are open, idle or in the middle of a handshake keep nobody from closing.
+  const [host, port] = address.split(':');
+  const silent = net.connect(Number(port), host);
+  silent.on('error', () => {});
+  await once(silent, 'connect');
+  silent.write(Buffer.from([0x16, 3, 1]));
+  await serving.close();
+});
+
+test('a server may be known by who it is in place of its address', async () => {
+  const { address } = await start(await issueServer(authority, ['elsewhere.example']));
+  const as = (identity: ClientTls['identity']): ClientTls => ({ ca: authority.cert, ...(identity && { identity }) });
+  expect(
+    await overGrpc(
+      address,
+      as(({ name }) => name === 'core'),
+    ),
+  ).toBe('nobody');
+  await expect(
+    overGrpc(
+      address,
+      as(({ name }) => name === 'node n1'),
+    ),
+  ).rejects.toThrow('it shows a certificate of core, which is not, or no longer, the one meant');
+});
+
+test('an authority signs a key that it never sees, and no key that is not proven', async () => {
+  const own = await selfSignedCertificate('n1');
+  const cert = await signCertificate(authority, own.cert, { name: 'node n1', usage: 'both', ...validity });
+  const { address } = await start();
+  expect(await overGrpc(address, { ca: authority.cert, cert, key: own.key })).toBe('node n1');
+  expect(describeCertificate(cert).keyHash).toBe(describeCertificate(own.cert).keyHash);
+  const request = { name: 'x', usage: 'both', ...validity } as const;
+  await expect(signCertificate(authority, cert, request)).rejects.toThrow('signed by its own key');
+  await expect(signCertificate(authority, 'no', request)).rejects.toThrow('it must be one in PEM');
+  // Until it is signed, who knows the certificate itself can be sure of the server.
+  const before = await start({ ...own, clientCa: authority.cert });
+  expect(await overGrpc(before.address, { ca: own.cert, identity: ({ name }) => name === 'n1' })).toBe('nobody');
+});
+
+describe('an authority that is known by its fingerprint', () => {
+  const fingerprint = ({ cert }: KeyPair): string =>
+    describeCertificate(cert).fingerprint.replaceAll(':', '').toLowerCase();
+  const chained = async (): Promise<string> => {
+    const { cert, key } = await issueServer(authority);
+    return (await start({ cert: cert + authority.cert, key })).address;
+  };
+
+  test('is what the server shows', async () => {
+    const found = await fetchAuthority(await chained(), fingerprint(authority), Date.now());
+    expect(found).toBe(authority.cert);
+  });
+
+  test('is not another one', async () => {
+    await expect(fetchAuthority(await chained(), fingerprint(other), Date.now())).rejects.toMatchObject({
+      code: 'unauthenticated',
+      message: expect.stringContaining('is not of the cluster that made this token') as string,
+    });
+  });
+
+  test.each([-2 * day, 2 * day])('is not believed while the clock is off by %d ms', async (offMs) => {
+    await expect(fetchAuthority(await chained(), fingerprint(authority), Date.now() + offMs)).rejects.toMatchObject({
+      code: 'precondition',
+      message: expect.stringContaining('one of the clocks is wrong') as string,
+    });
+  });
+
+  test('is not found where there is clear text, or nobody', async () => {
+    const clear = await serve({ listen: '127.0.0.1:0', services: [] });
+    owned.add('server', () => clear.close());
+    await expect(fetchAuthority(clear.address, '', Date.now())).rejects.toMatchObject({
+      code: 'precondition',
+      message: expect.stringContaining('does not speak TLS') as string,
+    });
+    await clear.close();
+    await expect(fetchAuthority(clear.address, '', Date.now())).rejects.toMatchObject({ code: 'unavailable' });
+  });
 });
