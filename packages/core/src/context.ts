@@ -4,6 +4,7 @@ import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
 import type { Committer } from './commit.ts';
+import type { CoreCertificates } from './core-certificates.ts';
 import type { Measures } from './measures.ts';
 import type { External } from './external.ts';
 import type { Tenure } from './membership.ts';
@@ -22,6 +23,8 @@ export interface Context {
   logger: Logger;
   measures: Measures;
   limits: CoreLimits;
+  /** What this core shows of itself. */
+  certificates: CoreCertificates;
   /** Kinds whose usage lives elsewhere; absent = there are none. */
   external?: External;
   /** The engine of a node; `not_found` without such a node, `unsupported` for an endpoint that no engine of ours serves. */

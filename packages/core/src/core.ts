@@ -5,7 +5,8 @@ import type { Store } from '@eru/store';
 
 import { Committer } from './commit.ts';
 import { defaultLimits, type Context, type CoreLimits } from './context.ts';
-import { dropUnused, engineFor, type Engines } from './engine-clients.ts';
+import { CoreCertificates } from './core-certificates.ts';
+import { dropUnused, engineOfNode, type Engines } from './engine-clients.ts';
 import { External } from './external.ts';
 import type { ExternalKinds } from './external-kinds.ts';
 import { ExternalUpkeep } from './external-upkeep.ts';
@@ -33,6 +34,8 @@ export interface CoreOptions {
   /** Where clients reach this core; registered with the others. Empty = not yet known: `membership.announce` tells it. */
   address: string;
   version: string;
+  /** Names and addresses that this core may be called by, for its certificate. */
+  hosts?: readonly string[];
   /** Life of the core's lease without an answer of the store. */
   ttlMs?: number;
   limits?: Partial<CoreLimits>;
@@ -85,8 +88,11 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     ttlMs,
   });
   closer.add('membership', () => membership.close());
+  const certificates = new CoreCertificates({ view, clock, random, logger, hosts: options.hosts ?? [] });
+  await certificates.start(stop.signal);
   const context: Context = {
     store,
+    certificates,
     view,
     scheduler,
     committer: new Committer({ store, view, clock, random }),
@@ -99,7 +105,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     engineOf: (name) => {
       const node = view.nodes.get(name)?.value;
       if (node === undefined) throw new EruError('not_found', `node ${name} is not known`);
-      return engineFor(engines, node);
+      return engineOfNode(engines, node, { view, certificates });
     },
     registries: options.registries ?? {},
     running: new Set(),

@@ -16,6 +16,10 @@ export const keys = {
   /** All slots of an operation. */
   slotsOf: (operation: string): string => `operations/${operation}/`,
   slots: (operation: string, node: string, index: number): string => `operations/${operation}/${node}/${index}`,
+  /** What the cluster's certificates are signed with. */
+  authority: 'authority',
+  /** A machine may join as this node, once. */
+  join: (node: string): string => `joins/${node}`,
   token: (name: string): string => `tokens/${name}`,
   request: (key: string): string => `requests/${key}`,
   /** Of one try of a replace in a roll. */

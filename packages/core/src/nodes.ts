@@ -1,13 +1,14 @@
-import { EruError } from '@eru/kit';
-import type { Engine } from '@eru/engines';
+import { EruError, invalid } from '@eru/kit';
+import type { Engine, EngineInfo } from '@eru/engines';
 import type { NodeResources, Resources } from '@eru/scheduler';
+import type { KeyValue } from '@eru/store';
 
 import { noSuchNode, noSuchPod } from './absent.ts';
 import { learn } from './booking.ts';
 import { caughtUp } from './catch-up.ts';
 import type { CommitResult, OwnWrite } from './commit.ts';
 import type { Context } from './context.ts';
-import { engineFor, type EngineAddress, type Engines } from './engine-clients.ts';
+import { engineFor, isRemote, type EngineAddress, type Engines } from './engine-clients.ts';
 import { withCapacitySet, withNodeAdded, withNodeRemoved } from './external-nodes.ts';
 import { keys } from './keys.ts';
 import { machineOf } from './machine.ts';
@@ -64,18 +65,40 @@ export async function addNode(
   if (pod === '') throw new EruError('invalid', 'pod name is empty');
   if (endpoint === '') throw new EruError('invalid', 'invalid node endpoint');
   checkName('node name', name);
-  const info = await engineAt(engines, request).info({ signal, timeoutMs: context.limits.connectMs });
-  const made = context.scheduler.addNode(request.resources, machineOf(info));
-  if (context.view.nodes.get(name) !== undefined) throw exists(name);
   const { ca, cert, key, labels } = request;
+  if (isRemote(endpoint)) throw joinInstead(endpoint);
+  const info = await engineAt(engines, request).info({ signal, timeoutMs: context.limits.connectMs });
   const test = request.test || endpoint.startsWith('mock://');
   const record: NodeRecord = { v: 1, name, pod, endpoint, engine: info.type, labels, test, ca, cert, key };
+  return addKnownNode(context, tenure, { record, info, resources: request.resources });
+}
+
+/**
+ * Writes a node whose engine has said what the machine has. `joining` is written along, or asked what to write instead when
+ * somebody else has changed it.
+ */
+export async function addKnownNode(
+  context: Context,
+  tenure: Tenure,
+  node: { record: NodeRecord; info: EngineInfo; resources: Resources; joining?: Joining },
+): Promise<{ record: NodeRecord; resources: NodeResources }> {
+  const { record, info, resources: request, joining } = node;
+  const { name, pod } = record;
+  const made = context.scheduler.addNode(request, machineOf(info));
+  if (context.view.nodes.get(name) !== undefined) throw exists(name);
   const resources: NodeResourcesRecord = { v: 1, ...made, cordon: false };
   if (context.view.pods.get(pod) === undefined) throw noSuchPod(pod);
   const write = (ends: readonly OwnWrite[]): Promise<CommitResult> =>
-    writeNode(context, tenure, record, resources, ends);
-  await withNodeAdded(context, tenure, { name, request: request.resources, machine: machineOf(info) }, write);
+    writeNode(context, tenure, record, resources, ends, joining);
+  await withNodeAdded(context, tenure, { name, request, machine: machineOf(info) }, write);
   return { record, resources };
+}
+
+/** The use of a join token, in the transaction that makes its node. */
+export interface Joining {
+  write: OwnWrite;
+  /** What to write after all; throws when the token is not this machine's any more. */
+  again(current: KeyValue | undefined): OwnWrite;
 }
 
 async function writeNode(
@@ -84,8 +107,10 @@ async function writeNode(
   record: NodeRecord,
   resources: NodeResourcesRecord,
   ends: readonly OwnWrite[],
+  joining: Joining | undefined,
 ): Promise<CommitResult> {
   const { name, pod } = record;
+  let join = joining?.write;
   let known = context.view.pods.get(pod);
   return context.turns.hold([`pod ${pod}`], async () => {
     known = context.view.pods.get(pod) ?? known;
@@ -95,12 +120,14 @@ async function writeNode(
         own: [
           { key: keys.node(name), revision: 0, value: encode(record) },
           { key: keys.nodeResources(name), revision: 0, value: encode(resources) },
+          ...(join === undefined ? [] : [join]),
           ...ends,
         ],
         shared: [{ key: keys.pod(pod), revision: known.modRevision, value: encode(known.value) }],
       });
       if (result.committed) return result;
       if (result.current.has(keys.node(name)) || result.current.has(keys.nodeResources(name))) throw exists(name);
+      if (joining !== undefined) join = joining.again(result.current.get(joining.write.key));
       const current = result.current.get(keys.pod(pod));
       known = current === undefined ? undefined : versioned<PodRecord>(current);
     }
@@ -131,7 +158,7 @@ export async function removeNode(context: Context, tenure: Tenure, name: string,
             { key: record.key, revision: record.modRevision },
             { key: keys.nodeResources(name), revision: resources?.modRevision ?? 0 },
           ],
-          deletes: [keys.nodeStatus(name)],
+          deletes: [keys.nodeStatus(name), keys.join(name)],
         });
         if (result.committed) return;
       }
@@ -167,7 +194,10 @@ export async function setNode(
   const { name, endpoint } = request;
   const { committer, turns } = context;
   nodeOf(context, name);
-  if (endpoint !== '') engineAt(engines, changedRecord(nodeOf(context, name).record.value, request));
+  if (isRemote(endpoint)) {
+    if (nodeOf(context, name).record.value.certificates === undefined) throw joinInstead(endpoint);
+    if (!/^eru\+tls:\/\/\S+:\d+$/.test(endpoint)) throw invalid('endpoint', endpoint, 'write eru+tls://HOST:PORT');
+  } else if (endpoint !== '') engineAt(engines, changedRecord(nodeOf(context, name).record.value, request));
   // What can be refused here is refused before anybody else is asked.
   changedResources(context, nodeOf(context, name).resources.value, request);
   const write = (): Promise<KnownNode> =>
@@ -221,10 +251,19 @@ function engineAt(engines: Engines, address: EngineAddress): Engine {
   }
 }
 
+/** Core believes a daemon on another machine only by a certificate that it has signed. */
+function joinInstead(endpoint: string): EruError {
+  return new EruError(
+    'invalid',
+    `endpoint: ${endpoint}: a machine of this kind joins by itself; make a token with \`eru node token\``,
+    { details: { field: 'endpoint' } },
+  );
+}
+
 function emptyName(): EruError {
   return new EruError('invalid', 'node name is empty');
 }
 
-function exists(name: string): EruError {
+export function exists(name: string): EruError {
   return new EruError('exists', 'node already exists', { details: { node: name } });
 }

@@ -37,6 +37,34 @@ export interface NodeRecord {
   ca: string;
   cert: string;
   key: string;
+  /** Of a machine that has joined: what it may show, and nothing else. The last one is the newest. */
+  certificates?: NodeCertificate[];
+}
+
+export interface NodeCertificate {
+  /** SHA-256 of the certificate, `AB:CD:…`. */
+  fingerprint: string;
+  expiresAtMs: number;
+}
+
+/** PEM texts. Who has the key is the cluster's owner: it is never shown. */
+export interface AuthorityRecord {
+  v: 1;
+  cert: string;
+  key: string;
+}
+
+/** A machine that shows the secret may join as this node. */
+export interface JoinRecord {
+  v: 1;
+  node: string;
+  /** Of the new node; empty = the node is there, and its machine joins anew. */
+  pod: string;
+  /** SHA-256 of the secret, hex. */
+  hash: string;
+  expiresAtMs: number;
+  /** SHA-256 of the public key that has used it, hex: it may ask again, for an answer that was lost. */
+  usedBy?: string;
 }
 
 /** One value, so that a booking, a change of capacity and a cordon exclude each other. */

@@ -3,10 +3,12 @@ import { Counts, Fleet, type Resources, type Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
 import type {
+  AuthorityRecord,
   ClaimRecord,
   ClusterRecord,
   CoreRecord,
   ExternalClaimRecord,
+  JoinRecord,
   NodeRecord,
   NodeResourcesRecord,
   NodeStatusRecord,
@@ -49,6 +51,8 @@ interface Tables {
   slots: Table<SlotsRecord>;
   requests: Table<RequestRecord>;
   tokens: Table<TokenRecord>;
+  authority: Table<AuthorityRecord>;
+  joins: Table<JoinRecord>;
   apps: Table<{ v: 1 }>;
   nodeStatuses: Table<NodeStatusRecord>;
   workloadStatuses: Table<WorkloadStatusRecord>;
@@ -75,6 +79,9 @@ export class ClusterView {
   readonly slots = new Table<SlotsRecord>('operations/');
   readonly requests = new Table<RequestRecord>('requests/');
   readonly tokens = new Table<TokenRecord>('tokens/');
+  /** One key, whose name is empty. */
+  readonly authority = new Table<AuthorityRecord>('authority');
+  readonly joins = new Table<JoinRecord>('joins/');
   readonly apps = new Table<{ v: 1 }>('apps/');
   readonly nodeStatuses = new Table<NodeStatusRecord>('status/nodes/');
   readonly workloadStatuses = new Table<WorkloadStatusRecord>('status/workloads/');
@@ -418,6 +425,8 @@ const topLevel: Readonly<Record<string, keyof Tables>> = {
   workloads: 'workloads',
   claims: 'claims',
   external: 'external',
+  authority: 'authority',
+  joins: 'joins',
   released: 'releases',
   requests: 'requests',
   tokens: 'tokens',

@@ -1,6 +1,7 @@
 import { EruError, type Clock, type Random } from '@eru/kit';
 
 import type { Engine } from './engine.ts';
+import { isRemoteDaemon, RemoteDaemons, type Peer } from './remote-daemons.ts';
 import { SimulatedMachines } from './simulated.ts';
 import { connectDocker } from './docker/connect.ts';
 import type { DockerSettings } from './docker/create-body.ts';
@@ -11,6 +12,8 @@ interface Certificates {
   ca: string;
   cert: string;
   key: string;
+  /** A daemon that is known by its certificate (`eru+tls`): whose it must be, and which. */
+  peer?: Peer;
 }
 
 /** Engine clients by node endpoint and certificates: one for each, made when first asked for. */
@@ -25,18 +28,18 @@ export interface Engines {
 const missing: Readonly<Record<string, string>> = {
   'systemd:': 'the systemd engine',
   'virt-grpc:': 'the yavirt engine',
-  'eru+tcp:': 'a node daemon on another machine',
 };
 
 const dockers = new Set(['docker:', 'unix:', 'tcp:', 'ssh:']);
 
 /**
- * `eru+unix:///path` is a node daemon of ours; `unix:///path`, `docker://`, `tcp://host:port` and `ssh://user@host` a docker daemon;
+ * `eru+unix:///path` is a node daemon of ours, `eru+tls://host:port` one on another machine; `unix:///path`, `docker://`, `tcp://host:port` and `ssh://user@host` a docker daemon;
  * `mock://name` a simulated machine of this process. `docker`: what is settled for all containers.
  */
 export function createEngines(options: { clock: Clock; random: Random; docker?: Partial<DockerSettings> }): Engines {
   const machines = new SimulatedMachines(options);
   const engines = new Map<string, Engine>();
+  const remote = new RemoteDaemons();
   const open = (endpoint: string, certificates?: Certificates): Engine => {
     const scheme = /^[a-z+-]+:/.exec(endpoint)?.[0] ?? '';
     if (endpoint.startsWith('eru+unix:///')) return connectEngine({ address: endpoint.slice('eru+'.length) });
@@ -49,12 +52,14 @@ export function createEngines(options: { clock: Clock; random: Random; docker?: 
   };
   return {
     get: (endpoint, certificates) => {
+      if (isRemoteDaemon(endpoint)) return remote.get(endpoint, certificates);
       const key = keyOf(endpoint, certificates);
       const engine = engines.get(key) ?? open(endpoint, certificates);
       engines.set(key, engine);
       return engine;
     },
     drop: (endpoint, certificates) => {
+      if (isRemoteDaemon(endpoint)) return remote.drop(endpoint, certificates?.peer);
       const key = keyOf(endpoint, certificates);
       void engines
         .get(key)
@@ -63,7 +68,7 @@ export function createEngines(options: { clock: Clock; random: Random; docker?: 
       engines.delete(key);
     },
     close: async () => {
-      await Promise.all([...engines.values()].map((engine) => engine.close()));
+      await Promise.all([remote.close(), ...[...engines.values()].map((engine) => engine.close())]);
     },
   };
 }

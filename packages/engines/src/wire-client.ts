@@ -1,5 +1,5 @@
 import { create, client, connect, engine as wire } from '@eru/contract';
-import type { CallOptions as WireOptions, Channel, Client } from '@eru/contract';
+import type { CallOptions as WireOptions, Channel, Client, ClientTls } from '@eru/contract';
 import type { JsonObject } from '@eru/kit';
 import { toSafeNumber } from '@eru/kit';
 
@@ -39,9 +39,9 @@ import {
   toSpec,
 } from './wire.ts';
 
-/** The engine behind a node daemon's address (`unix:///path`). Nothing is sent before the first call. */
-export function connectEngine({ address }: { address: string }): Engine {
-  const channel = connect(address);
+/** The engine behind a node daemon's address (`unix:///path`, `host:port`). Nothing is sent before the first call. */
+export function connectEngine({ address, tls }: { address: string; tls?: ClientTls }): Engine {
+  const channel = connect(address, tls === undefined ? {} : { tls });
   return new WireEngine(client(wire.Engine, channel), channel);
 }
 

@@ -25,7 +25,10 @@ beforeEach(() => {
       { ...token('admin', clock.now() + 1000), name: 'short', hash: shortHash },
     ].map((value) => [value.name, { value }]),
   );
-  gate = new Gate({ view: { tokens } as never, clock }, credential);
+  const nodes = new Map([['n1', { value: { certificates: [{ fingerprint: '', expiresAtMs: 0 }] } }]]);
+  const hash = createHash('sha256').update('secret').digest('hex');
+  const joins = new Map([['n9', { value: { node: 'n9', hash, expiresAtMs: clock.now() + 1 } }]]);
+  gate = new Gate({ view: { tokens, nodes, joins } as never, clock }, credential);
 });
 const shortHash = createHash('sha256').update('eru_short').digest('hex');
 
@@ -35,13 +38,14 @@ function call(
     method = pb.CoreRPC.method.info,
     certificate,
     peer = '10.0.0.9:4711',
-  }: { method?: object; certificate?: string; peer?: string } = {},
+    fingerprint = '',
+  }: { method?: object; certificate?: string; peer?: string; fingerprint?: string } = {},
 ) {
   return {
     metadata: { get: (name: string) => metadata[name] },
     method,
     peer,
-    certificate: certificate === undefined ? undefined : { name: certificate, fingerprint: '' },
+    certificate: certificate === undefined ? undefined : { name: certificate, fingerprint },
   } as unknown as Parameters<Gate['admit']>[0];
 }
 
@@ -114,11 +118,35 @@ describe('a role lets through', () => {
     expect(guarded.filter((method) => roleFor(method) !== 'admin')).toEqual([]);
   });
 
+  test.each(methods.map((method) => [method.name, method] as const))(
+    'the machine of a node, and a token for one, %s: what they are for and nothing else',
+    (name, method) => {
+      const shows = (metadata: Record<string, string>, certificate?: string) => (): unknown =>
+        gate.admit(call(metadata, { method, ...(certificate !== undefined && { certificate }) }));
+      const forbidden = expect.objectContaining({ code: 'forbidden' }) as Error;
+      const own = ['Info', 'WatchServiceStatus', 'SetNodeStatus', 'ReportWorkloads', 'RenewCertificate'];
+      if (own.includes(name)) expect(shows({}, 'node:n1')()).toBeUndefined();
+      else expect(shows({}, 'node:n1')).toThrow(forbidden);
+      const joins = shows({ authorization: 'Bearer eru_join_secret' });
+      if (name === 'JoinNode') expect(joins()).toBeUndefined();
+      else expect(joins).toThrow(forbidden);
+    },
+  );
+
+  test('no machine whose certificate is not the one in the record of its node', () => {
+    const shows = (certificate: string, fingerprint: string) => (): unknown =>
+      gate.admit(call({}, { certificate, fingerprint }));
+    expect(shows('node:n1', 'other')).toThrow('the certificate is dead: node n1 has joined anew');
+    expect(shows('node:n2', '')).toThrow('the certificate is dead: node n2 was removed');
+  });
+
   test.each(roles.flatMap((role) => methods.map((method) => [role, method.name, method] as const)))(
     '%s, %s: as the table says',
     (role, _name, method) => {
       const attempt = (): unknown => gate.admit(call({ authorization: `Bearer eru_${role}` }, { method }));
-      if (roles.indexOf(role) >= roles.indexOf(roleFor(method))) expect(attempt()).toBeUndefined();
+      const wanted = roleFor(method);
+      const reaches = wanted !== 'node' && wanted !== 'join' && roles.indexOf(role) >= roles.indexOf(wanted);
+      if (reaches) expect(attempt()).toBeUndefined();
       else expect(attempt).toThrow(expect.objectContaining({ code: 'forbidden' }) as Error);
     },
   );

@@ -1,13 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-import type { CallContext } from '@eru/contract';
+import type { CallContext, ClientCertificate } from '@eru/contract';
 import { EruError, type Clock } from '@eru/kit';
 
 import type { Context } from '../context.ts';
-import { roles, type Role } from '../records.ts';
-import { holderOf, mayDo } from '../tokens.ts';
-import { roleFor } from './roles.ts';
+import { isJoinSecret, joinOf } from '../join-tokens.ts';
+import { nodeCallerOf, type NodeCaller } from '../node-certificates.ts';
+import { roles } from '../records.ts';
+import { holderOf } from '../tokens.ts';
+import { permits, roleFor, type Access } from './roles.ts';
 
 /** One pair for everybody: a metadata entry whose key is the user name and whose value is the password (section 1.2). */
 export interface Credential {
@@ -18,14 +20,17 @@ export interface Credential {
 /** Who is asking. */
 export interface Principal {
   name: string;
-  role: Role;
+  role: Access;
+  /** The machine of a node, and what it has shown. */
+  caller?: NodeCaller;
 }
 
 type Caller = Pick<CallContext, 'metadata' | 'certificate' | 'peer' | 'method'>;
 
 /**
  * Decides who may do what. A caller shows one of: the pair of the original's clients (or the same as basic
- * authentication), `authorization: Bearer TOKEN`, or, under TLS, a certificate whose common name is `ROLE:NAME`.
+ * authentication), `authorization: Bearer TOKEN`, or, under TLS, a certificate whose common name is `ROLE:NAME`, or that of
+ * a node which stands in the node's record.
  */
 export class Gate {
   readonly #context: Pick<Context, 'view' | 'clock'>;
@@ -46,17 +51,18 @@ export class Gate {
   admit(call: Caller): void | Promise<void> {
     let principal: Principal;
     try {
-      principal = this.#identify((name) => call.metadata.get(name), call.certificate?.name);
+      principal = this.#identify((name) => call.metadata.get(name), call.certificate);
     } catch (error) {
       return this.#failures.refuse(call.peer, error);
     }
-    const wanted = roleFor(call.method);
-    if (!mayDo(principal.role, wanted))
+    if (!permits(principal.role, call.method)) {
+      const wanted = roleFor(call.method);
       throw new EruError(
         'forbidden',
         `${call.method.name} needs the role ${wanted}; ${principal.name} has ${principal.role}`,
         { details: { wanted, role: principal.role } },
       );
+    }
     this.#admitted.set(call, principal);
   }
 
@@ -82,7 +88,7 @@ export class Gate {
     }
   }
 
-  #identify(header: (name: string) => string | undefined, certificate: string | undefined): Principal {
+  #identify(header: (name: string) => string | undefined, certificate: ClientCertificate | undefined): Principal {
     const [scheme = '', shown = ''] = (header('authorization') ?? '').split(' ');
     if (scheme.toLowerCase() === 'bearer') return this.#byToken(shown);
     const { username, password } = this.#credential;
@@ -96,11 +102,18 @@ export class Gate {
       if (!same(given, password)) throw wrongPassword();
       return { name: username, role: 'admin' };
     }
-    if (certificate !== undefined) return byCertificate(certificate);
+    if (certificate !== undefined) return this.#byNode(certificate) ?? byCertificate(certificate.name);
     throw new EruError('unauthenticated', 'invalid grpc username');
   }
 
+  #byNode(certificate: ClientCertificate): Principal | undefined {
+    const caller = nodeCallerOf(this.#context.view, certificate);
+    return caller && { name: `node ${caller.node}`, role: 'node', caller };
+  }
+
   #byToken(secret: string): Principal {
+    if (isJoinSecret(secret))
+      return { name: `token for node ${joinOf(this.#context, secret).value.node}`, role: 'join' };
     const holder = holderOf(this.#context, secret);
     if (holder === undefined) throw new EruError('unauthenticated', 'the token is not known, or has expired');
     return { name: `token ${holder.name}`, role: holder.role };

@@ -7,6 +7,7 @@ import { eruDeployMethods } from './eru-deploy.ts';
 import { eruExecMethods } from './eru-exec.ts';
 import { eruRunMethods } from './eru-run.ts';
 import { eruFileMethods } from './eru-files.ts';
+import { eruJoinMethods } from './eru-join.ts';
 import { eruTokenMethods } from './eru-tokens.ts';
 import { eruNodeMethods } from './eru-nodes.ts';
 import { eruWatchMethods } from './eru-watch.ts';
@@ -26,6 +27,7 @@ export function eruRpc(edge: Edge): MountedService {
     ...eruRunMethods(edge),
     ...eruFileMethods(edge),
     ...eruTokenMethods(edge),
+    ...eruJoinMethods(edge),
     ...eruWorkloadMethods(edge),
   });
 }

@@ -1,6 +1,10 @@
 import type { CallContext, eru, pb } from '@eru/contract';
 
 import type { Role } from '../records.ts';
+import { mayDo } from '../tokens.ts';
+
+/** What somebody may do. A machine that has joined is a `node`, one that shows a token for it may `join`. */
+export type Access = Role | 'node' | 'join';
 
 /** What a caller must be allowed to do at least, method by method: look, change workloads, or change the cluster. */
 const ofCore: Readonly<Record<keyof typeof pb.CoreRPC.method, Role>> = {
@@ -51,7 +55,7 @@ const ofCore: Readonly<Record<keyof typeof pb.CoreRPC.method, Role>> = {
   rawEngine: 'admin',
 };
 
-export const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
+export const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Access>> = {
   deploy: 'operate',
   plan: 'read',
   remove: 'operate',
@@ -74,15 +78,43 @@ export const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Role>> = {
   createToken: 'admin',
   listTokens: 'admin',
   removeToken: 'admin',
+  createNodeToken: 'admin',
+  joinNode: 'join',
+  renewCertificate: 'node',
   dumpStore: 'admin',
 };
 
-const ofServices: Readonly<Record<string, Readonly<Record<string, Role>>>> = {
+const ofServices: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
   'pb.CoreRPC': ofCore,
   'eru.v1.Eru': ofEru,
 };
 
 /** Health and reflection tell nothing that a stranger may not know, but they are asked for a credential like all others. */
-export function roleFor({ parent, localName }: CallContext['method']): Role {
+export function roleFor({ parent, localName }: CallContext['method']): Access {
   return ofServices[parent.typeName]?.[localName] ?? 'read';
+}
+
+/**
+ * All that the machine of a node needs of core, with the field of the request that must name the node itself; null where
+ * there is none.
+ */
+export const ofNodes: Readonly<Record<string, string | null>> = {
+  'pb.CoreRPC.Info': null,
+  'pb.CoreRPC.WatchServiceStatus': null,
+  'pb.CoreRPC.SetNodeStatus': 'nodename',
+  'eru.v1.Eru.ReportWorkloads': 'node',
+  'eru.v1.Eru.RenewCertificate': null,
+  'grpc.health.v1.Health.Check': null,
+  'grpc.health.v1.Health.Watch': null,
+};
+
+export function methodName({ parent, name }: CallContext['method']): string {
+  return `${parent.typeName}.${name}`;
+}
+
+export function permits(access: Access, method: CallContext['method']): boolean {
+  if (access === 'node') return Object.hasOwn(ofNodes, methodName(method));
+  const wanted = roleFor(method);
+  if (access === 'join' || wanted === 'join' || wanted === 'node') return access === wanted;
+  return mayDo(access, wanted);
 }

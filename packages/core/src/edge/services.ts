@@ -12,6 +12,7 @@ import { Candidates } from './candidates.ts';
 import { coreRpc } from './core-rpc.ts';
 import type { Edge } from './edge.ts';
 import { eruRpc } from './eru-rpc.ts';
+import { forOwnNode } from './own-node.ts';
 import { httpPaths } from './http-paths.ts';
 import { Metrics } from './metrics.ts';
 import { observed } from './observe.ts';
@@ -84,7 +85,9 @@ export function coreServices(context: Context, membership: Membership, options: 
     setCredential: (next) => gate?.setCredential(next),
     setCallsPerSecond: (calls) => rates.set(calls),
     authenticate: admission(gate, rates),
-    services: [coreRpc(edge), eruRpc(edge)].map((service) => observed(observed(service, audit), metrics.observe)),
+    services: [coreRpc(edge), eruRpc(edge)]
+      .map((service) => forOwnNode(service, context.view, (call) => gate?.principalOf(call)?.caller))
+      .map((service) => observed(observed(service, audit), metrics.observe)),
     toStatus,
     headers: () => {
       const { oldMs } = context.view;
