@@ -13,6 +13,7 @@ export const parts = {
   podman: { proof: () => inPath('podman'), package: 'podman' },
   registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
   git: { proof: () => inPath('git'), package: 'git' },
+  ip: { proof: () => inPath('ip'), package: 'iproute2' },
   qemu: { proof: () => inPath('qemu-system-x86_64'), package: 'qemu-system-x86' },
 };
 

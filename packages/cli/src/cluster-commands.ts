@@ -152,6 +152,13 @@ function addNodeCommands({ command, run }: Registry): void {
     .option('--nodename <name>', "default: this machine's name")
     .option('--test', 'not watched for heartbeats');
   run(add, async (context, flags: object, pod: string) => (await import('./node.ts')).addNode(context, flags, pod));
+  const token = command('token <node>', 'make a token with which one machine joins as this node, once', node)
+    .option('--pod <name>', 'pod of the new node', 'default')
+    .option('--ttl <duration>', 'its life, at most 7 days', '1h')
+    .option('--rejoin', 'the node is there, and its machine joins anew; what it had until now is dead');
+  run(token, async (context, flags: { pod: string; ttl: string; rejoin?: boolean }, name: string) =>
+    (await import('./node-token.ts')).createNodeToken(context, flags, name),
+  );
   const set = withDefinition(command('set <node>', 'change a node', node))
     .alias('update')
     .option('--rm-disk <devices>', 'forget these disks')

@@ -9,6 +9,8 @@ export interface Endpoint {
   /** Empty with `--no-auth`. */
   username: string;
   password: string;
+  /** PEM: the authority of the certificate that core shows under TLS. */
+  ca?: string;
 }
 
 export function endpointFile(dataFolder: string): string {
@@ -17,8 +19,8 @@ export function endpointFile(dataFolder: string): string {
 
 /** Readable by its owner alone: who reads it runs commands as the user that Eru runs as. */
 export async function writeEndpoint(dataFolder: string, endpoint: Endpoint): Promise<void> {
-  const { address, username, password } = endpoint;
-  const text = `${JSON.stringify({ address, username, password })}\n`;
+  const { address, username, password, ca } = endpoint;
+  const text = `${JSON.stringify({ address, username, password, ca })}\n`;
   await writeFileAtomic(endpointFile(dataFolder), text, 0o600);
 }
 
@@ -34,9 +36,9 @@ export async function readEndpoint(dataFolder: string): Promise<Endpoint | undef
     throw new EruError('unauthenticated', message, { cause });
   }
   if (text === undefined) return undefined;
-  const { address, username, password } = parse(text);
+  const { address, username, password, ca } = parse(text);
   if (typeof address === 'string' && typeof username === 'string' && typeof password === 'string')
-    return { address, username, password };
+    return { address, username, password, ...(typeof ca === 'string' && { ca }) };
   throw new EruError('invalid', `${file} is damaged; \`eru up\` writes it anew`);
 }
 

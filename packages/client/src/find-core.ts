@@ -3,7 +3,7 @@ import { EruError } from '@eru/kit';
 import { readFile } from 'node:fs/promises';
 
 import type { ClientCredential, ConnectCoreOptions } from './core.ts';
-import { readEndpoint } from './endpoint-file.ts';
+import { readEndpoint, type Endpoint } from './endpoint-file.ts';
 
 /** What a user has said, by flag or environment, of where core is. */
 export interface Wanted {
@@ -28,7 +28,8 @@ export interface FoundCore extends Pick<ConnectCoreOptions, 'credential' | 'tls'
 const defaultAddress = '127.0.0.1:5001';
 
 /**
- * What was said, then what the data folder says. A credential found there goes to no other address than the one beside it.
+ * What was said, then what the data folder says. A credential or authority found there
+ * goes to no other address than the one beside it.
  * @throws EruError as `readEndpoint`, `invalid` for a file of TLS that cannot be read
  */
 export async function findCore({
@@ -42,11 +43,11 @@ export async function findCore({
   const complete = given !== undefined && (username !== undefined || token !== undefined);
   const own = complete ? undefined : await readEndpoint(data);
   const addresses = given ?? own?.address ?? defaultAddress;
-  const beside = own !== undefined && isSame(addresses, own.address) ? own : { username: '', password: '' };
+  const beside = own !== undefined && isSame(addresses, own.address) ? own : nothing;
   const pair = { username: username ?? beside.username, password: password ?? beside.password };
   const credential: ClientCredential | undefined =
     token !== undefined ? { token } : pair.username === '' ? undefined : pair;
-  const tls = await readTls(files);
+  const tls = (await readTls(files)) ?? (beside.ca === undefined ? undefined : { ca: beside.ca });
   return {
     addresses,
     found: own !== undefined,
@@ -54,6 +55,8 @@ export async function findCore({
     ...(tls !== undefined && { tls }),
   };
 }
+
+const nothing: Omit<Endpoint, 'address'> = { username: '', password: '' };
 
 function isSame(one: string, other: string): boolean {
   const plain = (address: string): string => address.replace(/^(localhost|\[::1\])?:(\d+)$/, '127.0.0.1:$2');

@@ -1,3 +1,4 @@
+export { parseAddresses } from './addresses.ts';
 export * from './core.ts';
 export { findCore, type Wanted } from './find-core.ts';
 export { watchCores } from './discovery.ts';

@@ -147,8 +147,7 @@ const signing = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 
 /** Loaded only where certificates are made: it costs a command 90 ms. */
 async function library(): Promise<X509> {
-  await import('reflect-metadata');
-  return import('@peculiar/x509');
+  return (await import('./x509.ts')).x509;
 }
 
 function generateKeys(): Promise<webcrypto.CryptoKeyPair> {

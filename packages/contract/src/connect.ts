@@ -126,8 +126,12 @@ class GrpcChannel implements Channel {
 /** An address in figures cannot be asked for by name (RFC 6066, 3): another name is sent, and the address is checked. */
 const unnamed = 'eru.invalid';
 
+/** Asks a server for the certificate by which it is known to who does not go by its address. */
+export const identityName = 'identity.eru.invalid';
+
 function serverName(tls: ClientTls, host: string): { 'grpc.ssl_target_name_override'?: string } {
-  const name = tls.serverName ?? (isIP(host) > 0 || tls.identity !== undefined ? unnamed : undefined);
+  const unasked = isIP(host) > 0 ? unnamed : undefined;
+  const name = tls.serverName ?? (tls.identity === undefined ? unasked : identityName);
   return name === undefined ? {} : { 'grpc.ssl_target_name_override': name };
 }
 

@@ -2,6 +2,7 @@ import { EruError } from '@eru/kit';
 import { createHash, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 
+import { identityName } from './connect.ts';
 import { parseEndpoint } from './listen.ts';
 
 const limitMs = 10_000;
@@ -34,7 +35,7 @@ function chainOf(address: string): Promise<X509Certificate[]> {
   const endpoint = parseEndpoint(address);
   return new Promise((resolve, reject) => {
     // Who it is will be seen by the fingerprint.
-    const socket = tls.connect({ ...endpoint, rejectUnauthorized: false, ALPNProtocols: ['h2'], timeout: limitMs });
+    const socket = tls.connect({ ...endpoint, rejectUnauthorized: false, servername: identityName, timeout: limitMs });
     const fail = (error: unknown): void => {
       socket.destroy();
       reject(failure(address, error));

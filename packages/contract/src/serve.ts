@@ -7,6 +7,8 @@ import net, { type Server, type Socket } from 'node:net';
 import tls from 'node:tls';
 
 import { beginsHttp2, beginsTls, byFirstBytes, firstBytesMs } from './first-bytes.ts';
+import type { KeyPair } from './certificates.ts';
+import { identityName } from './connect.ts';
 import type { Edge } from './grpc-face.ts';
 import { grpcServer } from './grpc-face.ts';
 import type { CallContext, MountedService } from './handlers.ts';
@@ -50,6 +52,8 @@ export interface ServerTls {
    * that `authenticate` can take another credential; with one that is not good they do not.
    */
   clientCa?: string;
+  /** Shown instead to who knows this server by its authority and not by its address (`ClientTls.identity`). */
+  byIdentity?: KeyPair;
   /** Who does not begin with a handshake is served in clear text, on the same port. */
   alsoClear?: boolean;
 }
@@ -92,7 +96,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   });
   const secure = options.tls && tlsServer(options.tls);
   const alsoClear = options.tls?.alsoClear === true;
-  const { door, sockets } = doorTo(server, secure, alsoClear, (socket) => injector.injectConnection(socket));
+  const { door, sockets } = doorTo(server, secure?.server, alsoClear, (socket) => injector.injectConnection(socket));
   const address = await listen(door, endpoint);
 
   let closing: Promise<void> | undefined;
@@ -109,7 +113,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   };
   return {
     address,
-    setTls: (next) => secure?.setSecureContext(contextOptions(next)),
+    setTls: (next) => secure?.set(next),
     close: ({ graceMs = 0 } = {}) => (closing ??= close(graceMs)),
   };
 }
@@ -118,14 +122,25 @@ export async function serve(options: ServeOptions): Promise<Serving> {
  * Decrypts, and agrees with each client on what it will speak. Browsers and curl offer both protocols and mean HTTP; a gRPC
  * client offers `h2` alone.
  */
-function tlsServer(options: ServerTls): tls.Server {
-  return tls.createServer({
+function tlsServer(options: ServerTls): { server: tls.Server; set(options: ServerTls): void } {
+  let byIdentity = identityContext(options);
+  const server = tls.createServer({
     ...contextOptions(options),
     requestCert: options.clientCa !== undefined,
     rejectUnauthorized: false, // no certificate at all is for `authenticate` to judge; a bad one is refused below
     handshakeTimeout: firstBytesMs,
+    SNICallback: (name, answer) => answer(null, name === identityName ? byIdentity : undefined),
     ALPNCallback: ({ protocols }) => ['http/1.1', 'h2'].find((protocol) => protocols.includes(protocol)),
   });
+  const set = (next: ServerTls): void => {
+    byIdentity = identityContext(next);
+    server.setSecureContext(contextOptions(next));
+  };
+  return { server, set };
+}
+
+function identityContext({ byIdentity, ...options }: ServerTls): tls.SecureContext | undefined {
+  return byIdentity && tls.createSecureContext(contextOptions({ ...options, ...byIdentity }));
 }
 
 function contextOptions({ cert, key, clientCa }: ServerTls): tls.SecureContextOptions {

@@ -197,6 +197,23 @@ describe('an authority that is known by its fingerprint', () => {
     expect(found).toBe(authority.cert);
   });
 
+  test('is shown to who asks for it, where the certificate for everybody else is of another one', async () => {
+    const everybody = await issueServer(other);
+    const { cert, key } = await issueCertificate(authority, { name: 'core', usage: 'server', ...validity });
+    const serving = await start({
+      ...everybody,
+      clientCa: authority.cert,
+      byIdentity: { cert: cert + authority.cert, key },
+    });
+    const { address } = serving;
+    expect(await fetchAuthority(address, fingerprint(authority), Date.now())).toBe(authority.cert);
+    const known = { ca: authority.cert, identity: ({ name }: { name: string }) => name === 'core' };
+    expect(await overGrpc(address, { ...known, ...(await issueClient(authority)) })).toBe('node n1');
+    expect(await overGrpc(address, { ca: other.cert })).toBe('nobody');
+    serving.setTls(everybody);
+    await expect(overGrpc(address, known)).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
   test('is not another one', async () => {
     await expect(fetchAuthority(await chained(), fingerprint(other), Date.now())).rejects.toMatchObject({
       code: 'unauthenticated',

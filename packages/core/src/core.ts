@@ -3,9 +3,10 @@ import type { Registries } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
+import { authorityOf } from './authority.ts';
 import { Committer } from './commit.ts';
 import { defaultLimits, type Context, type CoreLimits } from './context.ts';
-import { CoreCertificates } from './core-certificates.ts';
+import { CoreCertificates, type OwnCertificate } from './core-certificates.ts';
 import { dropUnused, engineOfNode, type Engines } from './engine-clients.ts';
 import { External } from './external.ts';
 import type { ExternalKinds } from './external-kinds.ts';
@@ -51,6 +52,8 @@ export interface Core {
   membership: Membership;
   /** The identity born with the store: label `eru.coreid` of every object. */
   cluster: string;
+  /** What this core shows under TLS; the cluster gets its authority now if it has none. */
+  certificate(signal: AbortSignal): Promise<OwnCertificate>;
   /** Leaves the cluster. Operations in flight are dropped where they are and finished by another core, or by the next one. */
   close(): Promise<void>;
 }
@@ -121,7 +124,17 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   });
   await membership.join(stop.signal);
   signal?.removeEventListener('abort', giveUp);
-  return { context, membership, cluster, close: () => closer.close() };
+  return {
+    context,
+    membership,
+    cluster,
+    certificate: async (until) => {
+      await authorityOf(context, membership.current(), cluster);
+      await certificates.ready(until);
+      return certificates.current();
+    },
+    close: () => closer.close(),
+  };
 }
 
 /** The store's random identity; the first core gives it. */

@@ -72,5 +72,5 @@ function sameAddress(a: NodeRecord, b: NodeRecord): boolean {
 
 /** A renewal keeps the certificate that was good until now beside the new one; a machine that joins anew has one of its own. */
 function sameMachine({ certificates: old = [] }: NodeRecord, now: NodeRecord): boolean {
-  return old.length === 0 || old.some(({ fingerprint }) => isCurrent(now, fingerprint));
+  return old.length === 0 || old.some((fingerprint) => isCurrent(now, fingerprint));
 }

@@ -1,5 +1,6 @@
 export { openingOf, passOver, rowOf } from './drive.ts';
 export * from './transitions.ts';
+export type { OwnCertificate } from './core-certificates.ts';
 export { startCore, type Core, type CoreOptions } from './core.ts';
 export { controlWorkload } from './control.ts';
 export { createWorkloads, planRequest, type CreateEvent, type CreateRequest } from './create.ts';

@@ -14,7 +14,7 @@ import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
 import { signForNode } from './node-certificates.ts';
 import { addKnownNode, exists } from './nodes.ts';
-import { encode, type JoinRecord, type NodeCertificate, type NodeRecord, type Versioned } from './records.ts';
+import { encode, type JoinRecord, type NodeRecord, type Versioned } from './records.ts';
 
 /** How far a machine's clock may be off: certificates begin an hour early. */
 const clockToleranceMs = 10 * 60_000;
@@ -64,13 +64,21 @@ export async function joinNode(
   const authority = await authorityOf(context, tenure, cluster);
   await context.certificates.ready(signal);
   const info = request.endpoint === '' ? undefined : await look(context, engines, request, node, signal);
-  const { cert, entry } = await signForNode(authority, clock, node, request.certificate);
+  const { cert, fingerprint } = await signForNode(authority, clock, node, request.certificate);
   if (known === undefined && info !== undefined) {
     const { endpoint } = request;
-    const record: NodeRecord = { v: 1, name: node, pod, endpoint, engine: info.type, ...plain, certificates: [entry] };
+    const record: NodeRecord = {
+      v: 1,
+      name: node,
+      pod,
+      endpoint,
+      engine: info.type,
+      ...plain,
+      certificates: [fingerprint],
+    };
     await addKnownNode(context, tenure, { record, info, resources: {}, joining: use(join, keyHash) });
   } else {
-    await replaceMachine(context, tenure, join, { keyHash, entry, info, endpoint: request.endpoint });
+    await replaceMachine(context, tenure, join, { keyHash, fingerprint, info, endpoint: request.endpoint });
   }
   return { node, pod: view.nodes.get(node)?.value.pod ?? pod, certificate: cert, authority: authority.cert };
 }
@@ -82,11 +90,11 @@ async function replaceMachine(
   context: Context,
   tenure: Tenure,
   join: Versioned<JoinRecord>,
-  machine: { keyHash: string; entry: NodeCertificate; info: EngineInfo | undefined; endpoint: string },
+  machine: { keyHash: string; fingerprint: string; info: EngineInfo | undefined; endpoint: string },
 ): Promise<void> {
   const { view, committer, turns } = context;
   const { node } = join.value;
-  const { keyHash, entry, info, endpoint } = machine;
+  const { keyHash, fingerprint, info, endpoint } = machine;
   const joining = use(join, keyHash);
   let { write } = joining;
   await turns.hold([`node ${node}`], async () => {
@@ -96,7 +104,7 @@ async function replaceMachine(
       const next: NodeRecord = {
         ...record.value,
         ...(info !== undefined && { endpoint, engine: info.type }),
-        certificates: [entry],
+        certificates: [fingerprint],
       };
       const own = [{ key: keys.node(node), revision: record.modRevision, value: encode(next) }, write];
       const result = await committer.commit(tenure, { own });

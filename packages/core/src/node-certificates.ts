@@ -7,7 +7,7 @@ import { learn } from './booking.ts';
 import type { Context } from './context.ts';
 import { keys } from './keys.ts';
 import type { Tenure } from './membership.ts';
-import { encode, type AuthorityRecord, type NodeCertificate, type NodeRecord } from './records.ts';
+import { encode, type AuthorityRecord, type NodeRecord } from './records.ts';
 import type { ClusterView } from './view.ts';
 
 const mark = 'node:';
@@ -24,15 +24,15 @@ export async function signForNode(
   clock: Clock,
   node: string,
   selfSigned: string,
-): Promise<{ cert: string; entry: NodeCertificate }> {
-  const validity = validFor(clock, certificateLifeMs);
-  const cert = await signCertificate(authority, selfSigned, { name: `${mark}${node}`, usage: 'both', ...validity });
-  return { cert, entry: { fingerprint: describeCertificate(cert).fingerprint, expiresAtMs: validity.notAfterMs } };
+): Promise<{ cert: string; fingerprint: string }> {
+  const request = { name: `${mark}${node}`, usage: 'both', ...validFor(clock, certificateLifeMs) } as const;
+  const cert = await signCertificate(authority, selfSigned, request);
+  return { cert, fingerprint: describeCertificate(cert).fingerprint };
 }
 
 /** The record is what counts: a certificate that does not stand there is dead, however good it looks. */
 export function isCurrent({ certificates = [] }: Pick<NodeRecord, 'certificates'>, fingerprint: string): boolean {
-  return certificates.some((known) => known.fingerprint === fingerprint);
+  return certificates.includes(fingerprint);
 }
 
 /** Undefined for a certificate that is no node's. @throws EruError `unauthenticated` for one that is not good any more */
@@ -70,17 +70,15 @@ export async function renewCertificate(
   const { view, clock, committer } = context;
   const authority = view.authority.get('')?.value;
   if (authority === undefined) throw new EruError('precondition', 'this cluster has no authority');
-  const { cert, entry } = await signForNode(authority, clock, node, selfSigned);
+  const { cert, fingerprint: next } = await signForNode(authority, clock, node, selfSigned);
   for (;;) {
     const record = view.nodes.get(node);
     if (record === undefined) throw noSuchNode(node);
     const refused = refusalOf(view, { node, fingerprint });
     if (refused !== undefined) throw refused;
-    const { certificates = [] } = record.value;
-    const kept = certificates.filter((known) => known.fingerprint === fingerprint);
-    const next: NodeRecord = { ...record.value, certificates: [...kept, entry] };
+    const value: NodeRecord = { ...record.value, certificates: [fingerprint, next] };
     const result = await committer.commit(tenure, {
-      own: [{ key: keys.node(node), revision: record.modRevision, value: encode(next) }],
+      own: [{ key: keys.node(node), revision: record.modRevision, value: encode(value) }],
     });
     if (result.committed) return cert;
     learn(context, result.current, [keys.node(node)]);

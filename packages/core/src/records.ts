@@ -37,14 +37,8 @@ export interface NodeRecord {
   ca: string;
   cert: string;
   key: string;
-  /** Of a machine that has joined: what it may show, and nothing else. The last one is the newest. */
-  certificates?: NodeCertificate[];
-}
-
-export interface NodeCertificate {
-  /** SHA-256 of the certificate, `AB:CD:…`. */
-  fingerprint: string;
-  expiresAtMs: number;
+  /** Of a machine that has joined: fingerprints (SHA-256, `AB:CD:…`) of what it may show, and nothing else. */
+  certificates?: string[];
 }
 
 /** PEM texts. Who has the key is the cluster's owner: it is never shown. */

@@ -1,6 +1,7 @@
 import type { Action, Context, Registry } from '@eru/cli';
 
-import { defaultListen } from './default-listen.ts';
+import { defaultListen, defaultNodeListen } from './default-listen.ts';
+import type { AgentFlags, RuntimeFlags } from './daemon-commands.ts';
 import type { KindFlags } from './kind-command.ts';
 
 /** `eru up`, `down`, the three daemons apart, and kinds as plugins. Everything heavy is imported when a command runs. */
@@ -42,21 +43,21 @@ export function addDaemonCommands({ command, run }: Registry): void {
     (await import('./config-command.ts')).configCheckCommand(context, options, file),
   );
 
-  const runtime = command('runtime', 'run only the node daemon, which runs processes')
+  const runtime = withJoin(command('runtime [core]', 'run only the node daemon, which runs processes'))
+    .option('--listen <address>', `where cores on other machines reach it (default: ${defaultNodeListen})`)
+    .option('--advertise <address>', 'HOST:PORT at which they do, when it is not what this machine sees of itself')
     .option('--socket <path>', 'where it listens (default: in the data folder)')
     .option('--strict', 'refuse workloads with limits that this machine cannot enforce');
-  run(
-    runtime,
-    action(async () => (await import('./daemon-commands.ts')).runtimeCommand),
+  run(runtime, async (context, flags: RuntimeFlags, core?: string) =>
+    (await import('./daemon-commands.ts')).runtimeCommand(context, flags, core),
   );
 
-  const agent = command('agent', 'run only the agent of a node')
+  const agent = withJoin(command('agent [core]', 'run only the agent of a node'))
     .option('--socket <path>', 'socket of the node daemon (default: in the data folder)')
-    .option('--node <name>', 'the node that it speaks for (default: the host name)')
+    .option('--node <name>', 'the node that it speaks for (default: the one this machine joined as, or the host name)')
     .option('--heartbeat <seconds>', 'between two heartbeats', '60');
-  run(
-    agent,
-    action(async () => (await import('./daemon-commands.ts')).agentCommand),
+  run(agent, async (context, flags: AgentFlags, core?: string) =>
+    (await import('./daemon-commands.ts')).agentCommand(context, flags, core),
   );
 
   const kind = command('kind <kind> <command>', 'be a resource plugin: one call of the binary plugin protocol')
@@ -69,6 +70,14 @@ export function addDaemonCommands({ command, run }: Registry): void {
   );
 }
 
+/** What makes this machine one of a cluster whose core is elsewhere. */
+function withJoin(target: ReturnType<Registry['command']>): typeof target {
+  return target.option(
+    '--join <token>',
+    'make this machine a node, with a token of `eru node token`, at CORE (HOST:PORT)',
+  );
+}
+
 function withServing(command: ReturnType<Registry['command']>, user: string): typeof command {
   return command
     .option('--listen <address>', `where core listens; port 0 takes a free one (default: ${defaultListen})`)
@@ -78,7 +87,8 @@ function withServing(command: ReturnType<Registry['command']>, user: string): ty
     )
     .option('--plugin-dir <dir>', 'folder of resource plugins, docs/kinds.md')
     .option('--no-auth', `serve without a credential: whoever reaches the port runs commands as ${user}`)
-    .option('--server-cert <file>', 'serve under TLS with this certificate')
+    .option('--secure', 'serve nothing in clear text: TLS with a certificate of the cluster')
+    .option('--server-cert <file>', 'serve under TLS with this certificate instead')
     .option('--server-key <file>', 'its key')
     .option('--client-ca <file>', 'let in who shows a certificate of this authority, named ROLE:NAME')
     .option('--host-name <name>', 'a name under which browsers and curl may call; may be repeated', collect);

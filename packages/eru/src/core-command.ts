@@ -1,5 +1,5 @@
 import type { Context } from '@eru/cli';
-import { removeEndpoint, writeEndpoint } from '@eru/client';
+import { removeEndpoint } from '@eru/client';
 import { createAdjustableLogger } from '@eru/kit';
 
 import { readCoreConfig, withoutEffect } from './core-config.ts';
@@ -11,6 +11,7 @@ import { credentialOf, openDataFolder, type Credential, type DataFolder } from '
 import { writeRunning } from './running.ts';
 import { serveUntilStopped } from './serve-until-stopped.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
+import { tellOwnMachine } from './tell-own-machine.ts';
 
 export interface CoreFlags extends Omit<ServingFlags, 'listen'> {
   listen?: string;
@@ -40,13 +41,9 @@ export async function coreCommand(context: Context, flags: CoreFlags): Promise<n
     await writeRunning(data.root, 'core', etcd === undefined ? { store: url } : {});
     const settings = settingsOf(config, flags.pluginDir);
     const serving = await readServing({ ...flags, listen });
-    const core = await runCore({ store, ...serving, credential, settings, logger: log.logger, signal: context.signal });
+    const core = await runCore({ store, serving, credential, settings, logger: log.logger, signal: context.signal });
     closer.add('core', () => core.close());
-    await writeEndpoint(data.root, {
-      address: core.address,
-      username: credential?.username ?? '',
-      password: credential?.password ?? '',
-    });
+    await tellOwnMachine(data, core, credential);
     closer.add('endpoint file', () => removeEndpoint(data.root));
     if (file !== undefined) reloadOnHangUp({ context, flags, file, config, core, log });
   });

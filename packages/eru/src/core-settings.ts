@@ -1,5 +1,4 @@
 import { EruError, type LogLevel } from '@eru/kit';
-import { parseEndpoint } from '@eru/contract';
 import type { BuildSettings, CoreOptions } from '@eru/core';
 import type { PluginSettings } from '@eru/plugins';
 import type { Settings } from '@eru/scheduler';
@@ -8,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 
 import type { CoreConfig } from './core-keys.ts';
 import type { Credential } from './data-folder.ts';
+import { isLocal } from './serving-flags.ts';
 
 /** What a configuration says of how core works, besides its store and its credential. */
 export interface CoreSettings {
@@ -91,11 +91,10 @@ export function credentialIn(config: CoreConfig): Credential | undefined {
 
 /** Without a credential core serves this machine only, unless somebody has said --no-auth. */
 export function refuseOpenPort(listen: string, file: string): void {
-  const endpoint = parseEndpoint(listen);
-  if ('path' in endpoint || /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(endpoint.host)) return;
+  if (isLocal(listen)) return;
   throw new EruError(
     'invalid',
-    `${file}: bind: ${listen} is reached from other machines, and there is no auth: whoever reaches it runs commands as root on every node. Give auth.username and auth.password, bind 127.0.0.1:${endpoint.port}, or say --no-auth`,
+    `${file}: bind: ${listen} is reached from other machines, and there is no auth: whoever reaches it runs commands as root on every node. Give auth.username and auth.password, bind 127.0.0.1:${/\d+$/.exec(listen)?.[0] ?? ''}, or say --no-auth`,
   );
 }
 

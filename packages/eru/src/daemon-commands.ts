@@ -1,54 +1,156 @@
 import type { Context } from '@eru/cli';
-import { connectCore, findCore } from '@eru/client';
-import { createLogger, EruError, invalid } from '@eru/kit';
+import { connectCore, findCore, type Core } from '@eru/client';
+import { createLogger, EruError, invalid, systemClock, type Closer, type Logger } from '@eru/kit';
 import { hostname } from 'node:os';
 
-import { runAgent, runRuntime } from './daemons.ts';
-import { openDataFolder } from './data-folder.ts';
+import { runAgent, runRuntime, type LocalRuntime } from './daemons.ts';
+import { openDataFolder, type DataFolder } from './data-folder.ts';
+import { defaultNodeListen } from './default-listen.ts';
+import { join, tokenHash, type JoinOptions } from './join.ts';
+import { keepCertificate } from './keep-certificate.ts';
+import { connectOverRenewals } from './node-core.ts';
+import { readIdentity, type NodeIdentity } from './node-identity.ts';
+import { reachableAddress } from './reachable.ts';
 import { writeRunning } from './running.ts';
 import { serveUntilStopped } from './serve-until-stopped.ts';
 
-export async function runtimeCommand(context: Context, flags: { socket?: string; strict?: boolean }): Promise<number> {
+interface JoinFlags {
+  join?: string;
+}
+
+export interface RuntimeFlags extends JoinFlags {
+  socket?: string;
+  strict?: boolean;
+  listen?: string;
+  advertise?: string;
+}
+
+export interface AgentFlags extends JoinFlags {
+  socket?: string;
+  node?: string;
+  heartbeat: string;
+}
+
+/** `eru runtime`: for cores on this machine, and, once it has joined, for those elsewhere. */
+export async function runtimeCommand(context: Context, flags: RuntimeFlags, core?: string): Promise<number> {
+  if (flags.join === undefined)
+    for (const [flag, value] of Object.entries({
+      '--listen': flags.listen,
+      '--advertise': flags.advertise,
+      CORE: core,
+    }))
+      if (value !== undefined)
+        throw new EruError('invalid', `${flag}: it goes with --join; what was joined is remembered`);
   const data = await openDataFolder(context.globals.data);
+  const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
     const runtime = await runRuntime({
       folder: data.runtime,
       socket: flags.socket ?? data.socket,
       strict: flags.strict === true,
-      logger: createLogger(),
+      logger,
     });
     closer.add('runtime', () => runtime.close());
+    await serveCluster(context, { data, runtime, logger, closer }, flags, core);
     await writeRunning(data.root, 'runtime', {});
   });
 }
 
-export async function agentCommand(
+async function serveCluster(
   context: Context,
-  flags: { socket?: string; node?: string; heartbeat: string },
-): Promise<number> {
-  const { globals } = context;
-  const data = await openDataFolder(globals.data);
+  { data, runtime, logger, closer }: { data: DataFolder; runtime: LocalRuntime; logger: Logger; closer: Closer },
+  flags: RuntimeFlags,
+  core: string | undefined,
+): Promise<void> {
+  const listen = flags.listen ?? defaultNodeListen;
+  let remote: Awaited<ReturnType<LocalRuntime['serveRemote']>> | undefined;
+  const serve: NonNullable<JoinOptions['daemon']>['serve'] = async (tls) => {
+    remote = await runtime.serveRemote(listen, tls);
+    return `eru+tls://${flags.advertise ?? (await reachableAddress(remote.address, coresOf(context, core)))}`;
+  };
+  const identity = await identityOf(context, data, flags, core, { listen, serve });
+  if (identity === undefined) return;
+  if (identity.listen === '')
+    throw new EruError('precondition', `only an agent of node ${identity.node} has joined here; join with a new token`);
+  if (remote === undefined) remote = await runtime.serveRemote(identity.listen, identity);
+  else remote.setTls(identity);
+  const port = remote;
+  keep({ data, logger, closer }, identity, (next) => port.setTls(next));
+}
+
+/** `eru agent` */
+export async function agentCommand(context: Context, flags: AgentFlags, core?: string): Promise<number> {
+  const data = await openDataFolder(context.globals.data);
   const heartbeatS = Number(flags.heartbeat);
   if (!Number.isInteger(heartbeatS) || heartbeatS < 1)
     throw invalid('--heartbeat', flags.heartbeat, 'write a number of seconds, at least 1');
+  const logger = createLogger();
+  return serveUntilStopped(context, async (closer) => {
+    const speaks = await speaker(context, { data, logger, closer }, flags, core);
+    const agent = await runAgent({ ...speaks, socket: flags.socket ?? data.socket, heartbeatS, logger });
+    closer.add('agent', () => agent.close());
+    await writeRunning(data.root, 'agent', { node: speaks.node });
+  });
+}
+
+/** Which node an agent speaks for, and how it reaches core: as the machine that has joined, or with a user's credential. */
+async function speaker(
+  context: Context,
+  { data, logger, closer }: { data: DataFolder; logger: Logger; closer: Closer },
+  flags: AgentFlags,
+  address: string | undefined,
+): Promise<{ node: string; core: Pick<Core, 'core' | 'eru'> }> {
+  const { globals } = context;
+  const identity = await identityOf(context, data, flags, address);
+  if (identity !== undefined) {
+    const { node } = identity;
+    if (flags.node !== undefined && flags.node !== node)
+      throw invalid('--node', flags.node, `this machine has joined as node ${node}`);
+    const over = connectOverRenewals(identity);
+    closer.add('client', () => over.close());
+    keep({ data, logger, closer }, identity, over.use);
+    return { node, core: over.core };
+  }
   const { found, ...core } = await findCore(globals);
   if (!found && globals.eru === undefined)
     throw new EruError(
       'unavailable',
-      `no core is known: give --eru HOST:PORT, or the data folder of a running one with --data`,
+      'no core is known: join with --join TOKEN CORE, give --eru HOST:PORT, or the data folder of a running one with --data',
     );
   const client = connectCore(core);
-  const node = flags.node ?? hostname();
-  return serveUntilStopped(context, async (closer) => {
-    closer.add('client', () => client.close());
-    const agent = await runAgent({
-      node,
-      socket: flags.socket ?? data.socket,
-      core: client,
-      heartbeatS,
-      logger: createLogger(),
-    });
-    closer.add('agent', () => agent.close());
-    await writeRunning(data.root, 'agent', { node });
-  });
+  closer.add('client', () => client.close());
+  return { node: flags.node ?? hostname(), core: client };
+}
+
+/** What this machine is, joining first when it is told to with a token that it has not joined with already. */
+async function identityOf(
+  context: Context,
+  data: DataFolder,
+  { join: token }: JoinFlags,
+  core: string | undefined,
+  daemon?: JoinOptions['daemon'],
+): Promise<NodeIdentity | undefined> {
+  const known = await readIdentity(data);
+  if (token === undefined || known?.token === tokenHash(token)) return known;
+  const cores = coresOf(context, core);
+  const { signal, stderr } = context;
+  const identity = await join({ data, token, cores, clock: systemClock, signal, ...(daemon && { daemon }) });
+  stderr.write(`This machine is node ${identity.node}. It needs no token any more.\n`);
+  return identity;
+}
+
+function coresOf({ globals }: Context, core: string | undefined): string {
+  const cores = core ?? globals.eru;
+  if (cores === undefined) throw new EruError('invalid', 'CORE: missing; write --join TOKEN HOST:PORT');
+  return cores;
+}
+
+function keep(
+  { data, logger, closer }: { data: DataFolder; logger: Logger; closer: Closer },
+  identity: NodeIdentity,
+  use: (identity: NodeIdentity) => void,
+): void {
+  const stop = new AbortController();
+  closer.add('renewal', () => stop.abort());
+  void keepCertificate({ data, identity, use, clock: systemClock, logger, signal: stop.signal });
 }

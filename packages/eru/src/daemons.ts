@@ -1,18 +1,20 @@
 import { startAgent } from '@eru/agent';
 import type { Core as CoreClient } from '@eru/client';
-import { serve, type ServerTls } from '@eru/contract';
+import { serve } from '@eru/contract';
 import { coreServices, defaultCallsPerSecond, startCore, type CoreOptions } from '@eru/core';
 import { connectEngine, createEngines } from '@eru/engines';
 import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { openExternalKinds, type ExternalKinds } from '@eru/plugins';
-import { createProcessEngine, serveRuntime } from '@eru/runtime';
+import { createProcessEngine, serveRemote, serveRuntime, type RemoteTls } from '@eru/runtime';
 import { builtinKinds, createScheduler, externalKind, type Scheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type EtcdStoreOptions, type Store } from '@eru/store';
 
 import type { Credential, DataFolder } from './data-folder.ts';
 import type { CoreSettings } from './core-settings.ts';
 import { serveMetrics } from './metrics-port.ts';
+import { hostsOf, tlsOf, wantsTls } from './core-tls.ts';
 import { reachableAddress } from './reachable.ts';
+import type { ServingPlan } from './serving-flags.ts';
 import { parseEtcdUrl } from './store-url.ts';
 import { version } from './version.ts';
 
@@ -21,13 +23,20 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
+export interface LocalRuntime extends Daemon {
+  missing: string[];
+  offers: string[];
+  /** Serves cores on other machines, too. */
+  serveRemote(listen: string, tls: RemoteTls): Promise<{ address: string; setTls(tls: RemoteTls): void }>;
+}
+
 /** The node daemon: the process engine behind a unix socket. */
 export async function runRuntime(options: {
   folder: string;
   socket: string;
   strict: boolean;
   logger: Logger;
-}): Promise<Daemon & { missing: string[]; offers: string[] }> {
+}): Promise<LocalRuntime> {
   const { folder, socket, strict, logger } = options;
   return opened(async (closer) => {
     const engine = await createProcessEngine({
@@ -41,7 +50,15 @@ export async function runRuntime(options: {
     const serving = await serveRuntime({ socket, engine, logger });
     closer.add('runtime socket', () => serving.close());
     const { missing, offers } = await engine.info();
-    return { missing, offers };
+    return {
+      missing,
+      offers,
+      serveRemote: async (listen, tls) => {
+        const remote = await serveRemote({ listen, engine, tls, logger });
+        closer.add('runtime port', () => remote.close());
+        return remote;
+      },
+    };
   });
 }
 
@@ -102,6 +119,8 @@ async function openKinds(
 /** What of a running core may change. */
 export interface RunningCore extends Daemon {
   address: string;
+  /** Authority of the certificate that this core shows, where it is the cluster's. */
+  ca: string | undefined;
   setLimits(limits: NonNullable<CoreOptions['limits']>): void;
   setCredential(credential: Credential): void;
   /** Absent = the default. */
@@ -112,16 +131,14 @@ export interface RunningCore extends Daemon {
 /** One core on a store, with its port. */
 export async function runCore(options: {
   store: Store;
-  listen: string;
-  tls?: ServerTls;
-  hostNames?: readonly string[];
+  serving: ServingPlan;
   credential: Credential | undefined;
   settings?: CoreSettings;
   logger: Logger;
   /** Gives up starting. */
   signal?: AbortSignal;
 }): Promise<RunningCore> {
-  const { store, listen, tls, hostNames = [], credential, settings = {}, logger, signal } = options;
+  const { store, serving: plan, credential, settings = {}, logger, signal } = options;
   return opened(async (closer) => {
     const engines = createEngines({ clock: systemClock, random: systemRandom });
     closer.add('engine clients', () => engines.close());
@@ -137,10 +154,12 @@ export async function runCore(options: {
       logger,
       address: '', // told when it is served
       version,
+      hosts: await hostsOf(plan, settings.probeTarget),
       ...(signal !== undefined && { signal }),
     });
     closer.add('core', () => core.close());
     const closing = new AbortController();
+    const own = wantsTls(plan) ? await core.certificate(closing.signal) : undefined;
     const services = coreServices(core.context, core.membership, {
       identifier: core.cluster,
       version,
@@ -151,12 +170,13 @@ export async function runCore(options: {
       ...(settings.callsPerSecond !== undefined && { callsPerSecond: settings.callsPerSecond }),
     });
     const serving = await serve({
-      listen,
-      hostNames,
-      ...(tls !== undefined && { tls }),
+      listen: plan.listen,
+      hostNames: plan.hostNames,
+      ...(own !== undefined && { tls: tlsOf(plan, own) }),
       ...settings.serving,
       ...services,
     });
+    if (own !== undefined) core.context.certificates.onRenewal((next) => serving.setTls(tlsOf(plan, next)));
     closer.add('core port', () => {
       closing.abort();
       return serving.close({ graceMs: 2000 });
@@ -175,6 +195,7 @@ export async function runCore(options: {
     logger.info({ address: serving.address, cluster: core.cluster }, 'core serves');
     return {
       address: serving.address,
+      ca: plan.tls === undefined ? own?.authority : undefined,
       setLimits: (limits) => void Object.assign(core.context.limits, limits),
       setCredential: (next) => services.setCredential(next),
       setCallsPerSecond: (calls = defaultCallsPerSecond) => services.setCallsPerSecond(calls),
@@ -187,7 +208,7 @@ export async function runCore(options: {
 export async function runAgent(options: {
   node: string;
   socket: string;
-  core: CoreClient;
+  core: Pick<CoreClient, 'core' | 'eru'>;
   heartbeatS: number;
   logger: Logger;
 }): Promise<Daemon> {

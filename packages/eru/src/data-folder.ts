@@ -14,6 +14,10 @@ export interface DataFolder {
   socket: string;
   log: string;
   credential: string;
+  /** The authority of a core that serves other machines. */
+  ca: string;
+  /** What this machine is to a cluster that it has joined. */
+  node: string;
 }
 
 /** Creates it, for its owner only. Where the disk is full, nothing is begun. */
@@ -36,6 +40,8 @@ export async function openDataFolder(root: string): Promise<DataFolder> {
     socket: at('runtime.sock'),
     log: at('eru.log'),
     credential: at('credential'),
+    ca: at('ca.pem'),
+    node: at('node.json'),
   };
 }
 

@@ -1,5 +1,5 @@
 import { EruError } from '@eru/kit';
-import type { ServerTls } from '@eru/contract';
+import { parseEndpoint, type ServerTls } from '@eru/contract';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
@@ -11,14 +11,29 @@ export interface ServingFlags {
   serverKey?: string;
   clientCa?: string;
   hostName?: string[];
+  secure?: boolean;
+}
+
+/** What a listening address is for, read from flags and files. */
+export interface ServingPlan {
+  listen: string;
+  /** From the files; absent = the cluster's own authority signs. */
+  tls?: ServerTls;
+  hostNames: readonly string[];
+  /** Nothing in clear text. */
+  secure: boolean;
+}
+
+/** Whether nobody but this machine reaches what listens there. */
+export function isLocal(listen: string): boolean {
+  const endpoint = parseEndpoint(listen);
+  return 'path' in endpoint || /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(endpoint.host);
 }
 
 /** @throws EruError `invalid` for files that cannot be read, or a certificate without its key */
-export async function readServing(
-  flags: ServingFlags,
-): Promise<{ listen: string; tls?: ServerTls; hostNames: readonly string[] }> {
-  const { listen, serverCert, serverKey, clientCa, hostName = [] } = flags;
-  const serving = { listen, hostNames: [hostname().toLowerCase(), ...hostName] };
+export async function readServing(flags: ServingFlags): Promise<ServingPlan> {
+  const { listen, serverCert, serverKey, clientCa, hostName = [], secure = false } = flags;
+  const serving = { listen, hostNames: [hostname().toLowerCase(), ...hostName], secure };
   if (serverCert === undefined && serverKey === undefined && clientCa === undefined) return serving;
   if (serverCert === undefined || serverKey === undefined)
     throw new EruError('invalid', '--server-cert and --server-key go together; give both files, or neither');

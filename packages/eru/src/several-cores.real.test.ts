@@ -9,7 +9,12 @@ test('a watch goes on at the other core when its own is gone, without a gap, a r
   await using closer = new Closer();
   const store = await openMemoryStore();
   closer.add('store', () => store.close());
-  const serve = { store, listen: '127.0.0.1:0', credential: undefined, logger: silentLogger };
+  const serve = {
+    store,
+    serving: { listen: '127.0.0.1:0', hostNames: [], secure: false },
+    credential: undefined,
+    logger: silentLogger,
+  };
   const [first, second] = [await runCore(serve), await runCore(serve)];
   closer.add('second', () => second.close());
   const watcher = connectCore({ addresses: [first.address, second.address] });
@@ -43,7 +48,12 @@ test('cores tell clients where they are, and that they leave', async () => {
   await using closer = new Closer();
   const store = await openMemoryStore();
   closer.add('store', () => store.close());
-  const serve = { store, listen: '127.0.0.1:0', credential: undefined, logger: silentLogger };
+  const serve = {
+    store,
+    serving: { listen: '127.0.0.1:0', hostNames: [], secure: false },
+    credential: undefined,
+    logger: silentLogger,
+  };
   const [first, second] = [await runCore(serve), await runCore(serve)];
   closer.add('second', () => second.close());
   const client = connectCore({ addresses: second.address });

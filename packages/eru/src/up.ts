@@ -3,14 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-import {
-  connectCore,
-  findCore,
-  removeEndpoint,
-  writeEndpoint,
-  type Core as CoreClient,
-  type Wanted,
-} from '@eru/client';
+import { connectCore, findCore, removeEndpoint, type Core as CoreClient, type Wanted } from '@eru/client';
 import {
   childEnvironment,
   Closer,
@@ -30,6 +23,7 @@ import { defaultListen } from './default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
 import { findHome, writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
+import { tellOwnMachine } from './tell-own-machine.ts';
 
 export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   listen?: string;
@@ -91,14 +85,10 @@ export async function up(options: UpOptions): Promise<Up> {
       { ...hubOf(options.hub), 'git.scm_type': 'git', 'docker.build_pod': options.pod },
       options.pluginDir,
     );
-    const core = await runCore({ store, ...serving, credential, settings, logger, signal });
+    const core = await runCore({ store, serving, credential, settings, logger, signal });
     closer.add('core', () => core.close());
     await writeRunning(data.root, 'up', home);
-    await writeEndpoint(data.root, {
-      address: core.address,
-      username: credential?.username ?? '',
-      password: credential?.password ?? '',
-    });
+    await tellOwnMachine(data, core, credential);
     closer.add('endpoint file', () => removeEndpoint(data.root));
     const client = connectCore(
       await findCore({ data: data.root, ...(options.tls !== undefined && { tls: options.tls }) }),

@@ -1,2 +1,3 @@
 export { createProcessEngine, type ProcessEngineOptions } from './engine.ts';
 export { serveRuntime } from './daemon.ts';
+export { serveRemote, type RemoteTls } from './remote.ts';

@@ -25,7 +25,7 @@ beforeEach(() => {
       { ...token('admin', clock.now() + 1000), name: 'short', hash: shortHash },
     ].map((value) => [value.name, { value }]),
   );
-  const nodes = new Map([['n1', { value: { certificates: [{ fingerprint: '', expiresAtMs: 0 }] } }]]);
+  const nodes = new Map([['n1', { value: { certificates: [''] } }]]);
   const hash = createHash('sha256').update('secret').digest('hex');
   const joins = new Map([['n9', { value: { node: 'n9', hash, expiresAtMs: clock.now() + 1 } }]]);
   gate = new Gate({ view: { tokens, nodes, joins } as never, clock }, credential);

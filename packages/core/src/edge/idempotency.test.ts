@@ -15,6 +15,9 @@ const withoutKey: Readonly<Record<string, string>> = {
   createToken: 'a name is given once: again is `exists`, and the secret is told only once',
   listTokens: 'changes nothing',
   removeToken: 'again is `not_found`',
+  createNodeToken: 'again is another token, which takes the place of the first',
+  joinNode: 'the same key joins again with the same token, and gets its answer again',
+  renewCertificate: 'again is another certificate, which takes the place of the first',
   dumpStore: 'changes nothing',
 };
 
