@@ -108,7 +108,7 @@ async function speaker(
       throw invalid('--node', flags.node, `this machine has joined as node ${node}`);
     const over = connectOverRenewals(identity);
     closer.add('client', () => over.close());
-    keep({ data, logger, closer }, identity, over.use);
+    keep({ data, logger, closer }, identity, (next) => over.use(next));
     return { node, core: over.core };
   }
   const { found, ...core } = await findCore(globals);
