@@ -17,6 +17,8 @@ export interface TestCore {
   address: string;
   rpc: Client<typeof pb.CoreRPC>;
   eru: Client<typeof eru.Eru>;
+  /** What it shows from now on, when it was started under TLS. */
+  setTls(tls: ServerTls): void;
   /** Ends endless streams, as a core that stops does. */
   stop(): void;
   close(): Promise<void>;
@@ -76,6 +78,7 @@ export async function startTestCore({
     address: serving.address,
     rpc: client(pb.CoreRPC, channel),
     eru: client(eru.Eru, channel),
+    setTls: (next) => serving.setTls(next),
     stop: () => closing.abort(),
     close: () => closer.close(),
   };
