@@ -59,7 +59,8 @@ export async function findCore({
 const nothing: Omit<Endpoint, 'address'> = { username: '', password: '' };
 
 function isSame(one: string, other: string): boolean {
-  const plain = (address: string): string => address.replace(/^(localhost|\[::1\])?:(\d+)$/, '127.0.0.1:$2');
+  const plain = (address: string): string =>
+    address.replace(/^(localhost|\[::1\]|0\.0\.0\.0|\[::\])?:(\d+)$/, '127.0.0.1:$2');
   return plain(one) === plain(other);
 }
 
