@@ -102,7 +102,7 @@ describeAsRoot(['runc', 'ip'], 'machines that join over the network', () => {
     expect(taken).toMatchObject({ code: 1, stderr: expect.stringContaining('node far1 exists') as string });
   });
 
-  it('workloads run on both, with exec, logs and copies over the network', async () => {
+  it('workloads run on both, with exec and logs over the network', async () => {
     const file = path.join(core.data, 'far.yaml');
     await writeFile(file, spec);
     await core.ok(['deploy', file, '--wait']);
