@@ -86,6 +86,12 @@ export function describeCertificate(pem: string): {
   };
 }
 
+/** When the next certificate is asked for: two thirds of a life; the rest is for what may fail on the way. */
+export function renewalDueMs(pem: string): number {
+  const { notBeforeMs, notAfterMs } = describeCertificate(pem);
+  return notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
+}
+
 function parsed(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);

@@ -16,12 +16,7 @@ const authorityLifeMs = 20 * 365 * dayMs;
 export const certificateLifeMs = 30 * dayMs;
 
 /** A clock that is behind by this does not take a new certificate for one of the future. */
-export const backdatedMs = hourMs;
-
-/** The rest is for what may fail on the way. */
-export function renewalDueMs({ notBeforeMs, notAfterMs }: { notBeforeMs: number; notAfterMs: number }): number {
-  return notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
-}
+const backdatedMs = hourMs;
 
 /** A life that begins now. */
 export function validFor(clock: Clock, lifeMs: number): { notBeforeMs: number; notAfterMs: number } {

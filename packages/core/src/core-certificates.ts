@@ -1,7 +1,7 @@
-import { describeCertificate, issueCertificate, type KeyPair } from '@eru/contract';
+import { issueCertificate, renewalDueMs, type KeyPair } from '@eru/contract';
 import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
 
-import { certificateLifeMs, renewalDueMs, validFor } from './authority.ts';
+import { certificateLifeMs, validFor } from './authority.ts';
 import type { AuthorityRecord } from './records.ts';
 import type { ClusterView } from './view.ts';
 
@@ -100,7 +100,7 @@ export class CoreCertificates {
       ...validFor(this.#clock, certificateLifeMs),
     });
     if (signal.aborted) return;
-    this.#own = { ...made, authority: authority.cert, dueMs: renewalDueMs(describeCertificate(made.cert)) };
+    this.#own = { ...made, authority: authority.cert, dueMs: renewalDueMs(made.cert) };
     if (own !== undefined) this.#logger.info({}, 'the certificate of this core is renewed');
     for (const listener of this.#listeners) listener(this.#own);
   }

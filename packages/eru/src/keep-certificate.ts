@@ -1,4 +1,4 @@
-import { describeCertificate, selfSignedCertificate } from '@eru/contract';
+import { renewalDueMs, selfSignedCertificate } from '@eru/contract';
 import { EruError, isEruError, lockFolder, type Clock, type Logger } from '@eru/kit';
 
 import type { DataFolder } from './data-folder.ts';
@@ -48,10 +48,10 @@ export async function keepCertificate({
     if (signal.aborted) return;
     try {
       adopt(await readIdentity(data));
-      if (clock.now() < Math.max(notBeforeMs, dueMs(identity))) continue;
+      if (clock.now() < Math.max(notBeforeMs, renewalDueMs(identity.cert))) continue;
       await using _lock = await exclusive(data.root);
       adopt(await readIdentity(data));
-      if (clock.now() < dueMs(identity)) continue;
+      if (clock.now() < renewalDueMs(identity.cert)) continue;
       const { cert, key } = await selfSignedCertificate('renewing');
       const next = { ...identity, cert: await renew(identity, cert, signal), key };
       await writeIdentity(data, next);
@@ -66,11 +66,6 @@ export async function keepCertificate({
       );
     }
   }
-}
-
-function dueMs({ cert }: NodeIdentity): number {
-  const { notBeforeMs, notAfterMs } = describeCertificate(cert);
-  return notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
 }
 
 async function exclusive(folder: string): Promise<AsyncDisposable> {
