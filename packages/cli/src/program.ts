@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import path from 'node:path';
 
 import { addClusterCommands, addCoreCommands } from './cluster-commands.ts';
@@ -110,10 +110,22 @@ function configure(program: Command, { version, stdout, stderr }: Shell): void {
       getErrHelpWidth: () => stderr.columns ?? 100,
       outputError: (text, write) => write(text.replace(/^error: /, 'eru: ')),
     })
+    .configureHelp({ formatHelp: globalsLast })
     .addHelpText(
       'after',
       '\nWords are names, ids or the beginning of ids. Exit codes: 0 ok, 1 some item failed, 2 usage, 3 no capacity,\n4 not found, 5 unreachable or refused; exec ends with the code of its command.',
     );
+}
+
+const globalsGroup = 'Global options:';
+
+/** What a command is for comes before what all have. */
+function globalsLast(command: Command, helper: Help): string {
+  const sections = Help.prototype.formatHelp.call(helper, command, helper).trimEnd().split('\n\n');
+  const [own, globals] = [false, true].map((global) =>
+    sections.filter((text) => text.startsWith(globalsGroup) === global),
+  );
+  return `${[...(own ?? []), ...(globals ?? [])].join('\n\n')}\n`;
 }
 
 /**
@@ -122,7 +134,7 @@ function configure(program: Command, { version, stdout, stderr }: Shell): void {
  */
 function addGlobals(command: Command): void {
   const short = (letter: string): string => (command.parent === null ? `-${letter}, ` : '');
-  const group = 'Global options:';
+  const group = globalsGroup;
   command
     .addOption(new Option('--data <dir>', 'folder of the Eru on this machine (ERU_DATA)').helpGroup(group))
     .addOption(new Option(`${short('e')}--eru <address>`, 'address of core, host:port (ERU)').helpGroup(group))

@@ -26,13 +26,38 @@ export async function downCommand(context: Context, flags: { all?: boolean }): P
     return 0;
   }
   const remove = isRunning ? removeThroughRunning : removeAlone;
-  const failed = flags.all === true ? await remove(context, home, say) : 0;
+  const { failed, released } = flags.all === true ? await remove(context, home, say) : nothingLeft;
   if (isRunning && !(await stopRunning(data, stopMs)))
     throw new EruError('timeout', `Eru did not stop within ${stopMs / 1000} s`);
   if (failed > 0) say(`Eru is down. ${failed} workloads could not be removed; \`eru down --all\` tries again.`);
   else if (flags.all !== true) say('Eru is down. The workloads run on.');
-  else say('Eru is down, and nothing of it is left.');
+  else if (released.length === 0) say('Eru is down, and nothing of it is left.');
+  else tellReleased(released, say);
   return failed === 0 ? 0 : 1;
+}
+
+interface Released {
+  id: string;
+  name: string;
+}
+
+interface Left {
+  /** How many could not be removed. */
+  failed: number;
+  /** Dissociated, and so left alone. */
+  released: Released[];
+}
+
+const nothingLeft: Left = { failed: 0, released: [] };
+
+function tellReleased(released: readonly Released[], say: Say): void {
+  say(
+    `Eru is down. What was dissociated is not Eru's any more and runs on: ${released.map(({ name }) => name).join(', ')}.`,
+  );
+  say(
+    'To end it yourself, all processes of its cgroup (without cgroups: those with ERU_WORKLOAD=ID in their environment):',
+  );
+  for (const { id } of released) say(`  kill $(cat $(find /sys/fs/cgroup -path '*/eru/${id}*' -name cgroup.procs))`);
 }
 
 /** Parts that run apart belong to whoever started them, a service manager perhaps, which would start them again. */
@@ -46,7 +71,7 @@ async function refuseBesideParts(data: string): Promise<void> {
   );
 }
 
-async function removeThroughRunning({ globals, signal }: Context, home: Home | undefined, say: Say): Promise<number> {
+async function removeThroughRunning({ globals, signal }: Context, home: Home | undefined, say: Say): Promise<Left> {
   const { data, tls } = globals;
   const { found, ...core } = await findCore({ data, ...(tls !== undefined && { tls }) });
   if (!found) throw new EruError('unavailable', `the Eru on ${data} is starting or stopping; try again`);
@@ -59,7 +84,7 @@ async function removeThroughRunning({ globals, signal }: Context, home: Home | u
 }
 
 /** With no Eru running, one is brought up where the last one was, for as long as the removal takes. */
-async function removeAlone({ globals: { data }, signal }: Context, home: Home | undefined, say: Say): Promise<number> {
+async function removeAlone({ globals: { data }, signal }: Context, home: Home | undefined, say: Say): Promise<Left> {
   const running = await up({
     data,
     listen: defaultListen.replace(/:\d+$/, ':0'),
@@ -79,11 +104,12 @@ async function removeAlone({ globals: { data }, signal }: Context, home: Home | 
   }
 }
 
-/** Answers how many could not be removed. Other machines may live on the same etcd: their workloads are not ours. */
-async function removeAll(client: CoreClient, home: Home | undefined, say: Say, signal: AbortSignal): Promise<number> {
+/** Answers what is left. Other machines may live on the same etcd: their workloads are not ours. */
+async function removeAll(client: CoreClient, home: Home | undefined, say: Say, signal: AbortSignal): Promise<Left> {
   const mine = home !== undefined && isShared(home) && home.node !== undefined ? { node: home.node } : {};
   const names = await namesOf(client, mine, signal);
-  if (names.size === 0) return 0;
+  const released = await releasedOf(client, mine, signal);
+  if (names.size === 0) return { failed: 0, released };
   const refused = new Map<string, string>();
   const request = { ids: [...names.keys()], force: true, grace: 0 };
   for await (const { id, success, error } of client.eru.remove(request, { signal })) {
@@ -93,7 +119,7 @@ async function removeAll(client: CoreClient, home: Home | undefined, say: Say, s
   // One that a removal begun earlier has taken away in the meantime is gone, too.
   const left = await namesOf(client, mine, signal);
   for (const [id, name] of left) say(`could not remove ${name}: ${refused.get(id) ?? 'it came meanwhile'}`);
-  return left.size;
+  return { failed: left.size, released };
 }
 
 function isShared({ store }: Home): boolean {
@@ -109,4 +135,14 @@ async function namesOf(
   for await (const { record } of client.eru.listWorkloads(filter, { signal }))
     if (record !== undefined) names.set(record.id, record.name);
   return names;
+}
+
+async function releasedOf(client: CoreClient, { node }: { node?: string }, signal: AbortSignal): Promise<Released[]> {
+  const prefix = 'released/';
+  const found: Released[] = [];
+  for await (const { key, value } of client.eru.dumpStore({ prefix }, { signal })) {
+    const release = JSON.parse(value) as { name: string; node: string };
+    if (node === undefined || release.node === node) found.push({ id: key.slice(prefix.length), name: release.name });
+  }
+  return found;
 }
