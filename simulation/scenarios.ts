@@ -155,7 +155,7 @@ export const scenarios: Scenario[] = [
   },
   {
     name: 'roll',
-    prepare: (world, core) => create(world, core, 3),
+    prepare: (world, core) => create(world, core, 2),
     run: roll,
     check: (world, ids) => rolledAsTold(world, ids),
   },
@@ -242,7 +242,7 @@ async function replace(
   return told;
 }
 
-function replacement(world: World): Omit<ReplaceRequest, 'id' | 'sequence'> {
+export function replacement(world: World): Omit<ReplaceRequest, 'id' | 'sequence'> {
   return {
     instance: world.request(1),
     inheritNetworks: false,
@@ -259,7 +259,7 @@ async function roll(world: World, { core }: LivingCore, ids: readonly string[]):
   await rollWorkloads(
     core.context,
     core.membership.current(),
-    { app: 'app', entrypoint: 'web', olds, window: 2, replace: replacement(world), request },
+    { olds, window: 1, replace: replacement(world), request },
     never,
     ({ id, made }) => {
       told.exists.push(made?.id ?? id);

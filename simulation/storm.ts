@@ -6,8 +6,10 @@ import {
   reallocWorkload,
   removeWorkload,
   replaceWorkload,
+  rollWorkloads,
 } from '@eru/core';
 
+import { replacement } from './scenarios.ts';
 import { World, type LivingCore } from './world.ts';
 
 /** A random life of a cluster: two cores, faults at any await, crashes, machines on which objects vanish. */
@@ -81,6 +83,16 @@ export async function runStorm({
       const memory = (dice.int(5) - 2) * 64 * MiB;
       const resources = { cpumem: { 'memory-request': memory, 'memory-limit': memory, 'keep-cpu-bind': true } };
       await reallocWorkload(context, membership.current(), { id, resources }, never);
+    } else if (roll < 0.9) {
+      const olds = known.slice(0, 3).flatMap((one) => context.view.workloads.get(one)?.value ?? []);
+      for (const old of olds) exists.delete(old.id);
+      await rollWorkloads(
+        context,
+        membership.current(),
+        { olds, window: 2, replace: replacement(world) },
+        never,
+        ({ id: old, made }) => exists.add(made?.id ?? old),
+      );
     } else {
       // One of the two is there afterwards; which one is told only to who hears the answer.
       exists.delete(id);
@@ -88,14 +100,10 @@ export async function runStorm({
         context,
         membership.current(),
         {
+          ...replacement(world),
           id,
           sequence: 0,
-          instance: world.request(1),
-          inheritNetworks: false,
-          copy: new Map(),
           overlap: dice.next() < 0.5 ? world.request(1).resources : undefined,
-          gateMs: 0,
-          needsImage: false,
         },
         never,
       );

@@ -51,6 +51,8 @@ export class ExternalHold {
 export class ExternalClaims {
   readonly #context: Context;
   readonly #kinds: ExternalKinds;
+  /** Held when a tenure ended: a call that was under way may have come after whoever settled the node. */
+  readonly doubtful = new Set<string>();
 
   constructor(context: Context, kinds: ExternalKinds) {
     this.#context = context;
@@ -77,17 +79,21 @@ export class ExternalClaims {
           for (const node of names) {
             const { hold, left } = await this.#claim(tenure, node);
             holds.set(node, hold);
-            if (left)
-              await this.settle(tenure, hold).catch((error: unknown) => {
-                if (options.unsettled !== true || tenure.signal.aborted) throw error;
-                logger.warn({ err: error, node }, 'external resource kinds cannot be settled yet');
-                hold.failed = true;
-              });
+            if (left || this.doubtful.has(node))
+              await this.settle(tenure, hold).then(
+                () => this.doubtful.delete(node),
+                (error: unknown) => {
+                  if (options.unsettled !== true || tenure.signal.aborted) throw error;
+                  logger.warn({ err: error, node }, 'external resource kinds cannot be settled yet');
+                  hold.failed = true;
+                },
+              );
           }
           return await work(holds);
         } finally {
           const left = [...holds.values()].filter(({ ended }) => !ended);
-          if (left.length > 0 && !tenure.signal.aborted)
+          if (tenure.signal.aborted) for (const { node } of left) this.doubtful.add(node);
+          else if (left.length > 0)
             await committer.commit(tenure, { own: left.map((hold) => hold.abandon()) }).catch((error: unknown) => {
               logger.debug({ err: error, nodes: names }, 'cannot end a claim on external kinds; it is settled later');
             });

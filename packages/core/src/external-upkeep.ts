@@ -41,6 +41,7 @@ export class ExternalUpkeep {
         if (table === 'cores' ? after === undefined : table === 'external' && this.#external.claims.isLeft(name))
           wake();
       });
+      for (const node of this.#external.claims.doubtful) this.#settle(node, over);
       if (isEldest(view, this.#tenure)) {
         for (const node of view.external.names()) if (this.#external.claims.isLeft(node)) this.#settle(node, over);
       }

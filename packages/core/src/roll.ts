@@ -23,8 +23,6 @@ import { end, rollTable } from './transitions.ts';
 export const mostRolled = 1000;
 
 export interface RollRequest {
-  app: string;
-  entrypoint: string;
   olds: readonly Pick<WorkloadRecord, 'id' | 'name' | 'node'>[];
   /** At a time, from 1. */
   window: number;
@@ -42,10 +40,11 @@ type Tell = (item: RollItem, replaced: Replaced | undefined) => void;
 export async function rollWorkloads(
   context: Context,
   tenure: Tenure,
-  { app, entrypoint, olds, window, replace, request }: RollRequest,
+  { olds, window, replace, request }: RollRequest,
   signal: AbortSignal,
   tell: Tell,
 ): Promise<void> {
+  const { app, entrypoint } = replace.instance;
   const operation: RollOperation = {
     v: 1,
     kind: 'roll',

@@ -44,7 +44,6 @@ export function eruChangeMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
       const told = new Queue<ReplaceEvent>();
       const begin = async (): Promise<void> => {
         if (olds.length === 0) return;
-        const { app, entrypoint } = request;
         const replace = {
           instance: request,
           inheritNetworks: wire.inheritNetworks,
@@ -54,7 +53,7 @@ export function eruChangeMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
           needsImage: false,
         };
         const window = wire.window === 0 ? 1 : wire.window;
-        const roll = { app, entrypoint, olds, window, replace, request: key };
+        const roll = { olds, window, replace, request: key };
         await rollWorkloads(context, membership.current(), roll, signal, (item, replaced) =>
           told.push(replaceEvent(view, request, item, replaced)),
         );
