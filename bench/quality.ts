@@ -1,6 +1,6 @@
 import { mean, nodesFor, placedBeforeRefusal, play, type Figures, type Played } from './quality/play.ts';
 import { ourSubject } from './quality/ours.ts';
-import { referenceSubject } from './quality/reference.ts';
+import { keepingSubject, referenceSubject } from './quality/reference.ts';
 import { shapes, type Shape, type Wish } from './quality/shapes.ts';
 import type { SubjectMaker } from './quality/subject.ts';
 import { trace } from './quality/traces.ts';
@@ -8,7 +8,10 @@ import type { Bench, Better, Row } from './table.ts';
 
 const seed = 1;
 
-/** Seeded lives of a fleet, ours against the reference's algorithm, which remembers what did not change to be done in time. */
+/**
+ * Seeded lives of a fleet, ours against the reference's algorithm, which remembers what did not change to be done in time; and
+ * against the same under our obligation, to keep on realloc the cores that need not move.
+ */
 export const qualityBench: Bench = {
   name: 'quality',
   *run({ quick }) {
@@ -30,11 +33,17 @@ const figures: readonly {
   { name: 'insideNuma', what: 'bound inside one NUMA node', unit: '%', better: 'more' },
 ];
 
+const yardsticks: readonly { readonly aspect: string; readonly make: SubjectMaker }[] = [
+  { aspect: 'as it is:', make: referenceSubject },
+  { aspect: 'keeping cores:', make: keepingSubject },
+];
+
 /** `length` steps of one life, and the beginnings of `fills` others. */
 function measure(shape: Shape, length: number, fills: number): Row[] {
   const steps = trace(shape, length, seed);
   const ours = play(shape, steps, ourSubject);
-  const reference = play(shape, steps, referenceSubject);
+  const others = yardsticks.map(({ aspect, make }) => ({ aspect, played: play(shape, steps, make) }));
+  const [reference] = others.map(({ played }) => played) as [Played];
   const sets = ours.living.map((living, part) => inBoth(living, reference.living[part] as ReadonlyMap<number, Wish>));
   const nodesOfAll = (make: SubjectMaker): number =>
     sets.reduce((sum, wishes) => sum + nodesFor(shape, wishes, make), 0);
@@ -43,10 +52,13 @@ function measure(shape: Shape, length: number, fills: number): Row[] {
   return [
     firstRefusal(shape, fills),
     ...figures.flatMap(({ name, what, unit, better }) => {
-      const [value, yardstick] = [ours.figures[name], reference.figures[name]];
+      const value = ours.figures[name];
       if (value.length === 0) return [];
-      const noise = 100 * noiseOf(value.map((one, part) => one - (yardstick[part] as number)));
-      return [{ ...row(what, unit, better, 100 * mean(value), 100 * mean(yardstick)), noise }];
+      return others.map(({ aspect, played }): Row => {
+        const yardstick = played.figures[name];
+        const noise = 100 * noiseOf(value.map((one, part) => one - (yardstick[part] as number)));
+        return { ...row(what, unit, better, 100 * mean(value), 100 * mean(yardstick)), aspect, noise };
+      });
     }),
     row(
       `nodes that hold the same ${sets.length} sets`,
@@ -57,7 +69,7 @@ function measure(shape: Shape, length: number, fills: number): Row[] {
     ),
     row('time to plan and book', 's', 'less', ours.seconds, reference.seconds),
     ...faults(shape, 'ours', ours),
-    ...faults(shape, 'reference', reference),
+    ...others.flatMap(({ aspect, played }) => faults(shape, `the reference, ${aspect}`, played)),
   ];
 }
 

@@ -11,11 +11,16 @@ import { parseBinding } from '../reference/volume-plans.ts';
 import { AppCounts } from './app-counts.ts';
 import { coreIds, numaIds, numaNodeOf } from './machines.ts';
 import type { Machine, Wish } from './shapes.ts';
-import type { Holding, Subject } from './subject.ts';
+import type { Holding, Subject, SubjectMaker } from './subject.ts';
 
 /** The yardstick. It remembers capacities of unchanged nodes, or a trace would take an hour. */
-export function referenceSubject(machine: Machine, names: readonly string[], maxShare: number): Subject {
-  const planner = referencePlanner({ shareBase: 100, maxShare, mendMemory: true }, { remember: true });
+export const referenceSubject: SubjectMaker = (machine, names, maxShare) => subject(machine, names, maxShare, false);
+
+/** The same under the obligation that ours has: a realloc moves nothing that need not move. */
+export const keepingSubject: SubjectMaker = (machine, names, maxShare) => subject(machine, names, maxShare, true);
+
+function subject(machine: Machine, names: readonly string[], maxShare: number, keeping: boolean): Subject {
+  const planner = referencePlanner({ shareBase: 100, maxShare, mendMemory: true }, { remember: true, keeping });
   const nodes = new Map(names.map((name) => [name, referenceNode(machine)]));
   const requests = new Map<Wish, ReferenceRequest>();
   const bookings = new WeakMap<Holding, ReferenceBooking>();

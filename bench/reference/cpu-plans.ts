@@ -65,7 +65,7 @@ export function cpuPlans(free: FreeCpu, demand: CpuDemand, rules: ShareRules, or
   return rules.mendMemory ? asMemoryAllows(plans, free.memory, demand) : plans;
 }
 
-function numaOrder(numa: ReadonlyMap<string, string>, first: string): string[] {
+export function numaOrder(numa: ReadonlyMap<string, string>, first: string): string[] {
   const nodes = [...new Set(numa.values())].sort();
   return nodes.includes(first) ? [first, ...nodes.filter((node) => node !== first)] : nodes;
 }
@@ -74,7 +74,7 @@ function numaOrder(numa: ReadonlyMap<string, string>, first: string): string[] {
 type Core = readonly [id: string, pieces: number];
 
 /** Level 2: the plans of one core set. */
-function coreSetPlans(
+export function coreSetPlans(
   free: Pieces,
   memory: number,
   demand: CpuDemand,
@@ -119,12 +119,12 @@ function coreSetPlans(
 }
 
 /** Step 8. */
-function asMemoryAllows<T>(plans: readonly T[], memory: number, demand: CpuDemand): readonly T[] {
+export function asMemoryAllows<T>(plans: readonly T[], memory: number, demand: CpuDemand): readonly T[] {
   return demand.memory > 0 ? plans.slice(0, Math.max(0, Math.floor(memory / demand.memory))) : plans;
 }
 
 /** Step 1. */
-function classify(free: Pieces, shareBase: number): { full: Core[]; fragment: Core[] } {
+export function classify(free: Pieces, shareBase: number): { full: Core[]; fragment: Core[] } {
   const cores = [...free].sort(byPiecesThenId);
   const isFull = ([, pieces]: Core): boolean => pieces >= shareBase && pieces % shareBase === 0;
   return {

@@ -1,3 +1,4 @@
+import { keepingPlan } from './keeping.ts';
 import { cpuPlans, type CpuDemand, type CpuPlan, type FreeCpu, type Origin, type ShareRules } from './cpu-plans.ts';
 
 // Capacity, deploy and realloc of the reference's cpumem (reference/scheduling.md sections 3.3, 3.4, 3.6).
@@ -75,17 +76,22 @@ export function deployCpuMemory(
   return plans.length < count ? undefined : plans.slice(0, count).map((plan) => boundBooking(request, plan));
 }
 
-/** Section 3.6: `request` holds the new amounts; the node still counts the workload's old ones. */
+/**
+ * Section 3.6: `request` holds the new amounts; the node still counts the workload's old ones. `keeping`: as many of its cores
+ * as can stay do, which the reference does not promise.
+ */
 export function reallocCpuMemory(
   node: CpuMemoryNode,
   current: CpuMemoryBooking,
   request: CpuMemoryRequest,
   rules: ShareRules,
+  keeping = false,
 ): CpuMemoryBooking | undefined {
   const without = bookCpuMemory(node, current, -1);
   if (!request.bind) return deployCpuMemory(without, request, 1, rules)?.[0];
   const origin: Origin = { cores: current.cores, numaNode: current.numaNode };
-  const [plan] = cpuPlans(freeOf(without), request, rules, origin);
+  const free = freeOf(without);
+  const plan = keeping ? keepingPlan(free, request, rules, origin) : cpuPlans(free, request, rules, origin)[0];
   return plan === undefined ? undefined : boundBooking(request, plan);
 }
 

@@ -58,8 +58,14 @@ export interface ReferencePlanner {
 
 type Capacity = (node: ReferenceNode, request: ReferenceRequest) => KindCapacity;
 
-/** @param remember  whether the capacity of a node that did not change is looked up: the original counts anew each time. */
-export function referencePlanner(rules: ShareRules, { remember }: { readonly remember: boolean }): ReferencePlanner {
+/**
+ * @param keeping  whether a realloc keeps the cores that it can, as ours must.
+ * @param remember  whether the capacity of a node that did not change is looked up: the original counts anew each time.
+ */
+export function referencePlanner(
+  rules: ShareRules,
+  { remember, keeping = false }: { readonly remember: boolean; readonly keeping?: boolean },
+): ReferencePlanner {
   const capacity: Capacity = (node, request) => {
     const ofCpuMemory = cpuMemoryCapacity(node.cpumem, request.cpumem, rules);
     if (request.volumes.length === 0) return ofCpuMemory;
@@ -92,7 +98,7 @@ export function referencePlanner(rules: ShareRules, { remember }: { readonly rem
       });
     },
     realloc(node, current, request) {
-      const cpumem = reallocCpuMemory(node.cpumem, current.cpumem, request.cpumem, rules);
+      const cpumem = reallocCpuMemory(node.cpumem, current.cpumem, request.cpumem, rules, keeping);
       const storage = reallocStorage(node.storage, current.storage, request.volumes);
       return cpumem === undefined || storage === undefined ? undefined : { cpumem, storage };
     },

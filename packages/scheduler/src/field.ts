@@ -9,7 +9,7 @@ export type Field = StillField | MovingField;
 /** Placing an instance on one node changes nothing for the others. Plans share it one after the other: it never stops at a step. */
 export interface StillField extends Ground {
   readonly followed: false;
-  /** Of the nodes with room when the plan began the first in this order; in the order only if there are more. */
+  /** Of the nodes with room when the plan began the first in this order, and perhaps others; in no order. */
   firsts(order: Order, limit: number): number[];
 }
 

@@ -311,6 +311,9 @@ test('no step is long: neither of a first plan, nor of a large one, nor of one t
   expect(stepsOf({ count: 1, strategy: 'EACH', resources })).toBeGreaterThanOrEqual(size);
   expect(stepsOf({ count: 5000, strategy: 'GLOBAL', resources })).toBeGreaterThanOrEqual(5000);
   expect(stepsOf({ count: 1, resources: { cpumem: { 'memory-request': 900 } } })).toBeGreaterThanOrEqual(size / 1024);
+  const spreadSteps = (count: number): number =>
+    [...{ [Symbol.iterator]: () => scheduler.spreadInSteps(fleet, request(nodes, { count, resources })) }].length;
+  expect(spreadSteps(5000) - spreadSteps(100)).toBeGreaterThanOrEqual((3 * 5000) / 1024);
   const { instances } = scheduler.plan(fleet, request(nodes, { count: 1, strategy: 'EACH', resources })) as Extract<
     PlanResult,
     { ok: true }

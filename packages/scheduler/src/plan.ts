@@ -14,6 +14,7 @@ import type {
   PlanResult,
   SpreadResult,
 } from './model.ts';
+import { OwnField } from './own-field.ts';
 import { list } from './refusals.ts';
 import { snapshotOf, snapshotOfAll, type Snapshot } from './snapshot.ts';
 import { followed, present, survey, type Survey } from './stage.ts';
@@ -127,18 +128,17 @@ function* chooseInSteps(
   { spread }: StrategyRule,
   { count, nodesLimit }: PlanRequest,
 ): Steps<Chosen | Shortage> {
-  const field = followed(surveyed);
-  const taken = snapshotOfAll(fleet, surveyed);
-  yield* field.look();
-  const shares = yield* spread(field, count, nodesLimit);
-  if ('identity' in shares) return shares;
-  return {
-    snapshot: taken,
-    shares: [...shares]
-      .map(([at, instances]) => ({ at, instances, preference: field.preferenceWhenTaken(at) }))
-      .sort((a, b) => a.at - b.at),
-    followed: surveyed.followers.length > 0,
-  };
+  const moving = followed(surveyed);
+  const field = moving ?? new OwnField(surveyed.base);
+  const snapshot = snapshotOfAll(fleet, surveyed);
+  if (moving !== undefined) yield* moving.look();
+  const spreading = yield* spread(field, count, nodesLimit);
+  if ('identity' in spreading) return spreading;
+  const shares: Share[] = [];
+  yield* eachInSteps(Int32Array.from(spreading.keys()).sort(), (at) => {
+    shares.push({ at, instances: spreading.get(at) as number, preference: field.preferenceWhenTaken(at) });
+  });
+  return { snapshot, shares, followed: moving !== undefined };
 }
 
 function failure(identity: FailureIdentity, message: string): Failure {

@@ -14,7 +14,7 @@ export function* list(fleet: Fleet, surveyed: Survey): Steps<CapacityResult> {
   const { base, selection } = surveyed;
   const snapshot = snapshotOfAll(fleet, surveyed);
   const refusing = refusingKinds(surveyed);
-  const field = surveyed.followers.length === 0 ? undefined : followed(surveyed);
+  const field = followed(surveyed);
   if (field !== undefined) yield* field.look();
 
   const roomy: NodeCapacity[] = [];

@@ -3,7 +3,6 @@ import type { Order } from './field.ts';
 import type { Fleet, Selection } from './fleet.ts';
 import { FollowedField } from './followed-field.ts';
 import type { Follower } from './kind.ts';
-import { unlimited } from './model.ts';
 import type { Steps } from './steps.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 import { together } from './together.ts';
@@ -58,18 +57,8 @@ function* follow(fleet: Fleet, { requests }: Demand, selection: Selection): Step
   return followers;
 }
 
-/** Nobody cares where the plan goes. */
-const indifferent: Follower = {
-  group: () => 0,
-  groupRoom: () => unlimited,
-  preference: () => 0,
-  room: () => unlimited,
-  refuse: () => ({ reason: 'nothing', needed: 0, free: 0, unit: 'none' }),
-  place: () => ({ groups: [], slots: [] }),
-};
-
-/** A field of this plan alone, which its followers follow; it is to be looked at before use. */
-export function followed({ selection, base, followers }: Survey): FollowedField {
-  const [first = indifferent, ...others] = followers.map(({ follower }) => follower);
-  return new FollowedField(base, selection, others.reduce(together, first));
+/** A field of this plan alone, to be looked at before use; `undefined` where nobody follows it. */
+export function followed({ selection, base, followers }: Survey): FollowedField | undefined {
+  const [first, ...others] = followers.map(({ follower }) => follower);
+  return first && new FollowedField(base, selection, others.reduce(together, first));
 }

@@ -5,6 +5,7 @@ import type { Contest, Order, StillField } from './field.ts';
 import type { Measure } from './kind.ts';
 import { round9 } from './lenient.ts';
 import { unlimited } from './model.ts';
+import { Procession } from './procession.ts';
 import { Ranking } from './ranking.ts';
 import { atOnce, countInSteps, type Steps } from './steps.ts';
 
@@ -53,7 +54,7 @@ export class SurveyedField implements StillField {
   #counts: ReadonlyMap<string, number> | undefined;
   #countsVersion = 0;
   #counted = new Set<number>();
-  /** What the plan has taken: position, count, position, count. */
+  /** What the plan has taken, and what it found: position, capacity, count, usage, and so on. */
   readonly #taken: number[] = [];
 
   constructor(changes: Changes, places: Places, answers: readonly Answers[]) {
@@ -111,14 +112,15 @@ export class SurveyedField implements StillField {
 
   /** Gives back what the plan has taken. */
   end(): void {
-    for (let index = 0; index < this.#taken.length; index += 2) {
-      const position = this.#taken[index] as number;
-      this.count[position] = (this.count[position] as number) - (this.#taken[index + 1] as number);
-      const { count, usage } = this.#combine(position);
-      this.capacity[position] = count;
-      this.usage[position] = usage;
+    const taken = this.#taken;
+    // Backwards, since a node may have been taken from more than once.
+    for (let index = taken.length - 4; index >= 0; index -= 4) {
+      const position = taken[index] as number;
+      this.capacity[position] = taken[index + 1] as number;
+      this.count[position] = taken[index + 2] as number;
+      this.usage[position] = taken[index + 3] as number;
     }
-    this.#taken.length = 0;
+    taken.length = 0;
   }
 
   room(position: number): number {
@@ -135,15 +137,18 @@ export class SurveyedField implements StillField {
 
   /** The rankings stay as they were: a strategy comes back to a node that it took by an order of its own, or never. */
   take(position: number, count: number): Iterable<undefined> {
-    this.#taken.push(position, count);
-    this.count[position] = (this.count[position] as number) + count;
-    this.usage[position] = round9((this.usage[position] as number) + count * (this.rate[position] as number));
-    this.capacity[position] = (this.capacity[position] as number) - count;
+    const [capacity, counts] = [this.capacity[position] as number, this.count[position] as number];
+    const usage = this.usage[position] as number;
+    this.#taken.push(position, capacity, counts, usage);
+    this.capacity[position] = capacity - count;
+    this.count[position] = counts + count;
+    this.usage[position] = round9(usage + count * (this.rate[position] as number));
     return [];
   }
 
   firsts(order: Order, limit: number): number[] {
-    if (limit >= this.open) return this.#openPositions();
+    // To put a large part of them into order costs more than to look at all.
+    if (8 * limit >= this.open) return this.#openPositions();
     return [...this.#ranking(order).inOrder(limit)];
   }
 
@@ -266,31 +271,5 @@ export class SurveyedField implements StillField {
       if ((this.capacity[position] as number) >= 1) positions.push(position);
     }
     return positions;
-  }
-}
-
-/** Nodes that nothing but being taken changes come by in their order, once each. */
-class Procession implements Contest {
-  readonly #order: Iterator<number>;
-  readonly #admitted: (position: number) => boolean;
-  #now: IteratorResult<number>;
-
-  constructor(order: Iterator<number>, admitted: (position: number) => boolean) {
-    this.#order = order;
-    this.#admitted = admitted;
-    this.#now = order.next();
-  }
-
-  prepare(): Iterable<undefined> {
-    return [];
-  }
-
-  get first(): number {
-    while (this.#now.done !== true && !this.#admitted(this.#now.value)) this.#now = this.#order.next();
-    return this.#now.done === true ? -1 : this.#now.value;
-  }
-
-  drop(position: number): void {
-    if (this.#now.value === position) this.#now = this.#order.next();
   }
 }

@@ -5,13 +5,14 @@ import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 /** Fills the smallest node first, of these the most used one. `nodesLimit` is ignored. */
 export function* drained(field: Field, count: number): Steps<Spread> {
   if (field.total < count) return needMore(count, field.total);
-  const shares = field.followed ? yield* oneByOne(field, count, smallestFirst) : inTurn(field, count);
+  const shares = field.followed ? yield* oneByOne(field, count, smallestFirst) : yield* inTurn(field, count);
   const placed = sumOf(shares);
   return placed === count ? shares : needMore(count, placed);
 }
 
-function inTurn(field: StillField, count: number): Map<number, number> {
+function* inTurn(field: StillField, count: number): Steps<Map<number, number>> {
   const contest = field.contest(smallestFirst, 1);
+  yield* contest.prepare();
   const shares = new Map<number, number>();
   let left = count;
   for (let position = contest.first; left > 0 && position >= 0; position = contest.first) {

@@ -1,5 +1,6 @@
 import type { Field, Order } from '../field.ts';
 import type { Steps } from '../steps.ts';
+import { fuller } from './fuller.ts';
 import { notEnoughCapacity, notEnoughResource, type Spread } from './spread.ts';
 
 /** `count` new instances on each of `nodesLimit` nodes (all of them if 0), those with the most capacity. */
@@ -23,9 +24,8 @@ export function* each(field: Field, count: number, nodesLimit: number): Steps<Sp
   return shares;
 }
 
-export const roomiestFirst: Order =
-  ({ capacity }) =>
-  (a, b) => {
-    const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
-    return capacityA === capacityB ? a < b : capacityA > capacityB;
-  };
+export const roomiestFirst: Order = (figures) => (a, b) => {
+  const { capacity } = figures;
+  const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
+  return capacityA === capacityB ? fuller(figures, a, b) : capacityA > capacityB;
+};

@@ -1,5 +1,6 @@
 import type { Field, Order } from '../field.ts';
 import type { Steps } from '../steps.ts';
+import { fuller } from './fuller.ts';
 import { notEnoughResource, type Spread } from './spread.ts';
 
 /** Tops up `nodesLimit` nodes (all of them if 0) to `count` workloads of this app each, the fullest first. */
@@ -31,11 +32,10 @@ export function* fill(field: Field, count: number, nodesLimit: number): Steps<Sp
   return { identity: 'filled', message: 'cannot alloc a fill node plan, each node has enough workloads' };
 }
 
-export const fullestFirst: Order =
-  ({ count, capacity }) =>
-  (a, b) => {
-    const [countA, countB] = [count[a] as number, count[b] as number];
-    if (countA !== countB) return countA > countB;
-    const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
-    return capacityA === capacityB ? a < b : capacityA > capacityB;
-  };
+export const fullestFirst: Order = (figures) => (a, b) => {
+  const { count, capacity } = figures;
+  const [countA, countB] = [count[a] as number, count[b] as number];
+  if (countA !== countB) return countA > countB;
+  const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
+  return capacityA === capacityB ? fuller(figures, a, b) : capacityA > capacityB;
+};

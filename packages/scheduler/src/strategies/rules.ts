@@ -10,7 +10,7 @@ export interface StrategyRule {
   readonly spread: SpreadRule;
   /** In which it looks at the nodes. */
   readonly order: Order;
-  /** About how often it takes from a node; 0 where it is in closed form, or takes all of a node at a time. */
+  /** About how many nodes it has to look at or takes from, one at a time; 0 where it takes all of a node at a time. */
   takes(request: { readonly count: number; readonly nodesLimit: number }, open: number): number;
 }
 
@@ -20,7 +20,7 @@ const nodes: StrategyRule['takes'] = ({ nodesLimit }, open) => nodesLimit || ope
 
 /** DUMMY is absent: it asks for capacity and deploys nothing. */
 const rules: Readonly<Record<string, StrategyRule>> = {
-  AUTO: { spread: auto, order: fewestFirst, takes: none },
+  AUTO: { spread: auto, order: fewestFirst, takes: instances },
   FILL: { spread: fill, order: fullestFirst, takes: nodes },
   EACH: { spread: each, order: roomiestFirst, takes: nodes },
   GLOBAL: { spread: global, order: leastUsedFirst, takes: instances },

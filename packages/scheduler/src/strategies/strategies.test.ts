@@ -7,6 +7,7 @@ import type { Field } from '../field.ts';
 import { FollowedField } from '../followed-field.ts';
 import type { Follower, Measure, ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
+import { OwnField } from '../own-field.ts';
 import { atOnce } from '../steps.ts';
 import { SurveyedField } from '../surveyed-field.ts';
 import { ruleOf } from './rules.ts';
@@ -124,6 +125,17 @@ test('DRAINED fills the smallest node first, of these the most used (6)', () => 
   expect(run('DRAINED', nodes, 9)).toEqual({ a: 4, b: 1, c: 4 });
 });
 
+test('of nodes that are alike to a strategy the fuller one is taken, then the one with less room for this', () => {
+  const empty = { capacity: 3, usage: 0.25, rate: 0.25 };
+  const fuller = { ...empty, usage: 0.5 };
+  for (const strategy of ['AUTO', 'DRAINED']) expect(run(strategy, { empty, fuller }, 1)).toEqual({ fuller: 1 });
+  for (const strategy of ['FILL', 'EACH']) expect(run(strategy, { empty, fuller }, 1, 1)).toEqual({ fuller: 1 });
+  const broken = { ...empty, capacity: 1 };
+  expect(run('GLOBAL', { empty, broken }, 1)).toEqual({ broken: 1 });
+  // Both get one, which makes them equally full.
+  expect(run('AUTO', { a: { ...empty, usage: 0.25 }, b: { ...empty, rate: 0.5 } }, 3)).toEqual({ a: 1, b: 2 });
+});
+
 test('a node without room takes no part', () => {
   const full = { capacity: 0, count: 9 };
   expect(run('FILL', { a, full }, 4)).toEqual({ a: 1 });
@@ -132,6 +144,7 @@ test('a node without room takes no part', () => {
 
 test('unlimited nodes share evenly, ties by name', () => {
   const node = { capacity: Infinity };
+  expect(run('AUTO', { a: node, b: { ...node, usage: 0.5 } }, 1)).toEqual({ a: 1 });
   expect(run('AUTO', { a: node, b: node, c: node }, 5)).toEqual({ a: 2, b: 2, c: 1 });
   expect(run('DRAINED', { a: node, b: node }, 5)).toEqual({ a: 5 });
 });
@@ -164,7 +177,7 @@ function oneByOne(field: Field, count: number, order: Order, open: (position: nu
     const positions = Array.from({ length: field.size }, (_, position) => position);
     const best = positions
       .filter((position) => field.room(position) >= 1 && open(position))
-      .sort((a, b) => field.preference(b) - field.preference(a) || order(a, b) || a - b)[0];
+      .sort((a, b) => field.preference(b) - field.preference(a) || order(a, b) || fullest(field)(a, b) || a - b)[0];
     if (best === undefined) break;
     Array.from(field.take(best, 1));
     shares.set(best, (shares.get(best) ?? 0) + 1);
@@ -180,6 +193,13 @@ const leastUsed =
   ({ usage, rate }: Field): Order =>
   (a, b) =>
     at(usage, a) + at(rate, a) - at(usage, b) - at(rate, b);
+/** Of nodes that are alike to a strategy. */
+const fullest =
+  ({ usage, capacity }: Field): Order =>
+  (a, b) =>
+    (isFinite(at(capacity, a)) && isFinite(at(capacity, b)) ? at(usage, b) - at(usage, a) : 0) ||
+    at(capacity, a) - at(capacity, b) ||
+    0;
 
 const smallest =
   ({ capacity, usage }: Field): Order =>
@@ -231,21 +251,33 @@ test.each([
   ['AUTO', fewest],
   ['GLOBAL', leastUsed],
   ['DRAINED', smallest],
-] as const)('%s in one go is what it is one by one, followed or not', (strategy, order) => {
-  fc.assert(
-    fc.property(nodes, count, limit, fc.option(follower, { nil: undefined }), (nodes, count, limit, follower) => {
-      const fresh = (): Field => (follower === undefined ? fieldOf(nodes) : followedFieldOf(nodes, follower));
-      const plain = fresh();
-      const open = (position: number): boolean =>
-        strategy !== 'AUTO' || limit === 0 || at(plain.count, position) < limit;
-      const expected = oneByOne(plain, count, order(plain), open);
-      const spread = spreadBy(strategy, fresh(), count, limit);
-      if (sum([...expected.values()]) < count) expect(spread).toHaveProperty('identity', 'resource');
-      else expect(sorted(spread)).toEqual(sorted(expected));
-    }),
-    seeded,
-  );
-});
+] as const)(
+  '%s in one go is what it is one by one, on a shared field, its own, or one that is followed',
+  (strategy, order) => {
+    fc.assert(
+      fc.property(
+        nodes,
+        count,
+        limit,
+        fc.oneof(fc.constantFrom('shared', 'own'), follower),
+        (nodes, count, limit, kind) => {
+          const fresh = (): Field => {
+            if (kind === 'shared') return fieldOf(nodes);
+            return kind === 'own' ? new OwnField(fieldOf(nodes)) : followedFieldOf(nodes, kind);
+          };
+          const plain = fresh();
+          const open = (position: number): boolean =>
+            strategy !== 'AUTO' || limit === 0 || at(plain.count, position) < limit;
+          const expected = oneByOne(plain, count, order(plain), open);
+          const spread = spreadBy(strategy, fresh(), count, limit);
+          if (sum([...expected.values()]) < count) expect(spread).toHaveProperty('identity', 'resource');
+          else expect(sorted(spread)).toEqual(sorted(expected));
+        },
+      ),
+      seeded,
+    );
+  },
+);
 
 test('a plan leaves no trace in the field', () => {
   const strategies = fc.constantFrom('AUTO', 'FILL', 'EACH', 'GLOBAL', 'DRAINED');
