@@ -14,6 +14,9 @@ export const parts = {
   registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
   git: { proof: () => inPath('git'), package: 'git' },
   ip: { proof: () => inPath('ip'), package: 'iproute2' },
+  cni: { proof: () => existsSync('/usr/lib/cni/bridge'), package: 'containernetworking-plugins' },
+  iptables: { proof: () => inPath('iptables'), package: 'iptables' },
+  ping: { proof: () => inPath('ping'), package: 'iputils-ping' },
   qemu: { proof: () => inPath('qemu-system-x86_64'), package: 'qemu-system-x86' },
 };
 
