@@ -4,3 +4,8 @@ export * from './cni/config.ts';
 export * from './cni/error.ts';
 export * from './cni/result.ts';
 export { supportedVersions } from './cni/version.ts';
+export * from './ipam/address.ts';
+export * from './ipam/allocator.ts';
+export * from './ipam/invariants.ts';
+export { compilePool, type PoolDefinition } from './ipam/pool.ts';
+export type * from './ipam/records.ts';
