@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { JsonObject } from '@eru/kit';
@@ -20,8 +20,9 @@ export interface CachedAttachment extends AttachmentKey {
   readonly netns: string;
   readonly args: readonly (readonly [string, string])[];
   readonly capabilities: JsonObject;
-  /** Absent while ADD has not come to its end. */
+  /** What the last plugin answered; while ADD has not come to its end, the last one that did. */
   readonly result?: CniResult;
+  readonly complete: boolean;
 }
 
 /**
@@ -35,8 +36,9 @@ export class AttachmentCache {
     this.#folder = path.join(folder, 'results');
   }
 
-  async write(attachment: CachedAttachment): Promise<void> {
-    const { network, containerId, ifname, config, netns, args, capabilities, result } = attachment;
+  /** `durable` = on disk when this resolves. Else it outlives this process, but not the machine, whose kernel then forgets the rest too. */
+  async write(attachment: CachedAttachment, durable: boolean): Promise<void> {
+    const { network, containerId, ifname, config, netns, args, capabilities, result, complete } = attachment;
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const record = {
       kind: 'cniCacheV1',
@@ -47,9 +49,13 @@ export class AttachmentCache {
       netns,
       ...(args.length > 0 && { cniArgs: args }),
       ...(Object.keys(capabilities).length > 0 && { capabilityArgs: capabilities }),
-      ...(result !== undefined && { result }),
+      // Under a key of our own, so that nobody else takes a part for the whole.
+      ...(result !== undefined && { [complete ? 'result' : 'partialResult']: result }),
     };
-    await writeFileAtomic(this.#file(attachment), JSON.stringify(record), 0o600);
+    const file = this.#file(attachment);
+    if (durable) return writeFileAtomic(file, JSON.stringify(record), 0o600);
+    await writeFile(`${file}.tmp`, JSON.stringify(record), { mode: 0o600 });
+    await rename(`${file}.tmp`, file);
   }
 
   async read(key: AttachmentKey): Promise<CachedAttachment | undefined> {
@@ -96,7 +102,18 @@ function parse(text: string, file: string): CachedAttachment | undefined {
     throw new EruError('failed', `${file} is damaged: ${EruError.from(cause).message}; remove it by hand`, { cause });
   }
   if (!isJsonObject(record) || record['kind'] !== 'cniCacheV1') return undefined;
-  const { containerId, config, ifName, networkName, netns = '', cniArgs = [], capabilityArgs = {}, result } = record;
+  const {
+    containerId,
+    config,
+    ifName,
+    networkName,
+    netns = '',
+    cniArgs = [],
+    capabilityArgs = {},
+    result,
+    partialResult,
+  } = record;
+  const last = result ?? partialResult;
   return {
     network: networkName as string,
     containerId: containerId as string,
@@ -105,6 +122,7 @@ function parse(text: string, file: string): CachedAttachment | undefined {
     netns: netns as string,
     args: (cniArgs ?? []) as [string, string][],
     capabilities: (capabilityArgs ?? {}) as JsonObject,
-    ...(isJsonObject(result) && { result: result as unknown as CniResult }),
+    ...(isJsonObject(last) && { result: last as unknown as CniResult }),
+    complete: isJsonObject(result),
   };
 }

@@ -74,16 +74,17 @@ export class Cni {
         netns,
         args,
         capabilities,
+        complete: false,
       };
-      await this.cache.write(record);
+      await this.cache.write(record, true);
       let result: CniResult | undefined;
-      for (const plugin of list.plugins) {
+      for (const [index, plugin] of list.plugins.entries()) {
         const answer = await this.#call('ADD', list, plugin, record, result, signal);
         result = convertResult(parseResult(answer, plugin.type, list.cniVersion), list.cniVersion);
+        // Chained plugins undo nothing without the addresses, so DEL must know them even if we die in the next one.
+        await this.cache.write({ ...record, result, complete: index === list.plugins.length - 1 }, false);
       }
-      const final = result as CniResult;
-      await this.cache.write({ ...record, result: final });
-      return final;
+      return result as CniResult;
     });
   }
 
@@ -104,7 +105,7 @@ export class Cni {
     checkAttachment(key.network, key);
     return this.#exclusive(key.network, key.containerId, async () => {
       const record = await this.cache.read(key);
-      if (record?.result === undefined)
+      if (record?.result === undefined || !record.complete)
         throw new EruError(
           'precondition',
           `${key.containerId} ${key.ifname} is not on network ${key.network}: nothing to check`,
@@ -208,7 +209,7 @@ export class Cni {
     command: CniCommand,
     list: NetworkList,
     plugin: PluginConfig,
-    { containerId, ifname, netns, args, capabilities }: Omit<CachedAttachment, 'network' | 'config'>,
+    { containerId, ifname, netns, args, capabilities }: Omit<CachedAttachment, 'network' | 'config' | 'complete'>,
     previous: CniResult | undefined,
     signal: AbortSignal | undefined,
   ): Promise<string> {

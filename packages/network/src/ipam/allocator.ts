@@ -32,19 +32,19 @@ export interface ReserveRequest {
   /** Where addresses may come from, in order of preference; one address of each family that they have. */
   pools: readonly string[];
   /** These very addresses. Resting ones too: who asks for an address means it. */
-  ips?: readonly string[];
+  ips?: readonly string[] | undefined;
   /** `auto`, or this very MAC; none where the network cannot set one. */
-  mac?: string;
-  ports?: readonly PortRequest[];
-  policy?: 'fixed' | 'ephemeral';
+  mac?: string | undefined;
+  ports?: readonly PortRequest[] | undefined;
+  policy?: 'fixed' | 'ephemeral' | undefined;
   /** Of a temporary owner: released by itself after so long unless transferred. */
-  expiresInMs?: number;
+  expiresInMs?: number | undefined;
 }
 
 /** Who acts, and on which state of the reservation it believes to act. */
 export interface Fence {
   /** Refused as `fenced` when the reservation has another. */
-  epoch?: number;
+  epoch?: number | undefined;
 }
 
 /**
@@ -186,7 +186,7 @@ export class Allocator {
    */
   release(
     owner: string,
-    { ifname, epoch, lost = false }: Fence & { ifname?: string; lost?: boolean } = {},
+    { ifname, epoch, lost = false }: Fence & { ifname?: string | undefined; lost?: boolean | undefined } = {},
     signal?: AbortSignal,
   ): Promise<Reservation[]> {
     return this.#changes.make(() => {
@@ -203,7 +203,7 @@ export class Allocator {
   async transfer(
     from: string,
     to: string,
-    { ifname, epoch, lost = false }: Fence & { ifname?: string; lost?: boolean } = {},
+    { ifname, epoch, lost = false }: Fence & { ifname?: string | undefined; lost?: boolean | undefined } = {},
     signal?: AbortSignal,
   ): Promise<Reservation[]> {
     checkOwner(to);
@@ -237,6 +237,16 @@ export class Allocator {
       { node: this.node, now: this.#now(), writes: (before) => this.#writes(before, undefined) },
       signal,
     );
+  }
+
+  /** Whether somebody could reserve now. @throws EruError `no_capacity` of a family whose pools are full, or what the store says */
+  async probe(pools: readonly string[], signal?: AbortSignal): Promise<void> {
+    await this.#options.store.get(keys.node(this.node), signal === undefined ? {} : { signal });
+    const compiled = pools.map((name) => this.#pool(name));
+    for (const family of [4, 6] as const) {
+      const candidates = compiled.filter(({ cidr }) => cidr.family === family);
+      if (candidates.length > 0) this.#picker.automatic(candidates, this.#now());
+    }
   }
 
   /** How often each pool was found full. */

@@ -8,10 +8,10 @@ import type { NetworkView } from './view.ts';
 export interface PortRequest {
   containerPort: number;
   /** 0 or absent: a free one. */
-  hostPort?: number;
+  hostPort?: number | undefined;
   /** Default tcp. */
-  protocol?: Port['protocol'];
-  hostIp?: string;
+  protocol?: Port['protocol'] | undefined;
+  hostIp?: string | undefined;
 }
 
 /** Linux takes ports for outgoing connections from here up; Docker takes published ones from the same range. */

@@ -4,7 +4,8 @@ import type { KeyValue } from '@eru/store';
 import type { PoolDefinition } from './pool.ts';
 import { formatAddress, parseAddress } from './address.ts';
 
-export type WorkloadKind = 'container' | 'vm' | 'process';
+/** `foreign`: another runtime's, which tells us nothing but by its CNI calls. */
+export type WorkloadKind = 'container' | 'vm' | 'process' | 'foreign';
 
 export interface Port {
   readonly protocol: 'tcp' | 'udp' | 'sctp';

@@ -1,0 +1,384 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { Clock, Logger, Random } from '@eru/kit';
+import { Closer, EruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
+import { openEmbeddedStore, type Store } from '@eru/store';
+
+import { checked } from '../checked.ts';
+import { Cni } from '../cni/cni.ts';
+import { canonical } from '../ipam/address.ts';
+import { Allocator } from '../ipam/allocator.ts';
+import type { PoolDefinition } from '../ipam/pool.ts';
+import type { Reservation } from '../ipam/records.ts';
+import { encode, keys } from '../ipam/records.ts';
+import { diagnose, type Finding } from './diagnose.ts';
+import { answerIpam, type IpamCall } from './ipam-call.ts';
+import { Namespaces } from './namespaces.ts';
+import type { NetworkDefinition } from './network-definition.ts';
+import { networkSchema } from './network-definition.ts';
+import type { Repair, WorkloadSource } from './reconciler.ts';
+import { Reconciler } from './reconciler.ts';
+import { syncRoutes, type NodeRecord } from './routes.ts';
+import type { Sandbox } from './sandbox.ts';
+import { attachSchema, connectSchema, reserveRequest } from './sandbox.ts';
+import { Sandboxes } from './sandboxes.ts';
+import type { IpamAnswer, NetworkService, NetworkStatus, PoolStatus } from './service.ts';
+import { requests } from './service.ts';
+
+export interface NetdOptions {
+  /** This node's state: attachments and plugins' results, and all of it where `store` is absent. */
+  folder: string;
+  /** Where the named namespaces are; default `/run/eru/netns`. */
+  namespaceFolder?: string;
+  /** The cluster's store; it is not closed with us. Absent: this node is the cluster. */
+  store?: Store;
+  node: string;
+  /** Where other nodes reach this one, for routes to its blocks. */
+  addresses?: readonly string[];
+  /** Where CNI plugins lie; default the usual places. */
+  pluginFolders?: readonly string[];
+  /** Between two rounds of the reconciler; default one minute. */
+  roundMs?: number;
+  /** Tells one boot of the machine from another; default the kernel's. */
+  bootId?: string;
+  clock?: Clock;
+  random?: Random;
+  logger?: Logger;
+}
+
+export const defaultPluginFolders = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'] as const;
+export const defaultNamespaceFolder = '/run/eru/netns';
+
+interface NetworkRecord {
+  readonly definition: NetworkDefinition;
+}
+
+/** How long changes of other nodes are gathered before routes are looked at. */
+const routesSettleMs = 50;
+
+/** A node's network daemon, in this process. What an earlier one left half done is ended before it is open. */
+export async function openNetd(options: NetdOptions): Promise<Netd> {
+  const closer = new Closer();
+  try {
+    const local = await openEmbeddedStore({ folder: path.join(options.folder, 'state') });
+    closer.add('local store', () => local.close());
+    const full = { clock: systemClock, random: systemRandom, logger: silentLogger, store: local, ...options };
+    const { store, node, clock, logger } = full;
+    const allocator = await Allocator.open(full);
+    closer.add('allocator', () => allocator.close());
+    const cni = new Cni({
+      pluginFolders: options.pluginFolders ?? defaultPluginFolders,
+      cacheFolder: path.join(options.folder, 'cni'),
+      clock,
+    });
+    const namespaces = new Namespaces(options.namespaceFolder ?? defaultNamespaceFolder);
+    const find = (name: string): NetworkDefinition | undefined =>
+      allocator.view.get<NetworkRecord>(keys.network(name))?.definition;
+    const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    const sandboxes = await Sandboxes.open({
+      local,
+      allocator,
+      cni,
+      namespaces,
+      network: (name) => wanted(find, allocator, name),
+      bootId,
+      clock,
+      logger,
+    });
+    const compared = { store, allocator, cni, namespaces, sandboxes, network: find };
+    if (options.addresses !== undefined) {
+      const record: NodeRecord = { addresses: options.addresses.map((address) => canonical('addresses', address)) };
+      await store.txn({ then: [{ op: 'put', key: keys.node(node), value: encode(record) }] });
+    }
+    const netd = new Netd({
+      store,
+      allocator,
+      sandboxes,
+      compared,
+      find,
+      logger,
+      closer,
+      clock,
+      roundMs: options.roundMs ?? 60_000,
+    });
+    await netd.begin();
+    return netd;
+  } catch (error) {
+    await closer.close();
+    throw error;
+  }
+}
+
+function wanted(
+  find: (name: string) => NetworkDefinition | undefined,
+  { view }: Allocator,
+  name: string,
+): NetworkDefinition {
+  const found = find(name);
+  if (found !== undefined) return found;
+  const known = view
+    .list<NetworkRecord>(`${keys.root}networks/`)
+    .map(([, { definition }]) => definition.name)
+    .toSorted();
+  throw new EruError('not_found', `there is no network ${name}; there are: ${known.join(', ') || 'none'}`);
+}
+
+interface NetdParts {
+  store: Store;
+  allocator: Allocator;
+  sandboxes: Sandboxes;
+  compared: ConstructorParameters<typeof Reconciler>[0];
+  find: (name: string) => NetworkDefinition | undefined;
+  logger: Logger;
+  closer: Closer;
+  clock: Clock;
+  roundMs: number;
+}
+
+export class Netd implements NetworkService {
+  /** How much the reconciler has put right. */
+  repairs = 0;
+  readonly #parts: NetdParts;
+  readonly #reconciler: Reconciler;
+  #routing: Promise<unknown> = Promise.resolve();
+  #routesDue = false;
+
+  constructor(parts: NetdParts) {
+    this.#parts = parts;
+    this.#reconciler = new Reconciler(parts.compared, parts.logger);
+  }
+
+  async begin(): Promise<void> {
+    const { sandboxes, allocator, logger, closer, clock, roundMs } = this.#parts;
+    for (const { id, state } of await sandboxes.recover())
+      logger.info({ id, state }, 'what an earlier life left is ended');
+    closer.add(
+      'watching',
+      allocator.view.onChange((key) => this.#onChange(key)),
+    );
+    const stop = new AbortController();
+    const rounds = async (): Promise<void> => {
+      for (;;) {
+        await clock.sleep(roundMs, stop.signal);
+        await this.reconcile().catch((error: unknown) =>
+          logger.warn({ err: error }, 'a round of the reconciler failed'),
+        );
+      }
+    };
+    const ended = rounds().catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+    });
+    closer.add('reconciler', async () => {
+      stop.abort();
+      await ended;
+      await this.#routing;
+    });
+    await this.#routes();
+  }
+
+  /** Whom to ask which workloads of a kind there are. */
+  addSource(source: WorkloadSource): void {
+    this.#reconciler.addSource(source);
+  }
+
+  attach(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
+    return this.#checked(attachSchema, request, ({ owner, ...rest }) =>
+      this.#parts.sandboxes.attach({ ...rest, owner: owner ?? rest.id }, signal),
+    );
+  }
+
+  detach(request: unknown, signal?: AbortSignal): Promise<void> {
+    return this.#checked(requests.sandbox, request, ({ id }) => this.#parts.sandboxes.detach(id, signal));
+  }
+
+  connect(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
+    return this.#checked(connectSchema, request, ({ id, network, policy }) =>
+      this.#parts.sandboxes.connect(id, network, policy, signal),
+    );
+  }
+
+  disconnect(request: unknown): Promise<Sandbox | null> {
+    return this.#checked(
+      requests.disconnect,
+      request,
+      async ({ id, name }) => (await this.#parts.sandboxes.disconnect(id, name)) ?? null,
+    );
+  }
+
+  describe(request: unknown): Promise<Sandbox> {
+    return this.#checked(requests.sandbox, request, async ({ id }) => {
+      const sandbox = this.#parts.sandboxes.get(id);
+      if (sandbox === undefined) throw new EruError('not_found', `${id} is not attached here`);
+      return sandbox;
+    });
+  }
+
+  async sandboxes(): Promise<Sandbox[]> {
+    return this.#parts.sandboxes.list();
+  }
+
+  reserve(request: unknown, signal?: AbortSignal): Promise<Reservation> {
+    return this.#checked(requests.reserve, request, async ({ owner, kind, network: one, policy, expiresInMs }) => {
+      const { allocator } = this.#parts;
+      const definition = wanted(this.#parts.find, allocator, one.network);
+      return allocator.reserve({ ...reserveRequest(definition, { owner, kind, policy }, one), expiresInMs }, signal);
+    });
+  }
+
+  release(request: unknown, signal?: AbortSignal): Promise<Reservation[]> {
+    return this.#checked(requests.release, request, ({ owner, ...rest }) =>
+      this.#parts.allocator.release(owner, rest, signal),
+    );
+  }
+
+  transfer(request: unknown, signal?: AbortSignal): Promise<Reservation[]> {
+    return this.#checked(requests.transfer, request, ({ from, to, ...rest }) =>
+      this.#parts.allocator.transfer(from, to, rest, signal),
+    );
+  }
+
+  reservations(request: unknown = {}): Promise<Reservation[]> {
+    return this.#checked(requests.reservations, request, async ({ owner, ip }) => {
+      const all = this.#parts.allocator.view.reservations(owner);
+      if (ip === undefined) return all;
+      const text = canonical('ip', ip);
+      return all.filter(({ addresses }) => addresses.some((held) => held.ip === text));
+    });
+  }
+
+  putNetwork(request: unknown, signal?: AbortSignal): Promise<NetworkDefinition> {
+    return this.#checked(networkSchema, request, async (definition) => {
+      const { store, allocator } = this.#parts;
+      for (const pool of definition.pools)
+        if (allocator.view.pool(pool) === undefined)
+          throw new EruError('not_found', `network ${definition.name}: there is no pool ${pool}; put it first`);
+      const key = keys.network(definition.name);
+      const value = encode({ definition } satisfies NetworkRecord);
+      const { revision } = await store.txn({
+        then: [{ op: 'put', key, value }],
+        ...(signal !== undefined && { signal }),
+      });
+      allocator.view.apply(key, value, revision);
+      return definition;
+    });
+  }
+
+  removeNetwork(request: unknown, signal?: AbortSignal): Promise<void> {
+    return this.#checked(requests.named, request, async ({ name }) => {
+      const { store, allocator } = this.#parts;
+      const user = allocator.view.reservations().find(({ network }) => network === name);
+      if (user !== undefined)
+        throw new EruError('precondition', `network ${name}: ${user.owner} holds an address on it; release it first`);
+      const { revision } = await store.txn({
+        then: [{ op: 'delete', range: { key: keys.network(name) } }],
+        ...(signal !== undefined && { signal }),
+      });
+      allocator.view.apply(keys.network(name), undefined, revision);
+    });
+  }
+
+  async networks(): Promise<NetworkStatus[]> {
+    const { view } = this.#parts.allocator;
+    return view.list<NetworkRecord>(`${keys.root}networks/`).map(([, { definition }]) => ({
+      definition,
+      cidrs: definition.pools.flatMap((pool) => view.pool(pool)?.definition.cidr ?? []),
+    }));
+  }
+
+  putPool(request: unknown, signal?: AbortSignal): Promise<PoolDefinition> {
+    return this.#parts.allocator.putPool(request, signal);
+  }
+
+  removePool(request: unknown, signal?: AbortSignal): Promise<void> {
+    return this.#checked(requests.named, request, async ({ name }) => {
+      const user = (await this.networks()).find(({ definition }) => definition.pools.includes(name));
+      if (user !== undefined)
+        throw new EruError(
+          'precondition',
+          `pool ${name}: network ${user.definition.name} names it; change or remove that first`,
+        );
+      return this.#parts.allocator.removePool(name, signal);
+    });
+  }
+
+  async pools(): Promise<PoolStatus[]> {
+    const { allocator } = this.#parts;
+    const { view, node } = allocator;
+    return [...view.pools()].map(({ definition, capacity }) => {
+      const { name, scope } = definition;
+      const records = [...view.taken(scope === 'node' ? `${name}@${node}` : name).values()].map(({ record }) => record);
+      const held = records.filter((record) => record.state === 'held');
+      const bound = held.filter(
+        ({ owner, ...record }) => record.state === 'held' && view.reservation(owner, record.ifname)?.state === 'bound',
+      ).length;
+      return {
+        definition,
+        capacity: Number(capacity),
+        reserved: held.length - bound,
+        bound,
+        quarantined: records.length - held.length,
+        blocks: [...view.blocks(name).values()].map(({ record }) => ({ node: record.node, cidr: record.cidr })),
+        exhausted: allocator.exhausted.get(name) ?? 0,
+      };
+    });
+  }
+
+  diagnose(): Promise<Finding[]> {
+    return diagnose(this.#parts.compared);
+  }
+
+  async reconcile(_request?: unknown, signal?: AbortSignal): Promise<Repair[]> {
+    const repairs = await this.#reconciler.round(signal);
+    this.repairs += repairs.length;
+    await this.#routes();
+    return repairs;
+  }
+
+  ipam(request: unknown, signal?: AbortSignal): Promise<IpamAnswer> {
+    const { allocator, find } = this.#parts;
+    return this.#checked(requests.ipam, request, (call) =>
+      answerIpam(call as IpamCall, { allocator, network: find, signal }),
+    );
+  }
+
+  /** Workloads keep their interfaces: nothing of them goes through us. */
+  close(): Promise<void> {
+    return this.#parts.closer.close();
+  }
+
+  async #checked<Schema extends Parameters<typeof checked>[0], T>(
+    schema: Schema,
+    request: unknown,
+    work: (request: ReturnType<typeof checked<Schema>>) => Promise<T>,
+  ): Promise<T> {
+    return work(checked(schema, request, 'request'));
+  }
+
+  #onChange(key: string): void {
+    const routed = /^network\/(blocks|nodes|networks|reservations)\//.test(key);
+    if (!routed || this.#routesDue) return;
+    this.#routesDue = true;
+    this.#parts.clock.timer(routesSettleMs, () => void this.#routes());
+  }
+
+  /** Only where a network is routed; others' routes are nobody's business here. */
+  #routes(): Promise<unknown> {
+    const { allocator, logger } = this.#parts;
+    this.#routing = this.#routing.then(async () => {
+      this.#routesDue = false;
+      const networks = await this.networks();
+      const names = new Set(
+        networks.flatMap(({ definition }) => (definition.driver === 'routed' ? definition.pools : [])),
+      );
+      if (names.size === 0) return;
+      const pools = [...allocator.view.pools()].filter(
+        ({ definition }) => names.has(definition.name) && definition.scope === 'cluster',
+      );
+      await syncRoutes(allocator, pools, logger).catch((error: unknown) =>
+        logger.warn({ err: error }, 'routes to other nodes could not be set'),
+      );
+    });
+    return this.#routing;
+  }
+}
