@@ -3,3 +3,5 @@ export type { Context } from './context.ts';
 export { exitCodes } from './context.ts';
 export type { Action, ProgramOptions, Registry } from './program.ts';
 export { runCli } from './program.ts';
+/** For commands elsewhere that show things the same way; loaded when one runs. */
+export const loadOutput = async () => ({ ...(await import('./output.ts')), ...(await import('./table.ts')) });

@@ -3,6 +3,7 @@ import type { Action, Context, Registry } from '@eru/cli';
 import { defaultListen, defaultNodeListen } from './default-listen.ts';
 import type { AgentFlags, RuntimeFlags } from './daemon-commands.ts';
 import type { KindFlags } from './kind-command.ts';
+import { addNetworkCommands } from './network-commands.ts';
 
 /** `eru up`, `down`, the three daemons apart, and kinds as plugins. Everything heavy is imported when a command runs. */
 export function addDaemonCommands({ command, run }: Registry): void {
@@ -59,6 +60,8 @@ export function addDaemonCommands({ command, run }: Registry): void {
   run(agent, async (context, flags: AgentFlags, core?: string) =>
     (await import('./daemon-commands.ts')).agentCommand(context, flags, core),
   );
+
+  addNetworkCommands({ command, run });
 
   const kind = command('kind <kind> <command>', 'be a resource plugin: one call of the binary plugin protocol')
     .usage('[options] NAME|./FILE COMMAND')

@@ -76,15 +76,21 @@ export class TestHost {
   }
 }
 
-/** Joins two hosts by a cable, with an address at each end. */
-export async function cable(one: TestHost, oneAddress: string, other: TestHost, otherAddress: string): Promise<void> {
+/** Joins two hosts by a cable, with these addresses at each end. */
+export async function cable(
+  one: TestHost,
+  onesAddresses: string[],
+  other: TestHost,
+  othersAddresses: string[],
+): Promise<void> {
   const pid = other.words()[1][1] as string;
   await one.ok('ip', 'link', 'add', 'cable', 'type', 'veth', 'peer', 'name', 'cable', 'netns', pid);
-  for (const [host, address] of [
-    [one, oneAddress],
-    [other, otherAddress],
+  for (const [host, addresses] of [
+    [one, onesAddresses],
+    [other, othersAddresses],
   ] as const) {
-    await host.ok('ip', 'addr', 'add', address, 'dev', 'cable');
+    for (const address of addresses)
+      await host.ok('ip', 'address', 'add', address, 'dev', 'cable', ...(address.includes(':') ? ['nodad'] : []));
     await host.ok('ip', 'link', 'set', 'cable', 'up');
   }
 }

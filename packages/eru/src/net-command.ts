@@ -1,0 +1,258 @@
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+
+import { loadOutput, type Context } from '@eru/cli';
+import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
+import { connectNetd, type NetworkService, type Reservation } from '@eru/network';
+import { z } from 'zod';
+
+export interface SocketFlags {
+  socket?: string;
+}
+
+export interface NetdFlags extends SocketFlags {
+  store: string;
+  node?: string;
+  address?: string[];
+  plugins?: string[];
+  namespaces?: string;
+}
+
+export async function listNetworks(context: Context, flags: SocketFlags): Promise<undefined> {
+  const service = daemon(flags);
+  const [networks, pools] = await Promise.all([
+    service.networks({}, context.signal),
+    service.pools({}, context.signal),
+  ]);
+  const { showList, table } = await loadOutput();
+  const fullness = (names: readonly string[]): string =>
+    pools
+      .filter(({ definition }) => names.includes(definition.name))
+      .map(
+        ({ bound, reserved, quarantined, capacity }) =>
+          `${bound} bound, ${reserved} reserved, ${quarantined} resting of ${capacity}`,
+      )
+      .join('; ');
+  await showList(context, networks, {
+    plain: ({ definition }) => ({
+      ...definition,
+      pools: pools.filter((pool) => definition.pools.includes(pool.definition.name)),
+    }),
+    name: ({ definition }) => definition.name,
+    table: (items, colors) =>
+      table(
+        ['NAME', 'DRIVER', 'SUBNETS', 'ADDRESSES'],
+        items.map(({ definition: { name, driver, plugins = [], pools: names }, cidrs }) => [
+          name,
+          driver ?? plugins.map(({ type }) => type).join('+'),
+          cidrs.join(', '),
+          fullness(names),
+        ]),
+        colors,
+      ),
+  });
+}
+
+interface CreateFlags extends SocketFlags {
+  subnet?: string[];
+  driver: string;
+  gateway?: string[];
+  exclude?: string[];
+  scope: string;
+  quarantine: string;
+  masquerade: boolean;
+  mtu?: string;
+  plugins?: string;
+}
+
+/** One pool for each subnet, named after network and family. */
+export async function createNetwork(context: Context, flags: CreateFlags, name: string): Promise<undefined> {
+  const service = daemon(flags);
+  const { subnet: subnets = [], gateway: gateways = [], exclude = [] } = flags;
+  const pools: string[] = [];
+  const six = (text: string): boolean => text.includes(':');
+  for (const cidr of subnets) {
+    const pool = six(cidr) ? `${name}-v6` : name;
+    const gateway = gateways.find((one) => six(one) === six(cidr));
+    await service.putPool(
+      {
+        name: pool,
+        cidr,
+        scope: flags.scope,
+        exclude: exclude.filter((one) => six(one) === six(cidr)),
+        quarantineMs: parseDuration(flags.quarantine, '--quarantine'),
+        ...(gateway !== undefined && { gateway }),
+      },
+      context.signal,
+    );
+    pools.push(pool);
+  }
+  const common = {
+    name,
+    pools,
+    masquerade: flags.masquerade,
+    ...(flags.mtu !== undefined && { mtu: Number(flags.mtu) }),
+  };
+  const how = flags.plugins === undefined ? { driver: flags.driver } : await pluginsOf(flags.plugins);
+  await service.putNetwork({ ...common, ...how }, context.signal);
+}
+
+export async function removeNetwork(context: Context, flags: SocketFlags, name: string): Promise<undefined> {
+  const service = daemon(flags);
+  const networks = await service.networks({}, context.signal);
+  const found = networks.find(({ definition }) => definition.name === name);
+  await service.removeNetwork({ name }, context.signal);
+  const others = new Set(networks.filter((one) => one !== found).flatMap(({ definition }) => definition.pools));
+  for (const pool of found?.definition.pools ?? [])
+    if (!others.has(pool)) await service.removePool({ name: pool }, context.signal);
+}
+
+export async function listAddresses(context: Context, flags: SocketFlags, word?: string): Promise<number> {
+  const asked = word === undefined ? {} : isIP(word) === 0 ? { owner: word } : { ip: word };
+  const found = await daemon(flags).reservations(asked, context.signal);
+  await showReservations(context, found);
+  // For scripts that ask about one.
+  return word !== undefined && found.length === 0 ? 4 : 0;
+}
+
+interface ReserveFlags extends SocketFlags {
+  network: string;
+  ifname: string;
+  ip?: string[];
+  mac?: string;
+  publish?: string[];
+}
+
+export async function reserveAddress(context: Context, flags: ReserveFlags, owner: string): Promise<undefined> {
+  const { network, ifname, ip: ips, mac, publish } = flags;
+  const one = { network, ifname, ips, mac, ports: publish?.map(parsePublish) };
+  await showReservations(context, [
+    await daemon(flags).reserve({ owner, kind: 'process', network: one }, context.signal),
+  ]);
+}
+
+export async function releaseOwner(
+  context: Context,
+  flags: SocketFlags & { ifname?: string; lost?: boolean },
+  owner: string,
+): Promise<undefined> {
+  const { ifname, lost } = flags;
+  await showReservations(context, await daemon(flags).release({ owner, ifname, lost }, context.signal));
+}
+
+export async function transferOwner(
+  context: Context,
+  flags: SocketFlags & { lost?: boolean },
+  from: string,
+  to: string,
+): Promise<undefined> {
+  await showReservations(context, await daemon(flags).transfer({ from, to, lost: flags.lost }, context.signal));
+}
+
+interface AttachFlags extends SocketFlags {
+  network: string[];
+  owner?: string;
+  ip?: string[];
+  publish?: string[];
+  fixed?: boolean;
+}
+
+export async function attachNamespace(context: Context, flags: AttachFlags, id: string): Promise<undefined> {
+  const { owner, ip: ips, publish, fixed } = flags;
+  const networks = flags.network.map((network, index) =>
+    index === 0 ? { network, ips, ports: publish?.map(parsePublish) } : { network },
+  );
+  const sandbox = await daemon(flags).attach(
+    { id, owner, kind: 'process', networks, policy: fixed === true ? 'fixed' : 'ephemeral' },
+    context.signal,
+  );
+  const { show } = await loadOutput();
+  await show(context, sandbox, { plain: (one) => one, name: ({ netns }) => netns, table: ({ netns }) => netns });
+}
+
+export async function detachNamespace(context: Context, flags: SocketFlags, id: string): Promise<undefined> {
+  await daemon(flags).detach({ id }, context.signal);
+}
+
+export async function diagnoseNetwork(context: Context, flags: SocketFlags & { fix?: boolean }): Promise<number> {
+  const service = daemon(flags);
+  const { say, showList, table } = await loadOutput();
+  // Nothing is ended on one observation, so it takes two.
+  const repairs =
+    flags.fix === true
+      ? [...(await service.reconcile({}, context.signal)), ...(await service.reconcile({}, context.signal))]
+      : [];
+  for (const { text } of repairs) say(context, `repaired: ${text}`);
+  const findings = await service.diagnose({}, context.signal);
+  if (findings.length === 0 && context.globals.output === 'table') say(context, 'reserved, attached and real agree');
+  else
+    await showList(context, findings, {
+      plain: (finding) => finding,
+      name: ({ key }) => key,
+      table: (all, colors) =>
+        table(
+          ['LEVEL', 'WHAT'],
+          all.map(({ level, text }) => [level, text]),
+          colors,
+        ),
+    });
+  return findings.some(({ level }) => level === 'fault') ? 1 : 0;
+}
+
+function daemon({ socket }: SocketFlags): NetworkService {
+  return connectNetd(socket);
+}
+
+async function showReservations(context: Context, reservations: readonly Reservation[]): Promise<void> {
+  const { showList, table } = await loadOutput();
+  const shownPort = ({ hostIp, hostPort, containerPort, protocol }: Reservation['ports'][number]): string =>
+    `${hostIp}${hostIp === '' ? '' : ':'}${hostPort}->${containerPort}/${protocol}`;
+  await showList(context, reservations, {
+    plain: ({ change: _internal, ...reservation }) => reservation,
+    name: ({ addresses }) => addresses.map(({ ip }) => ip).join('\n'),
+    table: (items, colors) =>
+      table(
+        ['OWNER', 'IFNAME', 'NETWORK', 'ADDRESSES', 'MAC', 'PORTS', 'STATE', 'NODE'],
+        items.map(({ owner, ifname, network, addresses, mac = '', ports, policy, state, node }) => [
+          owner,
+          ifname,
+          network,
+          addresses.map(({ ip }) => ip).join(', '),
+          mac,
+          ports.map(shownPort).join(', '),
+          `${state}, ${policy}`,
+          node,
+        ]),
+        colors,
+      ),
+  });
+}
+
+function parsePublish(text: string): {
+  hostIp: string;
+  hostPort: number;
+  containerPort: number;
+  protocol: 'tcp' | 'udp' | 'sctp';
+} {
+  const match = /^(?:(\[[0-9a-fA-F:]+\]|[0-9.]+):)?(\d*):(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text);
+  if (match === null) throw invalid('--publish', text, 'write [IP:]HOSTPORT:PORT[/tcp|udp|sctp], such as 8080:80');
+  const [, hostIp = '', hostPort = '', containerPort, protocol = 'tcp'] = match;
+  return {
+    hostIp: hostIp.replace(/[[\]]/g, ''),
+    hostPort: Number(hostPort),
+    containerPort: Number(containerPort),
+    protocol: protocol as 'tcp',
+  };
+}
+
+async function pluginsOf(file: string): Promise<{ plugins: unknown; cniVersion?: unknown }> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw invalid('--plugins', file, `it cannot be read: ${EruError.from(cause).message}`);
+  });
+  const schema = z.looseObject({
+    plugins: z.array(z.looseObject({ type: z.string() })),
+    cniVersion: z.string().optional(),
+  });
+  const { plugins, cniVersion } = parseConfig(text, file, schema);
+  return { plugins, ...(cniVersion !== undefined && { cniVersion }) };
+}

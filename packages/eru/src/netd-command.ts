@@ -1,0 +1,34 @@
+import path from 'node:path';
+import { hostname } from 'node:os';
+
+import type { Context } from '@eru/cli';
+import { createLogger } from '@eru/kit';
+import { defaultNetdSocket, openNetd, serveNetd } from '@eru/network';
+
+import { openEtcd } from './daemons.ts';
+import { openDataFolder } from './data-folder.ts';
+import type { NetdFlags } from './net-command.ts';
+import { serveUntilStopped } from './serve-until-stopped.ts';
+import { parseEtcdUrl } from './store-url.ts';
+
+export async function netdCommand(context: Context, flags: NetdFlags): Promise<number> {
+  const data = await openDataFolder(context.globals.data);
+  const logger = createLogger();
+  return serveUntilStopped(context, async (closer) => {
+    const store =
+      flags.store === 'embedded' ? undefined : await openEtcd(await parseEtcdUrl(flags.store, context.env), logger);
+    if (store !== undefined) closer.add('store', () => store.close());
+    const netd = await openNetd({
+      folder: path.join(data.root, 'network'),
+      node: flags.node ?? hostname(),
+      logger,
+      ...(store !== undefined && { store }),
+      ...(flags.address !== undefined && { addresses: flags.address }),
+      ...(flags.plugins !== undefined && { pluginFolders: flags.plugins }),
+      ...(flags.namespaces !== undefined && { namespaceFolder: path.resolve(flags.namespaces) }),
+    });
+    closer.add('netd', () => netd.close());
+    const serving = await serveNetd(netd, { socket: flags.socket ?? defaultNetdSocket, logger });
+    closer.add('socket', () => serving.close());
+  });
+}

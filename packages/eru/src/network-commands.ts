@@ -1,0 +1,108 @@
+import type { Registry } from '@eru/cli';
+
+import type * as Net from './net-command.ts';
+
+type Command = ReturnType<Registry['command']>;
+
+/** `eru netd` and `eru net`: the network of this machine. They need no core; what they ask, they ask the daemon's socket. */
+export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 'run'>): void {
+  const netd = command('netd', "run this machine's network daemon: networks, fixed addresses, namespaces")
+    .option('--socket <path>', 'where it listens (default: /run/eru/netd.sock)')
+    .option(
+      '--store <url>',
+      "embedded, or etcd://… as for `eru up`: then addresses are the whole cluster's",
+      'embedded',
+    )
+    .option('--node <name>', "this machine's name (default: the host name)")
+    .option('--address <ip>', 'where other nodes reach this one, for routed networks; may be repeated', collect)
+    .option(
+      '--plugins <dir>',
+      'folder of CNI plugins; may be repeated (default: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni)',
+      collect,
+    )
+    .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)');
+  run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
+
+  const net = command('net', 'networks of this machine, their addresses and namespaces');
+  const verb = (usage: string, description: string): Command =>
+    command(usage, description, net).option(
+      '--socket <path>',
+      'socket of the network daemon (default: /run/eru/netd.sock)',
+    );
+  const act = <Flags extends Net.SocketFlags, Args extends unknown[]>(
+    target: Command,
+    pick: (
+      module: typeof Net,
+    ) => (context: Parameters<typeof Net.listNetworks>[0], flags: Flags, ...args: Args) => Promise<number | undefined>,
+  ): void =>
+    run(target, async (context, flags: Flags, ...args: Args) =>
+      pick(await import('./net-command.ts'))(context, flags, ...args),
+    );
+
+  act(verb('ls', 'list networks, and how full their pools are'), (module) => module.listNetworks);
+  act(
+    verb('create <name>', 'make a network with a pool of addresses, or change it')
+      .option('--subnet <cidr>', 'its addresses; one of IPv4 and one of IPv6 for both', collect)
+      .option('--driver <driver>', 'bridge, or routed', 'bridge')
+      .option('--gateway <ip>', "the subnet's gateway (default: its first address); may be repeated", collect)
+      .option('--exclude <cidr>', 'never give these out; may be repeated', collect)
+      .option(
+        '--scope <scope>',
+        'cluster: one owner per address on all nodes; node: each node has the subnet for itself',
+        'cluster',
+      )
+      .option('--quarantine <duration>', 'how long a released address rests', '30s')
+      .option('--no-masquerade', 'outgoing connections keep their address')
+      .option('--mtu <bytes>', 'of the interfaces')
+      .option('--plugins <file>', 'a CNI configuration list whose plugins are used instead of a driver'),
+    (module) => module.createNetwork,
+  );
+  act(verb('rm <name>', 'remove a network and the pools that only it has'), (module) => module.removeNetwork);
+  act(verb('ip [address-or-owner]', 'who has which address'), (module) => module.listAddresses);
+  act(
+    verb('reserve <owner>', 'give an address to a workload that may come later')
+      .requiredOption('--network <name>', 'which network')
+      .option('--ifname <name>', 'for which interface', 'eth0')
+      .option('--ip <address>', 'this very address; may be repeated for the other family', collect)
+      .option('--mac <mac>', 'this very MAC')
+      .option('--publish <port>', '[IP:]HOSTPORT:PORT[/PROTOCOL]; may be repeated', collect),
+    (module) => module.reserveAddress,
+  );
+  act(
+    verb('release <owner>', 'give back what an owner holds; refused while it is attached')
+      .option('--ifname <name>', 'only on this interface')
+      .option('--lost', 'its node is dead: do not wait for it'),
+    (module) => module.releaseOwner,
+  );
+  act(
+    verb('transfer <from> <to>', 'hand over what one owner holds to another').option(
+      '--lost',
+      'the node of the first is dead: do not wait for it',
+    ),
+    (module) => module.transferOwner,
+  );
+  act(
+    verb(
+      'attach <id>',
+      'make a namespace with an interface, and print its path: `nsenter --net=$(eru net attach x --network n) COMMAND`',
+    )
+      .requiredOption('--network <name>', 'one interface for each; may be repeated', collect)
+      .option('--owner <owner>', 'whose address it is (default: the id)')
+      .option('--ip <address>', 'this very address on the first network; may be repeated for the other family', collect)
+      .option('--publish <port>', '[IP:]HOSTPORT:PORT[/PROTOCOL] on the first network; may be repeated', collect)
+      .option('--fixed', 'keep the address until it is released'),
+    (module) => module.attachNamespace,
+  );
+  act(verb('detach <id>', 'end a namespace; fixed addresses stay reserved'), (module) => module.detachNamespace);
+  act(
+    verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree').option(
+      '--fix',
+      'two rounds of repair first',
+    ),
+    (module) => module.diagnoseNetwork,
+  );
+}
+
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
