@@ -2,13 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
 import { deployBench } from './deploy.ts';
+import { networkBench } from './network.ts';
 import { plannerBench } from './planner.ts';
 import { processBench } from './process.ts';
 import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
 import { print, type Row } from './table.ts';
 
-const benches = [plannerBench, qualityBench, startupBench, processBench, deployBench];
+const benches = [plannerBench, qualityBench, startupBench, processBench, networkBench, deployBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import path from 'node:path';
 
 import { loadOutput, type Context } from '@eru/cli';
 import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
-import { connectNetd, type NetworkService, type Reservation } from '@eru/network';
+import { connectNetd, defaultNetdSocket, ipamScript, type NetworkService, type Reservation } from '@eru/network';
 import { z } from 'zod';
 
 export interface SocketFlags {
@@ -63,6 +64,14 @@ interface CreateFlags extends SocketFlags {
   masquerade: boolean;
   mtu?: string;
   plugins?: string;
+}
+
+/** The CNI IPAM plugin, to be written into a folder of plugins. */
+export async function printPlugin(
+  { stdout }: Context,
+  { socket = defaultNetdSocket }: SocketFlags,
+): Promise<undefined> {
+  stdout.write(ipamScript(path.resolve(socket)));
 }
 
 /** One pool for each subnet, named after network and family. */

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 
 import type { Context } from '@eru/cli';
 import { createLogger } from '@eru/kit';
-import { defaultNetdSocket, openNetd, serveNetd } from '@eru/network';
+import { defaultNetdSocket, openNetd, serveIpam, serveNetd } from '@eru/network';
 
 import { openEtcd } from './daemons.ts';
 import { openDataFolder } from './data-folder.ts';
@@ -28,7 +28,10 @@ export async function netdCommand(context: Context, flags: NetdFlags): Promise<n
       ...(flags.namespaces !== undefined && { namespaceFolder: path.resolve(flags.namespaces) }),
     });
     closer.add('netd', () => netd.close());
-    const serving = await serveNetd(netd, { socket: flags.socket ?? defaultNetdSocket, logger });
+    const at = { socket: flags.socket ?? defaultNetdSocket, logger };
+    const serving = await serveNetd(netd, at);
     closer.add('socket', () => serving.close());
+    const plugin = await serveIpam(netd, at);
+    closer.add('IPAM plugin', () => plugin.close());
   });
 }

@@ -95,6 +95,10 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
   );
   act(verb('detach <id>', 'end a namespace; fixed addresses stay reserved'), (module) => module.detachNamespace);
   act(
+    verb('plugin', 'print the CNI IPAM plugin for other runtimes: eru net plugin > /opt/cni/bin/eru-ipam'),
+    (module) => module.printPlugin,
+  );
+  act(
     verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree').option(
       '--fix',
       'two rounds of repair first',

@@ -22,13 +22,14 @@ const program = `
     }
   }
   syncBuiltinESMExports();
-  const { openNetd, serveNetd } = await import(process.argv[1]);
+  const { openNetd, serveIpam, serveNetd } = await import(process.argv[1]);
   const options = JSON.parse(process.argv[2]);
   const { store, ...rest } = options;
   const logger = { child: () => logger, debug() {}, info() {}, warn: (...args) => process.env.ERU_TEST_LOG && console.error(...args), error: console.error };
   const shared = store && (await (await import(process.argv[3])).openEtcdStore(store));
   const netd = await openNetd({ ...rest, logger, ...(shared && { store: shared }) });
   await serveNetd(netd, { socket: options.socket, logger });
+  await serveIpam(netd, { socket: options.socket, logger });
   console.log('ready');
   for await (const line of process.stdin) left = Number(line);
 `;

@@ -1,141 +1,40 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-
-import type { Clock, Logger, Random } from '@eru/kit';
-import { Closer, EruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
-import { openEmbeddedStore, type Store } from '@eru/store';
+import type { Clock, Closer, Logger } from '@eru/kit';
+import { EruError } from '@eru/kit';
 
 import { checked } from '../checked.ts';
-import { Cni } from '../cni/cni.ts';
 import { canonical } from '../ipam/address.ts';
-import { Allocator } from '../ipam/allocator.ts';
+import type { Allocator } from '../ipam/allocator.ts';
 import type { PoolDefinition } from '../ipam/pool.ts';
 import type { Reservation } from '../ipam/records.ts';
-import { encode, keys } from '../ipam/records.ts';
 import { diagnose, type Finding } from './diagnose.ts';
 import { answerIpam, type IpamCall } from './ipam-call.ts';
-import { Namespaces } from './namespaces.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { networkSchema } from './network-definition.ts';
+import type { Networks } from './networks.ts';
 import type { Repair, WorkloadSource } from './reconciler.ts';
 import { Reconciler } from './reconciler.ts';
-import { syncRoutes, type NodeRecord } from './routes.ts';
+import { syncRoutes } from './routes.ts';
 import type { Sandbox } from './sandbox.ts';
 import { attachSchema, connectSchema, reserveRequest } from './sandbox.ts';
-import { Sandboxes } from './sandboxes.ts';
+import type { Sandboxes } from './sandboxes.ts';
 import type { IpamAnswer, NetworkService, NetworkStatus, PoolStatus } from './service.ts';
 import { requests } from './service.ts';
-
-export interface NetdOptions {
-  /** This node's state: attachments and plugins' results, and all of it where `store` is absent. */
-  folder: string;
-  /** Where the named namespaces are; default `/run/eru/netns`. */
-  namespaceFolder?: string;
-  /** The cluster's store; it is not closed with us. Absent: this node is the cluster. */
-  store?: Store;
-  node: string;
-  /** Where other nodes reach this one, for routes to its blocks. */
-  addresses?: readonly string[];
-  /** Where CNI plugins lie; default the usual places. */
-  pluginFolders?: readonly string[];
-  /** Between two rounds of the reconciler; default one minute. */
-  roundMs?: number;
-  /** Tells one boot of the machine from another; default the kernel's. */
-  bootId?: string;
-  clock?: Clock;
-  random?: Random;
-  logger?: Logger;
-}
-
-export const defaultPluginFolders = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'] as const;
-export const defaultNamespaceFolder = '/run/eru/netns';
-
-interface NetworkRecord {
-  readonly definition: NetworkDefinition;
-}
 
 /** How long changes of other nodes are gathered before routes are looked at. */
 const routesSettleMs = 50;
 
-/** A node's network daemon, in this process. What an earlier one left half done is ended before it is open. */
-export async function openNetd(options: NetdOptions): Promise<Netd> {
-  const closer = new Closer();
-  try {
-    const local = await openEmbeddedStore({ folder: path.join(options.folder, 'state') });
-    closer.add('local store', () => local.close());
-    const full = { clock: systemClock, random: systemRandom, logger: silentLogger, store: local, ...options };
-    const { store, node, clock, logger } = full;
-    const allocator = await Allocator.open(full);
-    closer.add('allocator', () => allocator.close());
-    const cni = new Cni({
-      pluginFolders: options.pluginFolders ?? defaultPluginFolders,
-      cacheFolder: path.join(options.folder, 'cni'),
-      clock,
-    });
-    const namespaces = new Namespaces(options.namespaceFolder ?? defaultNamespaceFolder);
-    const find = (name: string): NetworkDefinition | undefined =>
-      allocator.view.get<NetworkRecord>(keys.network(name))?.definition;
-    const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-    const sandboxes = await Sandboxes.open({
-      local,
-      allocator,
-      cni,
-      namespaces,
-      network: (name) => wanted(find, allocator, name),
-      bootId,
-      clock,
-      logger,
-    });
-    const compared = { store, allocator, cni, namespaces, sandboxes, network: find };
-    if (options.addresses !== undefined) {
-      const record: NodeRecord = { addresses: options.addresses.map((address) => canonical('addresses', address)) };
-      await store.txn({ then: [{ op: 'put', key: keys.node(node), value: encode(record) }] });
-    }
-    const netd = new Netd({
-      store,
-      allocator,
-      sandboxes,
-      compared,
-      find,
-      logger,
-      closer,
-      clock,
-      roundMs: options.roundMs ?? 60_000,
-    });
-    await netd.begin();
-    return netd;
-  } catch (error) {
-    await closer.close();
-    throw error;
-  }
-}
-
-function wanted(
-  find: (name: string) => NetworkDefinition | undefined,
-  { view }: Allocator,
-  name: string,
-): NetworkDefinition {
-  const found = find(name);
-  if (found !== undefined) return found;
-  const known = view
-    .list<NetworkRecord>(`${keys.root}networks/`)
-    .map(([, { definition }]) => definition.name)
-    .toSorted();
-  throw new EruError('not_found', `there is no network ${name}; there are: ${known.join(', ') || 'none'}`);
-}
-
-interface NetdParts {
-  store: Store;
+export interface NetdParts {
   allocator: Allocator;
   sandboxes: Sandboxes;
+  networks: Networks;
   compared: ConstructorParameters<typeof Reconciler>[0];
-  find: (name: string) => NetworkDefinition | undefined;
   logger: Logger;
   closer: Closer;
   clock: Clock;
   roundMs: number;
 }
 
+/** A node's network daemon, in this process. `openNetd` makes one. */
 export class Netd implements NetworkService {
   /** How much the reconciler has put right. */
   repairs = 0;
@@ -221,7 +120,7 @@ export class Netd implements NetworkService {
   reserve(request: unknown, signal?: AbortSignal): Promise<Reservation> {
     return this.#checked(requests.reserve, request, async ({ owner, kind, network: one, policy, expiresInMs }) => {
       const { allocator } = this.#parts;
-      const definition = wanted(this.#parts.find, allocator, one.network);
+      const definition = this.#parts.networks.wanted(one.network);
       return allocator.reserve({ ...reserveRequest(definition, { owner, kind, policy }, one), expiresInMs }, signal);
     });
   }
@@ -249,40 +148,20 @@ export class Netd implements NetworkService {
 
   putNetwork(request: unknown, signal?: AbortSignal): Promise<NetworkDefinition> {
     return this.#checked(networkSchema, request, async (definition) => {
-      const { store, allocator } = this.#parts;
-      for (const pool of definition.pools)
-        if (allocator.view.pool(pool) === undefined)
-          throw new EruError('not_found', `network ${definition.name}: there is no pool ${pool}; put it first`);
-      const key = keys.network(definition.name);
-      const value = encode({ definition } satisfies NetworkRecord);
-      const { revision } = await store.txn({
-        then: [{ op: 'put', key, value }],
-        ...(signal !== undefined && { signal }),
-      });
-      allocator.view.apply(key, value, revision);
+      await this.#parts.networks.put(definition, signal);
       return definition;
     });
   }
 
   removeNetwork(request: unknown, signal?: AbortSignal): Promise<void> {
-    return this.#checked(requests.named, request, async ({ name }) => {
-      const { store, allocator } = this.#parts;
-      const user = allocator.view.reservations().find(({ network }) => network === name);
-      if (user !== undefined)
-        throw new EruError('precondition', `network ${name}: ${user.owner} holds an address on it; release it first`);
-      const { revision } = await store.txn({
-        then: [{ op: 'delete', range: { key: keys.network(name) } }],
-        ...(signal !== undefined && { signal }),
-      });
-      allocator.view.apply(keys.network(name), undefined, revision);
-    });
+    return this.#checked(requests.named, request, ({ name }) => this.#parts.networks.remove(name, signal));
   }
 
   async networks(): Promise<NetworkStatus[]> {
-    const { view } = this.#parts.allocator;
-    return view.list<NetworkRecord>(`${keys.root}networks/`).map(([, { definition }]) => ({
+    const { networks, allocator } = this.#parts;
+    return networks.list().map((definition) => ({
       definition,
-      cidrs: definition.pools.flatMap((pool) => view.pool(pool)?.definition.cidr ?? []),
+      cidrs: definition.pools.flatMap((pool) => allocator.view.pool(pool)?.definition.cidr ?? []),
     }));
   }
 
@@ -292,12 +171,9 @@ export class Netd implements NetworkService {
 
   removePool(request: unknown, signal?: AbortSignal): Promise<void> {
     return this.#checked(requests.named, request, async ({ name }) => {
-      const user = (await this.networks()).find(({ definition }) => definition.pools.includes(name));
+      const user = this.#parts.networks.list().find(({ pools }) => pools.includes(name));
       if (user !== undefined)
-        throw new EruError(
-          'precondition',
-          `pool ${name}: network ${user.definition.name} names it; change or remove that first`,
-        );
+        throw new EruError('precondition', `pool ${name}: network ${user.name} names it; change or remove that first`);
       return this.#parts.allocator.removePool(name, signal);
     });
   }
@@ -336,9 +212,9 @@ export class Netd implements NetworkService {
   }
 
   ipam(request: unknown, signal?: AbortSignal): Promise<IpamAnswer> {
-    const { allocator, find } = this.#parts;
+    const { allocator, networks } = this.#parts;
     return this.#checked(requests.ipam, request, (call) =>
-      answerIpam(call as IpamCall, { allocator, network: find, signal }),
+      answerIpam(call as IpamCall, { allocator, network: (name) => networks.find(name), signal }),
     );
   }
 
@@ -364,13 +240,10 @@ export class Netd implements NetworkService {
 
   /** Only where a network is routed; others' routes are nobody's business here. */
   #routes(): Promise<unknown> {
-    const { allocator, logger } = this.#parts;
+    const { allocator, networks, logger } = this.#parts;
     this.#routing = this.#routing.then(async () => {
       this.#routesDue = false;
-      const networks = await this.networks();
-      const names = new Set(
-        networks.flatMap(({ definition }) => (definition.driver === 'routed' ? definition.pools : [])),
-      );
+      const names = new Set(networks.list().flatMap(({ driver, pools }) => (driver === 'routed' ? pools : [])));
       if (names.size === 0) return;
       const pools = [...allocator.view.pools()].filter(
         ({ definition }) => names.has(definition.name) && definition.scope === 'cluster',
