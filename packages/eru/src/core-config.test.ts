@@ -102,6 +102,7 @@ describe("the original's core.yaml", () => {
         pod: 'eru',
       },
       serving: { maxReceiveBytes: 20_971_520, maxStreams: 100 },
+      docker: { networkMode: 'bridge', log: { type: 'json-file', config: { 'max-size': '10m' } } },
       profile: ':12346',
     });
     expect(await etcdOf(config)).toEqual({ endpoints: ['10.0.0.1:2379', '10.0.0.2:2379'], prefix: '/eru-core/' });

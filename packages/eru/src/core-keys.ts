@@ -79,7 +79,6 @@ function stale(instead: string): Key<z.ZodUnknown> {
 
 const reload = { reload: true };
 const journal = 'operations are journalled in the store, where any core finds them';
-const docker = 'for docker daemons, which this version has no engine for';
 const redis = 'only etcd and the embedded store are served';
 
 /** Every key of the original's `core.yaml` (reference/core-behaviour.md section 1), and those its sample carries besides. */
@@ -136,11 +135,11 @@ export const coreKeys = {
   'redis.addr': unused(text, redis),
   'redis.lock_prefix': unused(text, redis),
   'redis.db': unused(z.int(), redis),
-  'docker.version': unused(z.union([text, z.number()]), docker),
-  'docker.network_mode': unused(text, docker),
-  'docker.use_local_dns': unused(z.boolean(), docker),
-  'docker.log.type': unused(text, docker),
-  'docker.log.config': unused(z.record(z.string(), z.unknown()), docker),
+  'docker.version': unused(z.union([text, z.number()]), 'the version of the API is agreed with each daemon'),
+  'docker.network_mode': used(text.min(1), 'network of containers that name none; default bridge'),
+  'docker.use_local_dns': used(z.boolean(), "the node's own address as name server of containers that name none"),
+  'docker.log.type': used(text, "log driver of containers that name none, with or without debug; default the daemon's"),
+  'docker.log.config': used(z.record(z.string(), text), 'its options'),
   'docker.hub': used(
     text,
     'the registry that built images are pushed to; without it they stay on the node that built them',

@@ -1,5 +1,6 @@
 import { EruError, type LogLevel } from '@eru/kit';
 import type { BuildSettings, CoreOptions } from '@eru/core';
+import type { DockerSettings } from '@eru/engines';
 import type { PluginSettings } from '@eru/plugins';
 import type { Settings } from '@eru/scheduler';
 import type { EtcdStoreOptions } from '@eru/store';
@@ -17,6 +18,8 @@ export interface CoreSettings {
   builds?: BuildSettings;
   serving?: { maxReceiveBytes?: number; maxStreams?: number };
   callsPerSecond?: number;
+  /** What is settled for all containers. */
+  docker?: Partial<DockerSettings>;
   /** One more address for the metrics. */
   profile?: string;
   /** `HOST:PORT` towards which the address lies under which others reach this machine. */
@@ -46,6 +49,11 @@ export function settingsOf(config: CoreConfig, pluginFolder: string | undefined)
       maxReceiveBytes: config['grpc.max_recv_msg_size'],
       maxStreams: config['grpc.max_concurrent_streams'],
     }),
+    docker: given({
+      networkMode: config['docker.network_mode'],
+      useLocalDns: config['docker.use_local_dns'],
+      log: logOf(config),
+    }),
     ...given({
       profile: config.profile === '' ? undefined : config.profile,
       probeTarget: config.probe_target,
@@ -65,6 +73,11 @@ function buildsOf(config: CoreConfig): BuildSettings {
     home: { hub: config['docker.hub'] ?? '', namespace: config['docker.namespace'] ?? '' },
     pod: config['docker.build_pod'] ?? '',
   };
+}
+
+function logOf(config: CoreConfig): DockerSettings['log'] | undefined {
+  const type = config['docker.log.type'] ?? '';
+  return type === '' ? undefined : { type, config: config['docker.log.config'] ?? {} };
 }
 
 /** What a running core may change. */

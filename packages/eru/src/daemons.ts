@@ -140,7 +140,7 @@ export async function runCore(options: {
 }): Promise<RunningCore> {
   const { store, serving: plan, credential, settings = {}, logger, signal } = options;
   return opened(async (closer) => {
-    const engines = createEngines({ clock: systemClock, random: systemRandom });
+    const engines = createEngines({ clock: systemClock, random: systemRandom, docker: settings.docker ?? {} });
     closer.add('engine clients', () => engines.close());
     const { scheduler, plugins } = await openKinds(settings, logger);
     const core = await startCore({

@@ -7,6 +7,8 @@ import type { DeviceRate, DockerResources } from './wire-types.ts';
 
 const period = 100_000;
 const leastMemory = 4 * 1024 ** 2;
+/** Docker refuses to reserve less. */
+const leastReserved = 6 * 1024 ** 2;
 
 /**
  * What the resource kinds ask, as docker's resources (reference/core-behaviour.md section 5.3): pieces of bound cores become a
@@ -28,7 +30,7 @@ export function resourcesOf(engineParams: EngineParams, pids: number): DockerRes
     ...(memoryBytes > 0 && {
       Memory: memoryBytes,
       MemorySwap: memoryBytes,
-      MemoryReservation: Math.max(leastMemory, Math.floor(memoryBytes / 2)),
+      MemoryReservation: Math.min(memoryBytes, Math.max(leastReserved, Math.floor(memoryBytes / 2))),
     }),
     ...(pids > 0 && { PidsLimit: pids }),
     ...ratesOf(fields['iops_options'] ?? fields['IOPS_options']),
@@ -56,8 +58,8 @@ export function updateOf(engineParams: EngineParams, present: DockerResources, c
     CpusetCpus: wanted.CpusetCpus ?? all,
     ...(wanted.CpusetMems !== undefined && { CpusetMems: wanted.CpusetMems }),
     Memory: wanted.Memory ?? unlimited,
-    MemorySwap: wanted.MemorySwap ?? -1,
-    MemoryReservation: wanted.MemoryReservation ?? leastMemory,
+    MemorySwap: wanted.MemorySwap ?? unlimited,
+    MemoryReservation: wanted.MemoryReservation ?? unlimited,
   };
 }
 
