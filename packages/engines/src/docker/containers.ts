@@ -68,7 +68,7 @@ export class DockerContainers {
       for (const [network, ipv4] of furtherNetworks(spec)) await networks.connect(id, network, { ipv4 }, signal);
     } catch (error) {
       // Nothing is left behind; the first failure is told.
-      await this.remove(id, true, AbortSignal.timeout(callLimitMs('remove', undefined))).catch(() => {});
+      await this.remove(id, true, undefined, AbortSignal.timeout(callLimitMs('remove', undefined))).catch(() => {});
       throw error;
     }
     this.#fence.pass(id, revision);
@@ -145,8 +145,9 @@ export class DockerContainers {
     }
   }
 
-  /** Resolves when it is gone. */
-  async remove(id: string, force: boolean, signal: AbortSignal): Promise<void> {
+  /** Resolves when it is gone. @throws EruError `fenced` */
+  async remove(id: string, force: boolean, revision: number | undefined, signal: AbortSignal): Promise<void> {
+    this.#fence.pass(id, revision);
     try {
       await this.#http.json({ method: 'DELETE', path: `/containers/${id}`, query: { force, v: true }, signal });
     } catch (error) {

@@ -133,9 +133,9 @@ export class DockerEngine implements Engine {
     });
   }
 
-  async remove(id: string, options: CallOptions & { force?: boolean } = {}): Promise<void> {
-    const { force = false } = options;
-    await this.#calls.within('remove', options, (signal) => this.#containers.remove(id, force, signal));
+  async remove(id: string, options: FencedOptions & { force?: boolean } = {}): Promise<void> {
+    const { force = false, revision } = options;
+    await this.#calls.within('remove', options, (signal) => this.#containers.remove(id, force, revision, signal));
   }
 
   async inspect(id: string, options: CallOptions = {}): Promise<WorkloadState> {

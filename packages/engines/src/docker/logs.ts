@@ -19,33 +19,34 @@ export async function* containerLogs(
   signal: AbortSignal,
 ): AsyncGenerator<LogEntry> {
   let since = sinceMs === undefined ? undefined : momentOfMs(sinceMs);
-  let lines: number | undefined = tail;
-  for (;;) {
-    const { Config, State } = await inspect(signal);
-    const response = await http.stream({
-      method: 'GET',
-      path: `/containers/${id}/logs`,
-      query: {
+  const until = untilMs === undefined ? undefined : momentOfMs(untilMs);
+  for (let run = 1; ; run++) {
+    let startedAt: string;
+    try {
+      const { Config, State } = await inspect(signal);
+      startedAt = State.StartedAt;
+      const query = {
         stdout: true,
         stderr: true,
         timestamps: true,
         follow,
         since,
-        tail: lines,
-        until: untilMs === undefined ? undefined : momentOfMs(untilMs),
-      },
-      signal,
-    });
-    const pieces = (Config.Tty ? unframed : frames)(response);
-    for await (const { at, entry } of logLines(pieces)) {
-      since = justAfter(at);
-      yield entry;
+        until,
+        tail: run === 1 ? tail : undefined,
+      };
+      const response = await http.stream({ method: 'GET', path: `/containers/${id}/logs`, query, signal });
+      for await (const { at, entry } of logLines((Config.Tty ? unframed : frames)(response))) {
+        since = justAfter(at);
+        yield entry;
+      }
+    } catch (error) {
+      if (run > 1 && isEruError(error, 'not_found')) return; // removed since its last run
+      throw error;
     }
     if (!follow || (untilMs !== undefined && Date.now() >= untilMs)) return;
     // All up to the end of this run was given, though it may not have said a word.
-    since ??= momentOfMs(Date.parse(State.StartedAt));
-    lines = undefined;
-    if (!(await nextRun(http, inspect, id, State.StartedAt, signal))) return;
+    since ??= momentOfMs(Date.parse(startedAt));
+    if (!(await nextRun(http, inspect, id, startedAt, signal))) return;
   }
 }
 

@@ -23,6 +23,7 @@ const words: readonly (readonly [RegExp, ErrorCode])[] = [
   [/port is already allocated|address already in use/i, 'busy'],
   [/already exists in network|already connected to network/i, 'exists'],
   [/is not connected to( the)? network/i, 'not_found'],
+  [/dead or marked for removal/i, 'not_found'],
   [/cannot start a paused container/i, 'precondition'],
   [/logging driver does not support reading|does not support reading/i, 'unsupported'],
   [
