@@ -3,7 +3,20 @@ import { describe } from 'vitest';
 import { missing, remedy } from '../scripts/parts.mjs';
 
 /** A real component that a suite needs; the list is in `scripts/parts.mjs`. */
-export type Part = 'etcd' | 'runc' | 'conmon' | 'busybox' | 'ip' | 'docker' | 'podman' | 'registry' | 'git' | 'qemu' | 'cni' | 'iptables' | 'ping';
+export type Part =
+  | 'etcd'
+  | 'runc'
+  | 'conmon'
+  | 'busybox'
+  | 'ip'
+  | 'docker'
+  | 'podman'
+  | 'registry'
+  | 'git'
+  | 'qemu'
+  | 'cni'
+  | 'iptables'
+  | 'ping';
 
 /**
  * A suite that needs real components. Where one is missing it fails in CI; on a user's machine it is skipped, and its

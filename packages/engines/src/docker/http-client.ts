@@ -44,15 +44,15 @@ export class DockerHttp {
   async stream(request: DockerRequest): Promise<http.IncomingMessage> {
     const path = await this.#path(request);
     return this.#guard(async () => {
-      for (let again = false; ; again = true) {
-        const sent = http.request(this.#options(request, path));
-        try {
-          return await this.#answer(sent, request);
-        } catch (error) {
-          // A kept connection that the daemon closed meanwhile (it restarted): the request was not seen.
-          const stale = sent.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET';
-          if (!stale || again || request.body !== undefined) throw error;
-        }
+      const sent = http.request(this.#options(request, path));
+      try {
+        return await this.#answer(sent, request);
+      } catch (error) {
+        // A kept connection that the daemon closed meanwhile (it restarted): the request was not seen. Others may be as stale.
+        const closed = ['ECONNRESET', 'EPIPE'].includes((error as NodeJS.ErrnoException).code ?? '');
+        if (!sent.reusedSocket || !closed || request.body !== undefined) throw error;
+        const agent = new Dialer(this.#address, false);
+        return this.#answer(http.request({ ...this.#options(request, path), agent }), request);
       }
     });
   }
