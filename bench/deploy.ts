@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { createWorkloads, startCore, type CreateRequest } from '@eru/core';
-import { SimulatedMachine, type Engine } from '@eru/engines';
+import { bareSpec, SimulatedMachine, type Engine } from '@eru/engines';
 import { EruError, seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
@@ -143,6 +143,8 @@ async function measure(backend: string, inner: Store): Promise<Row[]> {
   return rows;
 }
 
+const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);
+
 function request(app: string, names: readonly string[]): CreateRequest {
   const memory = 64 * 2 ** 20;
   return {
@@ -154,27 +156,7 @@ function request(app: string, names: readonly string[]): CreateRequest {
     nodesLimit: 0,
     candidates: () => names,
     resources: { cpumem: { 'cpu-request': 0.1, 'cpu-limit': 0.1, 'memory-request': memory, 'memory-limit': memory } },
-    template: {
-      image: '',
-      root: { type: 'host', writable: false },
-      command: ['server'],
-      dir: '',
-      user: '',
-      privileged: false,
-      mounts: [],
-      ulimits: {},
-      pids: 0,
-      restart: { type: 'no', retries: 0 },
-      stopSignal: '',
-      networks: {},
-      publish: [],
-      dns: [],
-      extraHosts: [],
-      sysctls: {},
-      log: { type: '', config: {} },
-      stdin: false,
-      rawArgs: new Uint8Array(),
-    },
+    template,
     env: [],
     labels: {},
     meta: '{}',

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import type { WorkloadSpec } from '@eru/engines';
+import { bareSpec } from '@eru/engines';
 import { run, runOk, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { createProcessEngine } from '@eru/runtime';
 
@@ -63,7 +63,7 @@ async function throughEngine(folder: string): Promise<number[]> {
   const samples: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const begun = performance.now();
-    const { id } = await engine.create({ ...spec, name: `bench_run_${systemRandom.letters(6)}` });
+    const { id } = await engine.create(bareSpec(`bench_run_${systemRandom.letters(6)}`, ['sleep', '60']));
     await engine.start(id);
     samples.push(performance.now() - begun);
     await engine.remove(id, { force: true });
@@ -71,28 +71,3 @@ async function throughEngine(folder: string): Promise<number[]> {
   await engine.close();
   return samples;
 }
-
-const spec: Omit<WorkloadSpec, 'name'> = {
-  labels: {},
-  image: '',
-  root: { type: 'host', writable: false },
-  command: ['sleep', '60'],
-  env: [],
-  dir: '',
-  user: '',
-  privileged: false,
-  mounts: [],
-  ulimits: {},
-  pids: 0,
-  restart: { type: 'no', retries: 0 },
-  stopSignal: '',
-  networks: {},
-  publish: [],
-  dns: [],
-  extraHosts: [],
-  sysctls: {},
-  log: { type: '', config: {} },
-  stdin: false,
-  engineParams: {},
-  rawArgs: new Uint8Array(),
-};

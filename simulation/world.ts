@@ -1,5 +1,5 @@
 import { EruError, seededRandom, silentLogger, VirtualClock, type Random } from '@eru/kit';
-import { SimulatedMachine, type WorkloadSpec } from '@eru/engines';
+import { bareSpec, SimulatedMachine } from '@eru/engines';
 import {
   bookedByNode,
   checkAcknowledged,
@@ -305,24 +305,4 @@ function watched(store: Store, look: (request: TxnRequest) => Promise<void>): St
   });
 }
 
-const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {
-  image: '',
-  root: { type: 'host', writable: false },
-  command: ['server'],
-  dir: '',
-  user: '',
-  privileged: false,
-  mounts: [],
-  ulimits: {},
-  pids: 0,
-  restart: { type: 'no', retries: 0 },
-  stopSignal: '',
-  networks: {},
-  publish: [],
-  dns: [],
-  extraHosts: [],
-  sysctls: {},
-  log: { type: '', config: {} },
-  stdin: false,
-  rawArgs: new Uint8Array(),
-};
+const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);

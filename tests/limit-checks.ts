@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Engine, WorkloadSpec, WorkloadState } from '@eru/engines';
+import { bareSpec, type Engine, type WorkloadSpec, type WorkloadState } from '@eru/engines';
 
 /** One proof that a limit is enforced, not only written. */
 export interface Check {
@@ -75,29 +75,5 @@ function exitOf({ exitCode, oomKilled, error }: WorkloadState): unknown {
 }
 
 function spec(name: string, command: string[], cpumem: Record<string, number>): WorkloadSpec {
-  return {
-    name: `limits_${name}_abcdef`,
-    labels: {},
-    image: '',
-    root: { type: 'host', writable: false },
-    command,
-    env: [],
-    dir: '',
-    user: '',
-    privileged: false,
-    mounts: [],
-    ulimits: {},
-    pids: 0,
-    restart: { type: 'no', retries: 0 },
-    stopSignal: '',
-    networks: {},
-    publish: [],
-    dns: [],
-    extraHosts: [],
-    sysctls: {},
-    log: { type: '', config: {} },
-    stdin: false,
-    engineParams: { cpumem },
-    rawArgs: new Uint8Array(),
-  };
+  return bareSpec(`limits_${name}_abcdef`, command, { engineParams: { cpumem } });
 }

@@ -1,5 +1,5 @@
-import type { Engine, WorkloadSpec } from '@eru/engines';
-import { SimulatedMachine } from '@eru/engines';
+import type { Engine } from '@eru/engines';
+import { bareSpec, SimulatedMachine } from '@eru/engines';
 import { seededRandom, systemClock } from '@eru/kit';
 import { beforeEach, describe, expect, it } from 'vitest';
 
@@ -64,28 +64,4 @@ describe('runHooks', () => {
   });
 });
 
-const spec: WorkloadSpec = {
-  name: 'app_web_abcdef',
-  labels: {},
-  image: '',
-  root: { type: 'host', writable: false },
-  command: ['server'],
-  env: [],
-  dir: '',
-  user: '',
-  privileged: false,
-  mounts: [],
-  ulimits: {},
-  pids: 0,
-  restart: { type: 'no', retries: 0 },
-  stopSignal: '',
-  networks: {},
-  publish: [],
-  dns: [],
-  extraHosts: [],
-  sysctls: {},
-  log: { type: '', config: {} },
-  stdin: false,
-  engineParams: {},
-  rawArgs: new Uint8Array(),
-};
+const spec = bareSpec('app_web_abcdef', ['server']);

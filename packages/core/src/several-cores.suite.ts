@@ -1,5 +1,5 @@
 import { EruError, seededRandom, silentLogger, systemClock } from '@eru/kit';
-import { SimulatedMachine, type WorkloadSpec } from '@eru/engines';
+import { bareSpec, SimulatedMachine } from '@eru/engines';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
@@ -153,25 +153,6 @@ export async function contest({ cores, machines }: Cluster, creates: number): Pr
   };
 }
 
+const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);
 /** What a workload needs to be said of it at least. */
-export const template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'> = {
-  image: '',
-  root: { type: 'host', writable: false },
-  command: ['server'],
-  dir: '',
-  user: '',
-  privileged: false,
-  mounts: [],
-  ulimits: {},
-  pids: 0,
-  restart: { type: 'no', retries: 0 },
-  stopSignal: '',
-  networks: {},
-  publish: [],
-  dns: [],
-  extraHosts: [],
-  sysctls: {},
-  log: { type: '', config: {} },
-  stdin: false,
-  rawArgs: new Uint8Array(),
-};
+export { template };

@@ -2,6 +2,7 @@ import { isEruError } from '@eru/kit';
 import type { ErrorCode } from '@eru/kit';
 import { expect } from 'vitest';
 
+import { bareSpec } from './bare-spec.ts';
 import type { EngineVerb } from './call-limit.ts';
 import type {
   Engine,
@@ -94,33 +95,12 @@ export class Bench {
   spec(command: readonly string[], more: Partial<WorkloadSpec> = {}): WorkloadSpec {
     this.#count += 1;
     const name = `contract_suite_${String(this.#count).padStart(4, '0')}`;
-    return {
-      name,
-      image: '',
-      root: { type: 'host', writable: false },
-      command,
-      env: [],
-      dir: '',
-      user: '',
-      privileged: false,
-      mounts: [],
-      ulimits: {},
-      pids: 0,
-      restart: { type: 'no', retries: 0 },
-      stopSignal: '',
+    return bareSpec(name, command, {
       networks: { host: '' },
-      publish: [],
-      dns: [],
-      extraHosts: [],
-      sysctls: {},
-      log: { type: '', config: {} },
-      stdin: false,
-      engineParams: {},
-      rawArgs: new Uint8Array(),
       ...this.traits.spec,
       ...more,
       labels: { [labelNames.eru]: '1', suite: 'contract', [labelNames.operation]: name, ...more.labels },
-    };
+    });
   }
 
   created(command: readonly string[], more?: Partial<WorkloadSpec>): Promise<WorkloadState> {

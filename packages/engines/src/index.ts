@@ -1,4 +1,5 @@
 export * from './engine.ts';
+export { bareSpec } from './bare-spec.ts';
 export { limitsOf } from './limits.ts';
 export { SimulatedMachine, SimulatedMachines } from './simulated.ts';
 export type { SimulatedMachineOptions } from './simulated.ts';

@@ -1,4 +1,4 @@
-import type { Engine, WorkloadSpec } from '@eru/engines';
+import { bareSpec, type Engine, type WorkloadSpec } from '@eru/engines';
 
 let specs = 0;
 
@@ -6,32 +6,7 @@ let specs = 0;
 export function specOf(command: readonly string[], more: Partial<WorkloadSpec> = {}): WorkloadSpec {
   specs += 1;
   const name = `runtime_suite_${String(specs).padStart(4, '0')}`;
-  return {
-    name,
-    labels: { 'eru.operation': name },
-    image: '',
-    root: { type: 'host', writable: false },
-    command,
-    env: [],
-    dir: '',
-    user: '',
-    privileged: false,
-    mounts: [],
-    ulimits: {},
-    pids: 0,
-    restart: { type: 'no', retries: 0 },
-    stopSignal: '',
-    networks: {},
-    publish: [],
-    dns: [],
-    extraHosts: [],
-    sysctls: {},
-    log: { type: '', config: {} },
-    stdin: false,
-    engineParams: {},
-    rawArgs: new Uint8Array(),
-    ...more,
-  };
+  return bareSpec(name, command, { labels: { 'eru.operation': name }, ...more });
 }
 
 /** The whole log, line by line. */
