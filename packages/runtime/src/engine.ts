@@ -34,6 +34,7 @@ import { checkLimits, checkSpec } from './admission.ts';
 import { cgroupPath } from './bundle.ts';
 import { removeEmptyGroup, removeGroup, tryLimits } from './cgroup.ts';
 import { EventRing } from './events.ts';
+import { plainOutcome } from './exec-outcome.ts';
 import type { LogLimits } from './log-files.ts';
 import { readLogLimits } from './log-limits.ts';
 import { readLog } from './log-reader.ts';
@@ -147,7 +148,7 @@ class ProcessEngine implements Engine {
     }
     checkSpec(spec, this.#machine);
     const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
-    const taken = new Set([...this.#workloads.values()].flatMap(({ ports }) => ports));
+    const taken = new Set([...this.#workloads.values()].flatMap(({ heldPorts }) => heldPorts));
     const { random, clock } = this.#options;
     const ports = 'none' in spec.networks ? {} : await choosePorts(spec.publish, taken, random);
     const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports };
@@ -164,7 +165,9 @@ class ProcessEngine implements Engine {
   }
 
   async start(id: string, options: FencedOptions = {}): Promise<void> {
-    await this.#limited('start', options, this.#get(id).start(options.revision));
+    const workload = this.#get(id);
+    this.#refuseTaken(workload);
+    await this.#limited('start', options, workload.start(options.revision));
   }
 
   async stop(id: string, options: FencedOptions & { graceMs?: number } = {}): Promise<void> {
@@ -234,7 +237,7 @@ class ProcessEngine implements Engine {
     if (spec.command.length === 0) throw invalid('command', '', 'give a command to run');
     const command = await workload.exec(spec);
     if (signal?.aborted) throw EruError.from(signal.reason);
-    const session = spec.tty ? terminalSession(command, spec) : pipeSession(command, spec);
+    const session = plainOutcome(spec.tty ? terminalSession(command, spec) : pipeSession(command, spec));
     const leave = (): void => void session.close();
     signal?.addEventListener('abort', leave, { once: true });
     const ended = (): void => signal?.removeEventListener('abort', leave);
@@ -343,6 +346,15 @@ class ProcessEngine implements Engine {
     const workload = this.#workloads.get(id);
     if (workload === undefined) throw new EruError('not_found', `no workload ${id} here`);
     return workload;
+  }
+
+  /** What has ended has let its port numbers go: another may have them now. */
+  #refuseTaken(workload: Workload): void {
+    for (const other of this.#workloads.values()) {
+      const port = workload.fixedPorts.find((number) => other !== workload && other.heldPorts.includes(number));
+      if (port !== undefined)
+        throw new EruError('busy', `publish: port ${port} is in use by ${other.record.spec.name}; stop that first`);
+    }
   }
 
   get #refuses(): boolean {

@@ -43,6 +43,23 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
       expect(await engine.inspect(always)).toMatchObject({ state: 'exited', restarts: 1 });
     });
 
+    it.each([
+      ['/no/such-program', 127, /no\/such-program.*(no such file|not found)/],
+      ['/etc/passwd', 126, /permission denied/i],
+    ])('says plainly why %s cannot be run in it', async (program, code, words) => {
+      const engine = await (await made(way)).engine();
+      const { id } = await engine.create(specOf(serves));
+      await engine.start(id);
+      for (const tty of [false, true]) {
+        const session = await engine.exec(id, { command: [program], env: [], dir: '', user: '', stdin: tty, tty });
+        let said = '';
+        for await (const { data } of session.output) said += Buffer.from(data).toString();
+        expect(said).toMatch(words);
+        expect(said).not.toContain('level=');
+        expect(await session.exit).toBe(code);
+      }
+    });
+
     it('keeps exit codes and output while no daemon lives', async () => {
       const node = await made(way);
       let engine = await node.engine();
@@ -180,6 +197,20 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     expect(await engine.list()).toHaveLength(1);
   });
 
+  it('lets its port number go when it has stopped, for what replaces it', async () => {
+    const engine = await (await made('conmon')).engine();
+    const port = await freePort();
+    const first = await engine.create(specOf(serves, { publish: [port] }));
+    await expect(engine.create(specOf(serves, { publish: [port] }))).rejects.toMatchObject({ code: 'busy' });
+    await engine.start(first.id);
+    await engine.stop(first.id, { graceMs: 0 });
+    const second = await engine.create(specOf(serves, { publish: [port] }));
+    await engine.start(second.id);
+    await expect(engine.start(first.id)).rejects.toThrow(`port ${port} is in use by ${second.name}`);
+    await engine.remove(second.id, { force: true });
+    await engine.start(first.id);
+  });
+
   it('is refused on a full disk, with nothing left behind', async () => {
     const disk = await mkdtemp(path.join(tmpdir(), 'eru-disk-'));
     await runOk('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', disk]);
@@ -267,6 +298,14 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     expect(await lines(engine, id)).toEqual(['nameserver 10.1.2.3', '10.0.0.9 db', '64', '128', '2', '77']);
   });
 });
+
+async function freePort(): Promise<string> {
+  const server = net.createServer().listen(0);
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return String(port);
+}
 
 async function until(engine: Engine, id: string, is: (state: WorkloadState) => boolean): Promise<void> {
   const events = engine.events({ signal: AbortSignal.timeout(20_000) });

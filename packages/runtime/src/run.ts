@@ -12,7 +12,15 @@ import { pidFile, type Launcher, type Place } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
 import type { Machine } from './machine.ts';
 import { markedProcesses, plainLauncher } from './plain.ts';
-import { dispositionOf, identify, isAlive, sendSignal, usageOf, type ProcessIdentity } from './process-identity.ts';
+import {
+  dispositionOf,
+  identify,
+  isAlive,
+  readProc,
+  sendSignal,
+  usageOf,
+  type ProcessIdentity,
+} from './process-identity.ts';
 import { runcLauncher } from './runc.ts';
 import { complaintOf, shellSupervisor } from './shell.ts';
 import { endsByDefault } from './signals.ts';
@@ -129,10 +137,17 @@ export class Run {
   async signal(number: number, before: (change: Pick<RunRecord, 'endedBySignal'>) => Promise<void>): Promise<void> {
     const { main } = this.#record;
     if (main === undefined || !this.isAlive) return;
+    await this.#becomesCommand(main.pid);
     const spared =
       this.#launcher.kind === 'runc' && endsByDefault(number) && dispositionOf(main.pid, number) === 'default';
     if (spared) await before({ endedBySignal: number });
     sendSignal(main.pid, spared ? constants.signals.SIGKILL : number);
+  }
+
+  /** The runtime's own first process is let go a moment before it becomes the command; what it is told until then is lost. */
+  async #becomesCommand(pid: number): Promise<void> {
+    for (let waited = 0; waited < launchMs && readProc(pid, 'cmdline') === 'runc\0init\0'; waited += 2)
+      await this.#clock.sleep(2);
   }
 
   kill(): void {

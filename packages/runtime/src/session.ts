@@ -12,7 +12,7 @@ type Output = { stream: 'stdout' | 'stderr'; data: Uint8Array };
 export const defaultSize: TerminalSize = { rows: 24, cols: 80 };
 
 /** Output pieces held for a reader before the command has to wait. */
-const heldPieces = 256;
+export const heldPieces = 256;
 
 /** A command with pipes. Ends when it has ended and its output is read. */
 export function pipeSession({ words, env }: Command, spec: ExecSpec): Session {

@@ -53,10 +53,14 @@ export class Workload {
     return this.#gone.signal;
   }
 
-  /** Ports that are spoken for, also while it is stopped. */
-  get ports(): number[] {
-    const numbers = this.record.spec.publish.filter((port) => /^\d+$/.test(port)).map(Number);
-    return [...Object.values(this.record.ports), ...numbers];
+  /** Port numbers that it asked for itself. */
+  get fixedPorts(): number[] {
+    return this.record.spec.publish.filter((port) => /^\d+$/.test(port)).map(Number);
+  }
+
+  /** Ports that nobody else may have: the chosen ones for as long as it is there, numbers until it has ended, for what replaces it in its place has the same. */
+  get heldPorts(): number[] {
+    return [...Object.values(this.record.ports), ...(this.#status.phase === 'exited' ? [] : this.fixedPorts)];
   }
 
   state(): WorkloadState {
