@@ -11,8 +11,6 @@ import { TestNode, type Ways } from './node.suite.ts';
 
 /** What the process engine cannot do yet: typed refusals, which the suite tries. */
 const unsupported: NonNullable<EngineTraits['unsupported']> = [
-  'suspend',
-  'resume',
   'attach',
   'copyTo',
   'copyFrom',

@@ -6,6 +6,7 @@ import {
   type EngineEvent,
   type EngineInfo,
   type EngineParams,
+  type EngineVerb,
   type ExecSpec,
   type ExitState,
   type FencedOptions,
@@ -178,12 +179,12 @@ class ProcessEngine implements Engine {
     await this.#limited('kill', options, this.#get(id).kill(signal));
   }
 
-  suspend(id: string): Promise<void> {
-    return this.#unsupported('suspending processes', id);
+  async suspend(id: string, options: FencedOptions = {}): Promise<void> {
+    await this.#limited('suspend', options, this.#get(id).suspend(options.revision));
   }
 
-  resume(id: string): Promise<void> {
-    return this.#unsupported('resuming processes', id);
+  async resume(id: string, options: FencedOptions = {}): Promise<void> {
+    await this.#limited('resume', options, this.#get(id).resume(options.revision));
   }
 
   async remove(id: string, options: FencedOptions & { force?: boolean } = {}): Promise<void> {
@@ -362,11 +363,7 @@ class ProcessEngine implements Engine {
   }
 
   /** A deadline ends the caller's waiting, not the effect. */
-  #limited<T>(
-    verb: 'create' | 'start' | 'stop' | 'kill' | 'remove' | 'update',
-    options: CallOptions & { graceMs?: number },
-    work: Promise<T>,
-  ): Promise<T> {
+  #limited<T>(verb: EngineVerb, options: CallOptions & { graceMs?: number }, work: Promise<T>): Promise<T> {
     const { signal, timeoutMs, graceMs } = options;
     const limit = { timeoutMs: callLimitMs(verb, timeoutMs, graceMs), ...(signal !== undefined && { signal }) };
     return waitFor(work, verb, limit, this.#options.clock);

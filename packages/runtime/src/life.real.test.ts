@@ -60,6 +60,33 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
       }
     });
 
+    it('stays paused over daemons, and heeds its stop signal all the same', async () => {
+      const node = await made(way);
+      let engine = await node.engine();
+      const ticks = ['/bin/sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.02; done'];
+      const { id } = await engine.create(specOf(ticks));
+      await engine.start(id);
+      await engine.suspend(id);
+      const before = await engine.stats(id);
+      await engine.close();
+      engine = await node.engine();
+      expect(await engine.inspect(id)).toMatchObject({ state: 'paused' });
+      await sleep(100);
+      expect((await engine.stats(id)).cpuSeconds).toBe(before.cpuSeconds);
+      await expect(
+        engine.exec(id, { command: ['true'], env: [], dir: '', user: '', stdin: false, tty: false }),
+      ).rejects.toMatchObject({ code: 'precondition' });
+      await engine.stop(id);
+      expect(await engine.inspect(id)).toMatchObject({ state: 'exited', exitCode: 5 });
+      await engine.start(id);
+      await engine.suspend(id);
+      await engine.kill(id, 'KILL');
+      expect(await engine.wait(id)).toMatchObject({ exitCode: 137 });
+      await engine.start(id);
+      await engine.suspend(id);
+      await engine.remove(id, { force: true });
+    });
+
     it('keeps exit codes and output while no daemon lives', async () => {
       const node = await made(way);
       let engine = await node.engine();

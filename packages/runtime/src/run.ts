@@ -8,6 +8,7 @@ import path from 'node:path';
 import { cgroupPath } from './bundle.ts';
 import { groupProcesses, readOomKills, readUsage, removeGroup } from './cgroup.ts';
 import { conmonSupervisor } from './conmon.ts';
+import { thaw } from './freezer.ts';
 import { pidFile, type Launcher, type Place } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
 import type { Machine } from './machine.ts';
@@ -141,7 +142,9 @@ export class Run {
     const spared =
       this.#launcher.kind === 'runc' && endsByDefault(number) && dispositionOf(main.pid, number) === 'default';
     if (spared) await before({ endedBySignal: number });
-    sendSignal(main.pid, spared ? constants.signals.SIGKILL : number);
+    const sent = spared ? constants.signals.SIGKILL : number;
+    sendSignal(main.pid, sent);
+    if (sent === constants.signals.SIGKILL) thaw(this.#place.machine.cgroups, cgroupPath(this.#place.record.id));
   }
 
   /** The runtime's own first process is let go a moment before it becomes the command; what it is told until then is lost. */
@@ -152,6 +155,8 @@ export class Run {
 
   kill(): void {
     for (const pid of this.#processes()) sendSignal(pid, constants.signals.SIGKILL);
+    // What is paused dies when it is let go.
+    thaw(this.#place.machine.cgroups, cgroupPath(this.#place.record.id));
   }
 
   usage(): Omit<WorkloadStats, 'atMs'> {
