@@ -57,7 +57,8 @@ export async function deployRequest(
     ...(options.raw_args === undefined ? {} : { rawArgs: bytes(options.raw_args) }),
   };
   const process = processOf(options, expand);
-  return { options: deployOptions, ...(process === undefined ? {} : { process }) };
+  const engine = engineIn(options);
+  return { options: deployOptions, engine, ...(process === undefined ? {} : { process }) };
 }
 
 type Expand = (text: string) => string;
@@ -173,6 +174,14 @@ function processOf(options: DeployKeys, expand: Expand): MessageInitShape<typeof
     pids: pids ?? 0,
     stopSignal: stopSignal ?? '',
   };
+}
+
+function engineIn({ engine = '', image = '' }: DeployKeys): string {
+  if (engine === 'docker' && image === '')
+    throw new EruError('invalid', 'engine: a container needs an image; give one, or leave out the engine');
+  if (engine === 'process' && image !== '')
+    throw new EruError('invalid', `engine: processes have no images; leave out the engine or the image ${image}`);
+  return engine;
 }
 
 function rootOf(root: string): string {

@@ -27,8 +27,8 @@ export async function deploy(context: Context, flags: DeployFlags, file: string)
   const timeoutMs = values.flagged('--timeout', values.duration, flags.timeout ?? '60s');
   const { async: asynchronous = false, key = '' } = flags;
   if (asynchronous && flags.wait === true) throw new EruError('invalid', '--async and --wait: give one of the two');
-  const { options, process } = await readSpec(context, file, flags);
-  const request: DeployRequest = { options, process, asynchronous, idempotencyKey: key };
+  const { options, process, engine = '' } = await readSpec(context, file, flags);
+  const request: DeployRequest = { options, process, engine, asynchronous, idempotencyKey: key };
   return withConnection(context, async (connection) => {
     const { created, failed } = await runDeploy(context, connection, request);
     if (asynchronous) return exitCodes.ok;

@@ -27,13 +27,14 @@ export async function replace(context: Context, flags: ReplaceFlags, file: strin
   const healthGate = Math.ceil(values.flagged('--health-gate', values.duration, flags.healthGate ?? '0s') / 1000);
   const filterLabels = values.flagged('--filter-label', values.labels, flags.filterLabel ?? []);
   const copy = Object.fromEntries((flags.copy ?? []).map(copyOf));
-  const { options, process } = await readSpec(context, file, flags);
+  const { options, process, engine = '' } = await readSpec(context, file, flags);
   return withConnection(context, async (connection) => {
     const { signal } = context;
     const old = flags.workload === undefined ? [] : await findWorkloads(connection, flags.workload, signal);
     const request = {
       options,
       process,
+      engine,
       ids: old.map(({ record }) => record?.id ?? ''),
       filterLabels,
       inheritNetworks: flags.networkInherit ?? false,

@@ -66,6 +66,7 @@ const deployKeys = {
   ignore_hook: optional(values.flag),
   debug: optional(values.flag),
   raw_args: optional(values.jsonObject),
+  engine: optional(values.engineName),
   // Only for processes: without an image.
   root: optional(values.text),
   mounts: optional(values.mounts),

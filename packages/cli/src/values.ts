@@ -44,6 +44,11 @@ export const flag: Parse<boolean> = (value) => {
   throw refuse(value, 'write true or false');
 };
 
+export const engineName: Parse<string> = (value) => {
+  if (value === 'docker' || value === 'process') return value;
+  throw refuse(value, 'write docker or process, or leave it out: an image is run by docker, a command by process');
+};
+
 /** Bytes, of either sign: what is added. */
 export const sizeChange: Parse<number> = (value) => {
   const expected = 'write bytes or a number with K, M, G, T or P, such as 512M';

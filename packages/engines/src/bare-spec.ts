@@ -5,6 +5,7 @@ export function bareSpec(name: string, command: readonly string[], more: Partial
   return {
     name,
     labels: {},
+    engine: '',
     image: '',
     root: { type: 'host', writable: false },
     command,

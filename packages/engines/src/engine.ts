@@ -125,6 +125,8 @@ export interface WorkloadSpec {
   /** `app_entrypoint_ident`, unique on the node. */
   name: string;
   labels: Readonly<Record<string, string>>;
+  /** Which engine of a node that has several: `docker`, `process`; empty = docker when there is an image, else process. */
+  engine: string;
   /** An image reference; empty for a host command or a root folder. */
   image: string;
   /** Where its files come from: the host's own root, seen read-only or through a private overlay, or a folder. Only for processes. */

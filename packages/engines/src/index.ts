@@ -9,6 +9,8 @@ export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
 export { createEngines, type Engines } from './endpoints.ts';
 export { connectDocker } from './docker/connect.ts';
 export type { DockerSettings } from './docker/create-body.ts';
+export { createCompositeEngine } from './composite.ts';
+export { checkEngine, engineNames } from './engine-choice.ts';
 export { connectEngine } from './wire-client.ts';
 export { engineService } from './wire-service.ts';
 export { registriesFor, registryOf } from './registry.ts';

@@ -1,4 +1,5 @@
 import type { EngineParams, Limits, WorkloadSpec } from '@eru/engines';
+import { checkEngine } from '@eru/engines';
 import { EruError, invalid } from '@eru/kit';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
@@ -16,6 +17,7 @@ import { resolveUser } from './user.ts';
 export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(spec.name))
     throw invalid('name', spec.name, 'begin with a letter or digit; letters, digits, _ . - may follow');
+  checkEngine(spec, 'process');
   if (spec.image !== '')
     throw new EruError(
       'unsupported',

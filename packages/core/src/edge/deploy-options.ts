@@ -1,6 +1,6 @@
 import { EruError, invalid, toSafeNumber } from '@eru/kit';
 import { type eru, pb } from '@eru/contract';
-import { labelNames, type WorkloadSpec } from '@eru/engines';
+import { engineNames, labelNames, type WorkloadSpec } from '@eru/engines';
 import type { Strategy } from '@eru/scheduler';
 
 import type { CreateRequest } from '../create.ts';
@@ -71,9 +71,10 @@ export function readDeploy(
   wire: pb.DeployOptions | undefined,
   {
     process,
+    engine = '',
     anyEngine,
     replacing = false,
-  }: { process?: eru.ProcessOptions | undefined; anyEngine: boolean; replacing?: boolean },
+  }: { process?: eru.ProcessOptions | undefined; engine?: string; anyEngine: boolean; replacing?: boolean },
 ): DeployRequest {
   const { options, entry, ...placement } = readPlacement(wire);
   if (replacing) checkReplacing(options, entry);
@@ -89,7 +90,10 @@ export function readDeploy(
   return {
     ...placement,
     pod: options.podname,
-    template: templateOf(options, entry, process, replacing && !anyEngine),
+    template: {
+      ...templateOf(options, entry, process, replacing && !anyEngine),
+      engine: engineIn(engine, options.image, replacing),
+    },
     env: options.env,
     meta: metaOf(entry),
     hook: hookOf(entry.hook),
@@ -143,7 +147,7 @@ function templateOf(
   entry: pb.EntrypointOptions,
   process: eru.ProcessOptions | undefined,
   imageLater: boolean,
-): CreateRequest['template'] {
+): Omit<CreateRequest['template'], 'engine'> {
   checkPublish(entry.publish);
   if (entry.dir !== '') checkAbsolute('entrypoint.dir', entry.dir);
   const command = commandOf(entry, options.extraArgs);
@@ -177,6 +181,17 @@ function templateOf(
     stdin: options.openStdin,
     rawArgs: options.rawArgs,
   };
+}
+
+/** @throws EruError `invalid` for a name that no engine has, or one that does not go with the image */
+function engineIn(engine: string, image: string, imageLater: boolean): string {
+  if (engine !== '' && !engineNames.some((name) => name === engine))
+    throw invalid('engine', engine, `write ${engineNames.join(' or ')}, or leave it out`);
+  if (engine === 'process' && image !== '')
+    throw invalid('engine', engine, `processes have no images; leave out the engine or the image ${image}`);
+  if (engine === 'docker' && image === '' && !imageLater)
+    throw invalid('engine', engine, 'a container needs an image; give one, or leave out the engine');
+  return engine;
 }
 
 function commandOf({ commands, command }: pb.EntrypointOptions, extraArgs: string): string[] {

@@ -86,9 +86,9 @@ function oldOnes(
 /** Everything that can be refused before any effect. */
 function read(
   { context: { view, scheduler } }: Edge,
-  { options, process, window, healthGate, overlap }: eru.ReplaceRequest,
+  { options, process, engine, window, healthGate, overlap }: eru.ReplaceRequest,
 ): { request: DeployRequest; overlap: Resources | undefined } {
-  const request = readDeploy(options, { process, anyEngine: true, replacing: true });
+  const request = readDeploy(options, { process, engine, anyEngine: true, replacing: true });
   if (window < 0) throw invalid('window', window, 'write how many at a time, from 1');
   if (healthGate < 0) throw invalid('health_gate', healthGate, 'write seconds, or 0 for no gate');
   if (request.pod !== '' && view.pods.get(request.pod) === undefined)

@@ -54,7 +54,7 @@ function read(
   { context }: Edge,
   wire: eru.DeployRequest,
 ): { request: DeployRequest; resources: Resources; key: RequestKey | undefined } {
-  const request = readDeploy(wire.options, { process: wire.process, anyEngine: true });
+  const request = readDeploy(wire.options, { process: wire.process, engine: wire.engine, anyEngine: true });
   const { view, scheduler } = context;
   if (view.pods.get(request.pod) === undefined) {
     throw new EruError(

@@ -14,8 +14,8 @@ export function eruRunMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
   return {
     run: async function* (requests, { signal }): AsyncIterable<RunResponse> {
       const iterator = requests[Symbol.asyncIterator]();
-      const { options, process, asynchronous: detached, timeout } = await opening(iterator);
-      const { template, ...rest } = readDeploy(options, { process, anyEngine: true });
+      const { options, process, engine, asynchronous: detached, timeout } = await opening(iterator);
+      const { template, ...rest } = readDeploy(options, { process, engine, anyEngine: true });
       const stdin = template.stdin && !detached;
       const request = { ...rest, template: { ...template, stdin } };
       checkStdin(request);
