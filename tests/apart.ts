@@ -52,7 +52,7 @@ export class EruApart {
   spawn(part: Part): void {
     const options = {
       core: ['--listen', this.#listen, '--store', this.#store],
-      runtime: [],
+      runtime: ['--docker', 'none'],
       agent: ['--node', node, '--heartbeat', '5'],
     }[part];
     const log = openSync(path.join(this.eru.data, `${part}.log`), 'a');

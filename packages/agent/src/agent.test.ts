@@ -1,5 +1,5 @@
 import type { Engine, WorkloadSpec } from '@eru/engines';
-import { SimulatedMachine } from '@eru/engines';
+import { bareSpec, SimulatedMachine } from '@eru/engines';
 import { EruError, seededRandom, VirtualClock } from '@eru/kit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -57,32 +57,13 @@ class FakeCore implements CoreCalls {
   }
 }
 
-const spec = (name: string, change: Partial<WorkloadSpec> = {}): WorkloadSpec => ({
-  name,
-  labels: { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name },
-  image: '',
-  root: { type: 'host', writable: false },
-  command: ['serve'],
-  env: [],
-  dir: '/',
-  user: '',
-  privileged: false,
-  mounts: [],
-  ulimits: {},
-  pids: 0,
-  restart: { type: 'no', retries: 0 },
-  stopSignal: '',
-  networks: { host: '' },
-  publish: [],
-  dns: [],
-  extraHosts: [],
-  sysctls: {},
-  log: { type: '', config: {} },
-  stdin: false,
-  engineParams: {},
-  rawArgs: new Uint8Array(),
-  ...change,
-});
+const spec = (name: string, change: Partial<WorkloadSpec> = {}): WorkloadSpec =>
+  bareSpec(name, ['serve'], {
+    labels: { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name },
+    dir: '/',
+    networks: { host: '' },
+    ...change,
+  });
 
 /** With a check on the published port `http`. */
 function checked(name: string): WorkloadSpec {

@@ -14,6 +14,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--node <name>', "this machine's node (default: as last time, at first the host name)")
     .option('--pod <name>', "pod of this machine's node", 'default')
     .option('--hub <registry>', 'HOST[:PORT][/NAMESPACE] that built images are pushed to (default: they stay here)')
+    .option(...dockerOption)
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
   run(
@@ -44,10 +45,13 @@ export function addDaemonCommands({ command, run }: Registry): void {
     (await import('./config-command.ts')).configCheckCommand(context, options, file),
   );
 
-  const runtime = withJoin(command('runtime [core]', 'run only the node daemon, which runs processes'))
+  const runtime = withJoin(
+    command('runtime [core]', 'run only the node daemon, which runs processes and, where there is Docker, containers'),
+  )
     .option('--listen <address>', `where cores on other machines reach it (default: ${defaultNodeListen})`)
     .option('--advertise <address>', 'HOST:PORT at which they do, when it is not what this machine sees of itself')
     .option('--socket <path>', 'where it listens (default: in the data folder)')
+    .option(...dockerOption)
     .option('--strict', 'refuse workloads with limits that this machine cannot enforce');
   run(runtime, async (context, flags: RuntimeFlags, core?: string) =>
     (await import('./daemon-commands.ts')).runtimeCommand(context, flags, core),
@@ -80,6 +84,11 @@ function withJoin(target: ReturnType<Registry['command']>): typeof target {
     'make this machine a node, with a token of `eru node token`, at CORE (HOST:PORT)',
   );
 }
+const dockerOption = [
+  '--docker <socket>',
+  "the dockerd of this machine's node: auto (its own socket when it answers), none, or unix:///SOCKET",
+  'auto',
+] as const;
 
 function withServing(command: ReturnType<Registry['command']>, user: string): typeof command {
   return command

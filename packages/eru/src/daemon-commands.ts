@@ -21,6 +21,7 @@ interface JoinFlags {
 export interface RuntimeFlags extends JoinFlags {
   socket?: string;
   strict?: boolean;
+  docker: string;
   listen?: string;
   advertise?: string;
 }
@@ -48,6 +49,7 @@ export async function runtimeCommand(context: Context, flags: RuntimeFlags, core
       folder: data.runtime,
       socket: flags.socket ?? data.socket,
       strict: flags.strict === true,
+      docker: flags.docker,
       logger,
     });
     closer.add('runtime', () => runtime.close());

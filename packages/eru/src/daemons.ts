@@ -5,7 +5,7 @@ import { coreServices, defaultCallsPerSecond, startCore, type CoreOptions } from
 import { connectEngine, createEngines } from '@eru/engines';
 import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { openExternalKinds, type ExternalKinds } from '@eru/plugins';
-import { createProcessEngine, serveRemote, serveRuntime, type RemoteTls } from '@eru/runtime';
+import { serveRemote, serveRuntime, type RemoteTls } from '@eru/runtime';
 import { builtinKinds, createScheduler, externalKind, type Scheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type EtcdStoreOptions, type Store } from '@eru/store';
 
@@ -13,6 +13,7 @@ import type { Credential, DataFolder } from './data-folder.ts';
 import type { CoreSettings } from './core-settings.ts';
 import { serveMetrics } from './metrics-port.ts';
 import { hostsOf, tlsOf, wantsTls } from './core-tls.ts';
+import { openNodeEngine } from './node-engine.ts';
 import { reachableAddress } from './reachable.ts';
 import type { ServingPlan } from './serving-flags.ts';
 import { parseEtcdUrl } from './store-url.ts';
@@ -30,23 +31,18 @@ export interface LocalRuntime extends Daemon {
   serveRemote(listen: string, tls: RemoteTls): Promise<{ address: string; setTls(tls: RemoteTls): void }>;
 }
 
-/** The node daemon: the process engine behind a unix socket. */
+/** The node daemon: the engines of this machine behind a unix socket. */
 export async function runRuntime(options: {
   folder: string;
   socket: string;
   strict: boolean;
+  docker: string;
   logger: Logger;
 }): Promise<LocalRuntime> {
-  const { folder, socket, strict, logger } = options;
+  const { socket, logger } = options;
   return opened(async (closer) => {
-    const engine = await createProcessEngine({
-      folder,
-      clock: systemClock,
-      random: systemRandom,
-      logger,
-      unenforced: strict ? 'refuse' : 'allow',
-    });
-    closer.add('process engine', () => engine.close());
+    const engine = await openNodeEngine(options);
+    closer.add('engines', () => engine.close());
     const serving = await serveRuntime({ socket, engine, logger });
     closer.add('runtime socket', () => serving.close());
     const { missing, offers } = await engine.info();

@@ -91,6 +91,7 @@ async function removeAlone({ globals: { data }, signal }: Context, home: Home | 
     store: home?.store,
     auth: true,
     node: home?.node,
+    docker: 'auto',
     pod: 'default',
     signal,
   }).catch((cause: unknown) => {

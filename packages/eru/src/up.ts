@@ -37,6 +37,8 @@ export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   tls?: NonNullable<Wanted['tls']>;
   /** Name of this machine's node; by default as last time, at first the host name. */
   node: string | undefined;
+  /** `auto`, `none` or the socket of a dockerd (`NodeEngineOptions`). */
+  docker: string;
   /** Pod of this machine's node; made when it is not there. */
   pod: string;
   /** Gives up. */
@@ -76,7 +78,13 @@ export async function up(options: UpOptions): Promise<Up> {
     };
     const logger = createLogger({ file: data.log });
     const credential = options.auth ? await credentialOf(data) : undefined;
-    const runtime = await runRuntime({ folder: data.runtime, socket: data.socket, strict: false, logger });
+    const runtime = await runRuntime({
+      folder: data.runtime,
+      socket: data.socket,
+      strict: false,
+      docker: options.docker,
+      logger,
+    });
     closer.add('runtime', () => runtime.close());
     const store = await openStore(home.store, data, logger);
     closer.add('store', () => store.close());

@@ -1,0 +1,69 @@
+import { createCompositeEngine, createEngines, type Engine } from '@eru/engines';
+import { EruError, invalid, readIfExists, systemClock, systemRandom, writeFileAtomic, type Logger } from '@eru/kit';
+import { createProcessEngine } from '@eru/runtime';
+import path from 'node:path';
+
+export interface NodeEngineOptions {
+  folder: string;
+  /** Refuses limits that this machine cannot enforce. */
+  strict: boolean;
+  /** `auto`: as last time, at first docker's own socket when it answers; `none`; or the `unix://` socket of a dockerd. */
+  docker: string;
+  logger: Logger;
+}
+
+const dockerSocket = 'unix:///var/run/docker.sock';
+/** How long a Docker socket may take to answer when it is looked for. */
+const answerMs = 3000;
+
+/** The engines of this machine as one: processes, and containers where there is a dockerd. */
+export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine> {
+  const { folder, strict, logger } = options;
+  const clocks = { clock: systemClock, random: systemRandom };
+  const processes = await createProcessEngine({ folder, ...clocks, logger, unenforced: strict ? 'refuse' : 'allow' });
+  try {
+    const docker = await findDocker(options);
+    if (docker === undefined) return processes;
+    const parts = [
+      { name: 'process', engine: processes },
+      { name: 'docker', engine: docker },
+    ] as const;
+    return createCompositeEngine({ parts: [parts[0], parts[1]], ...clocks });
+  } catch (error) {
+    await processes.close();
+    throw error;
+  }
+}
+
+/**
+ * A dockerd that was served once is served from then on, also while it does not answer: its workloads would count as gone
+ * otherwise. `--docker none` ends that.
+ */
+async function findDocker({ folder, docker, logger }: NodeEngineOptions): Promise<Engine | undefined> {
+  const note = path.join(folder, 'docker');
+  if (docker === 'none') {
+    await writeFileAtomic(note, '');
+    return undefined;
+  }
+  if (docker !== 'auto' && !docker.startsWith('unix:///'))
+    throw invalid('--docker', docker, 'write auto, none, or unix:///SOCKET; a dockerd elsewhere is a node of its own');
+  const served = (await readIfExists(note)) ?? '';
+  const endpoint = docker === 'auto' ? served || dockerSocket : docker;
+  try {
+    const engine = createEngines({ clock: systemClock, random: systemRandom }).get(endpoint);
+    await engine.ping({ timeoutMs: answerMs }).catch(async (error: unknown) => {
+      if (endpoint === served) return;
+      await engine.close();
+      throw error;
+    });
+    if (endpoint !== served) await writeFileAtomic(note, endpoint);
+    return engine;
+  } catch (cause) {
+    if (docker === 'auto' && served === '') {
+      logger.info({ err: cause, endpoint }, 'no docker here; this node runs processes');
+      return undefined;
+    }
+    const { code, message } = EruError.from(cause);
+    throw new EruError(code, `--docker ${endpoint}: ${message}`, { cause });
+  }
+}
