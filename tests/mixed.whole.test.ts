@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+
+import { busyboxImage } from './busybox-image.ts';
+import { Dockerd } from './dockerd.ts';
+import { EruUnderTest } from './eru.ts';
+import { describeAsRoot } from './parts.ts';
+
+const app = 'examples/mixed/app.yaml';
+
+describeAsRoot(['runc', 'conmon', 'docker', 'busybox'], 'a machine with processes and containers', () => {
+  it('is one node that runs both, and keeps them apart in nothing but their engine', async () => {
+    const dockerd = await Dockerd.start();
+    const eru = await EruUnderTest.create();
+    try {
+      expect((await eru.up('--docker', `unix://${dockerd.socket}`)).stderr).toContain('docker');
+      await eru.ok(['deploy', app, '--entry', 'web', '--wait']);
+      await eru.ok(['deploy', app, '--entry', 'clock', '--image', busyboxImage]);
+      await expect
+        .poll(async () => (await eru.ps()).map(({ running }) => running), { timeout: 20_000 })
+        .toEqual([true, true]);
+      const both = await eru.ps();
+      expect(both.map(({ entrypoint }) => entrypoint).toSorted()).toEqual(['clock', 'web']);
+      expect(new Set(both.map(({ node }) => node)).size).toBe(1);
+      const idOf = (entrypoint: string): string => both.find((one) => one.entrypoint === entrypoint)?.id ?? '';
+      for (const [entrypoint, said] of [
+        ['web', 'node'],
+        ['clock', 'sh'],
+      ] as const) {
+        const { stdout } = await eru.exec([idOf(entrypoint), '--', 'cat', '/proc/1/comm']);
+        expect(stdout.trim()).toBe(said);
+      }
+      expect((await eru.ok(['logs', idOf('clock')])).stdout).toMatch(/\d\d:\d\d:\d\d/);
+
+      // A dockerd that hangs takes nothing but its own with it.
+      dockerd.freeze();
+      expect((await eru.exec([idOf('web'), '--', 'echo', 'here'])).stdout).toBe('here\n');
+      dockerd.thaw();
+      const [node] = JSON.parse((await eru.ok(['node', 'ls', '-o', 'json'])).stdout) as { available: boolean }[];
+      expect(node?.available).toBe(true);
+
+      const pid = await eru.pid();
+      process.kill(pid, 'SIGKILL');
+      await eru.up('--docker', 'auto');
+      expect((await eru.ps()).map(({ id, started_at }) => [id, started_at]).toSorted()).toEqual(
+        both.map(({ id, started_at }) => [id, started_at]).toSorted(),
+      );
+      await eru.ok(['rm', '--force', ...both.map(({ id }) => id)]);
+      expect(await eru.ps()).toEqual([]);
+    } finally {
+      await eru.close();
+      await dockerd.remove();
+    }
+  });
+});
