@@ -108,7 +108,7 @@ class CompositeEngine implements Engine {
     await (await this.#home(id, options)).resume(id, options);
   }
 
-  async remove(id: string, options?: CallOptions & { force?: boolean }): Promise<void> {
+  async remove(id: string, options?: FencedOptions & { force?: boolean }): Promise<void> {
     const home = await this.#find(id, options);
     await home?.remove(id, options);
     this.#homes.delete(id);

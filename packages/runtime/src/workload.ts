@@ -111,7 +111,7 @@ export class Workload {
 
   remove(force: boolean, revision?: number): Promise<void> {
     return this.#turns.run(async () => {
-      this.#fence(revision);
+      this.#life.kept.fence(revision);
       if (this.#status.phase === 'running' && !force)
         throw new EruError('precondition', `${this.record.spec.name} is running; stop it first, or remove it by force`);
       // A disk that is full must not keep a workload from being removed.
