@@ -27,7 +27,6 @@ export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
   const foreign = Object.keys(spec.networks).find((name) => name !== 'host' && name !== 'none');
   if (foreign !== undefined)
     throw new EruError('unsupported', `networks: ${foreign} is not known here; processes have host or none`);
-  if (spec.stdin) throw new EruError('unsupported', 'open_stdin: processes have no stdin yet');
   if (spec.stopSignal !== '') parseSignal(spec.stopSignal, 'stop_signal');
   const nameless = spec.env.find((variable) => !/^[^=\0]+=[^\0]*$/s.test(variable));
   if (nameless !== undefined) throw invalid('env', nameless, 'write NAME=value');

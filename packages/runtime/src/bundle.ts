@@ -43,6 +43,8 @@ export interface BundleInput {
   fileMounts: readonly OciMount[];
   /** Where a private layer over the host's root lives; undefined = the host's root itself, read-only. */
   layer: { upper: string; work: string } | undefined;
+  /** Private folders in which something was put before the start; the others are new each time. */
+  kept: { tmp?: string; run?: string };
   /** Folders that no workload may see: the engine's own. */
   hidden: readonly string[];
 }
@@ -136,6 +138,10 @@ function mountsOf(input: BundleInput): OciMount[] {
     source: type,
     options,
   });
+  const own = (destination: string, source: string | undefined): OciMount | undefined =>
+    source === undefined
+      ? undefined
+      : { destination, type: 'bind', source, options: ['bind', 'rprivate', 'rw', 'nosuid', 'nodev'] };
   const mounts: OciMount[] = [];
   if (spec.root.type === 'host') {
     mounts.push(
@@ -148,8 +154,8 @@ function mountsOf(input: BundleInput): OciMount[] {
             options: ['lowerdir=/', `upperdir=${layer.upper}`, `workdir=${layer.work}`],
           },
       // A tmpfs for the host's temporary and run-time folders; what the command needs from them follows below.
-      mount('/tmp', 'tmpfs', ['nosuid', 'nodev', 'mode=1777']),
-      mount('/run', 'tmpfs', ['nosuid', 'nodev', 'mode=755']),
+      own('/tmp', input.kept.tmp) ?? mount('/tmp', 'tmpfs', ['nosuid', 'nodev', 'mode=1777']),
+      own('/run', input.kept.run) ?? mount('/run', 'tmpfs', ['nosuid', 'nodev', 'mode=755']),
     );
   }
   mounts.push(mount('/proc', 'proc', ['nosuid', 'noexec', 'nodev']));

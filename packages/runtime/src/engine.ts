@@ -239,23 +239,23 @@ class ProcessEngine implements Engine {
     const command = await workload.exec(spec);
     if (signal?.aborted) throw EruError.from(signal.reason);
     const session = plainOutcome(spec.tty ? terminalSession(command, spec) : pipeSession(command, spec));
-    const leave = (): void => void session.close();
-    signal?.addEventListener('abort', leave, { once: true });
-    const ended = (): void => signal?.removeEventListener('abort', leave);
-    session.exit.then(ended, ended);
-    return session;
+    return leaveOn(signal, session);
   }
 
-  attach(id: string): Promise<Session> {
-    return this.#unsupported('attaching to processes', id);
+  async attach(id: string, { signal }: CallOptions = {}): Promise<Session> {
+    const session = await this.#get(id).attach();
+    return leaveOn(signal, session);
   }
 
-  copyTo(id: string): Promise<void> {
-    return this.#unsupported('copying files into processes', id);
+  async copyTo(id: string, target: string, tar: AsyncIterable<Uint8Array>, options: CallOptions = {}): Promise<void> {
+    await this.#limited('copyTo', options, this.#get(id).copyTo(target, tar));
   }
 
-  async *copyFrom(id: string): AsyncGenerator<Uint8Array> {
-    yield await this.#unsupported('copying files out of processes', id);
+  async *copyFrom(id: string, source: string, { signal }: CallOptions = {}): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.#get(id).copyFrom(source)) {
+      if (signal?.aborted) throw EruError.from(signal.reason);
+      yield piece;
+    }
   }
 
   async update(id: string, engineParams: EngineParams, options: FencedOptions = {}): Promise<WorkloadState> {
@@ -371,6 +371,15 @@ class ProcessEngine implements Engine {
 
   async #unsupported(what: string, id?: string): Promise<never> {
     if (id !== undefined) this.#get(id);
-    throw new EruError('unsupported', `${what} is not supported by the process engine yet`);
+    throw new EruError('unsupported', `${what} is not supported by the process engine`);
   }
+}
+
+/** The caller's signal ends the session too. */
+function leaveOn(signal: AbortSignal | undefined, session: Session): Session {
+  const leave = (): void => void session.close();
+  signal?.addEventListener('abort', leave, { once: true });
+  const ended = (): void => signal?.removeEventListener('abort', leave);
+  session.exit.then(ended, ended);
+  return session;
 }

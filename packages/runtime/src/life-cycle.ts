@@ -90,7 +90,7 @@ export class LifeCycle {
   async launch(change: Partial<WorkloadStatus>): Promise<void> {
     this.#restarting?.cancel();
     await this.clear();
-    const run = chooseRun(this.#options.place.machine);
+    const run = chooseRun(this.#options.place.machine, this.#options.place.record.spec);
     await this.kept.write({ ...change, phase: 'starting', run, error: '' });
     try {
       await this.#started(await this.run.launch(this.limits));
@@ -267,7 +267,7 @@ export class LifeCycle {
 
   get run(): Run {
     const { place, clock } = this.#options;
-    return new Run(place, this.#status.run ?? chooseRun(place.machine), clock);
+    return new Run(place, this.#status.run ?? chooseRun(place.machine, place.record.spec), clock);
   }
 
   get #cgroups(): CgroupTree {

@@ -1,10 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Engine, WorkloadState } from '@eru/engines';
+import { readTar, writeTar, type Engine, type WorkloadState } from '@eru/engines';
 import { run, runOk, systemRandom } from '@eru/kit';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -222,6 +222,65 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
       holder.close();
     }
     expect(await engine.list()).toHaveLength(1);
+  });
+
+  it('takes files before the start and while it runs, and nowhere that is not its own', async () => {
+    const engine = await (await made('conmon')).engine();
+    const put = (id: string, folder: string, name: string, text: string) =>
+      engine.copyTo(id, folder, [
+        writeTar([[name, { contents: Buffer.from(text), mode: 0o640, uid: 7, gid: 8 }]]),
+      ] as never);
+    const take = async (id: string, file: string) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of engine.copyFrom(id, file)) pieces.push(piece);
+      return [...readTar(Buffer.concat(pieces)).values()];
+    };
+    const show = [
+      '/bin/sh',
+      '-c',
+      'stat -c "%a %u:%g" /etc/eru.conf; cat /etc/eru.conf /tmp/early; echo late > /tmp/late; exec sleep 1000',
+    ];
+    const { id } = await engine.create(specOf(show, { root: { type: 'host', writable: true } }));
+    await put(id, '/etc', 'eru.conf', 'conf\n');
+    await put(id, '/tmp', 'early', 'early\n');
+    await engine.start(id);
+    await expect.poll(() => lines(engine, id)).toEqual(['640 7:8', 'conf', 'early']);
+    await expect.poll(() => take(id, '/tmp/late').catch(() => [])).toHaveLength(1);
+    await put(id, '/etc', 'eru.conf', 'new\n');
+    const [conf] = await take(id, '/etc/eru.conf');
+    expect(Buffer.from(conf?.contents ?? []).toString()).toBe('new\n');
+    expect(conf).toMatchObject({ mode: 0o640, uid: 7, gid: 8 });
+    await expect(engine.copyFrom(id, '/nowhere')[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    const { id: bound } = await engine.create(specOf(serves));
+    await expect(put(bound, '/etc', 'x', 'x')).rejects.toMatchObject({ code: 'precondition' });
+    await engine.start(bound);
+    await expect(put(bound, '/etc', 'x', 'x')).rejects.toMatchObject({ code: 'precondition' });
+    await expect(lstat('/etc/eru.conf')).rejects.toThrow('ENOENT');
+  });
+
+  it.each(ways)('has an open input that outlives who attaches and the daemon: %s', async (way) => {
+    const node = await made(way);
+    let engine = await node.engine();
+    const { id } = await engine.create(
+      specOf(['/bin/sh', '-c', 'while read l; do echo "got $l"; printf "more> "; done'], { stdin: true }),
+    );
+    await engine.start(id);
+    for (const word of ['one', 'two']) {
+      const session = await engine.attach(id);
+      await session.write(Buffer.from(`${word}\n`));
+      let seen = '';
+      for await (const { data } of session.output) {
+        seen += Buffer.from(data).toString();
+        if (seen.endsWith('more> ')) break;
+      }
+      expect(seen).toBe(`got ${word}\nmore> `);
+      await session.close();
+      await engine.close();
+      engine = await node.engine();
+    }
+    expect(await engine.inspect(id)).toMatchObject({ state: 'running' });
   });
 
   it('lets its port number go when it has stopped, for what replaces it', async () => {

@@ -48,6 +48,36 @@ export async function* readLog(folder: string, options: LogOptions, gone: AbortS
   }
 }
 
+/** What is written from now on, as it comes: a line need not be whole. Goes on until `over` aborts; what is left then is still given. */
+export async function followLog(
+  folder: string,
+  over: AbortSignal,
+  left: AbortSignal,
+): Promise<AsyncGenerator<{ stream: 'stdout' | 'stderr'; data: Uint8Array }>> {
+  const cursor = new LogCursor(folder);
+  await cursor.begin(0, 0);
+  return (async function* () {
+    const wake = new Wake(folder, [over, left]);
+    try {
+      for (let last = false; !last && !left.aborted;) {
+        last = over.aborted;
+        wake.arm();
+        for await (const raw of cursor.lines()) {
+          const line = parseLogLine(raw);
+          if (line === undefined) continue;
+          const { stream, text, whole } = line;
+          yield { stream, data: whole ? Buffer.concat([text, Buffer.from('\n')]) : text };
+          if (left.aborted) return;
+        }
+        if (!last) await wake.happened();
+      }
+    } finally {
+      wake.close();
+      await cursor.close();
+    }
+  })();
+}
+
 function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw EruError.from(signal.reason);
 }

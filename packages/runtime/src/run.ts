@@ -1,4 +1,4 @@
-import type { WorkloadStats } from '@eru/engines';
+import type { WorkloadSpec, WorkloadStats } from '@eru/engines';
 import { EruError, readIfExists, type Clock } from '@eru/kit';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
@@ -46,10 +46,10 @@ const launchMs = 30_000;
 /** How long a supervisor may take from the end of its command to having written the exit code. */
 const writtenMs = 5000;
 
-/** What this machine would start a run with now. */
-export function chooseRun({ runc, conmon, bootId }: Machine): RunRecord {
+/** What this machine would start a run with now. conmon takes input from sockets of a type that Node cannot open: an open stdin is the shell's. */
+export function chooseRun({ runc, conmon, bootId }: Machine, { stdin }: Pick<WorkloadSpec, 'stdin'>): RunRecord {
   if (runc === undefined) return { launcher: 'plain', supervisor: 'shell', bootId };
-  return { launcher: 'runc', supervisor: conmon === undefined ? 'shell' : 'conmon', bootId };
+  return { launcher: 'runc', supervisor: conmon === undefined || stdin ? 'shell' : 'conmon', bootId };
 }
 
 export interface RunEnd {

@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { ociConfig, ociProcess, type OciMount } from './bundle.ts';
+import { privateFolder, privateNames } from './file-view.ts';
 import { hostFileSystems, neededFromPrivate } from './host-view.ts';
 import {
   defaultPath,
@@ -112,6 +113,9 @@ async function writeBundle(place: Place, limits: WantedLimits): Promise<void> {
     hostMounts,
     fileMounts: await nameFiles(place),
     layer,
+    kept: Object.fromEntries(
+      privateNames.map((name) => [name, privateFolder(place, name)] as const).filter(([, own]) => existsSync(own)),
+    ),
     hidden,
   });
   await writeFile(path.join(folder.run, 'config.json'), encode(config), { mode: 0o600 });

@@ -1,4 +1,4 @@
-import { readIfExists } from '@eru/kit';
+import { readIfExists, runOk } from '@eru/kit';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -20,7 +20,12 @@ export const shellSupervisor: Supervisor = {
     const outputs = [path.join(spool(place), 'stdout'), path.join(spool(place), 'stderr')] as const;
     await mkdir(spool(place));
     const shell = ['/bin/sh', '-c', supervise, 'eru-supervisor', supervisorFile(place), exitFile(place)];
-    await spawnDetached({ words: [...shell, ...words], env }, { cwd: '/', outputs });
+    const input = place.record.spec.stdin ? inputPipe(place) : undefined;
+    if (input !== undefined) await runOk('mkfifo', ['-m', '600', input]);
+    await spawnDetached(
+      { words: [...shell, ...words], env },
+      { cwd: '/', outputs, ...(input !== undefined && { input }) },
+    );
   },
 
   resume: () => Promise.resolve(), // It goes on by itself.
@@ -39,6 +44,11 @@ export const shellSupervisor: Supervisor = {
 export async function complaintOf(place: Place): Promise<string> {
   const text = (await readIfExists(path.join(spool(place), 'stderr')))?.trim() ?? '';
   return text === '' ? 'it said nothing' : plainWords(text.split('\n').at(-1) ?? '');
+}
+
+/** What an open stdin is read from. */
+export function inputPipe({ folder }: Place): string {
+  return path.join(folder.run, 'stdin');
 }
 
 function spool({ folder }: Place): string {

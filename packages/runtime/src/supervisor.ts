@@ -65,15 +65,21 @@ function isOfRun(pid: number, { folder }: Place): boolean {
   return (readProc(pid, 'cmdline') ?? '').includes(folder.run);
 }
 
-/** Starts a program in a session of its own, so that Ctrl-C at a terminal reaches nothing of it. `outputs`: files for stdout and stderr. */
+/** Starts a program in a session of its own, so that Ctrl-C at a terminal reaches nothing of it. `outputs`: files for stdout and stderr; `input`: a named pipe, which it holds open at both ends. */
 export async function spawnDetached(
   { words, env }: Command,
-  { cwd, outputs, more = [] }: { cwd: string; outputs: readonly [string, string]; more?: readonly 'pipe'[] },
+  {
+    cwd,
+    outputs,
+    more = [],
+    input,
+  }: { cwd: string; outputs: readonly [string, string]; more?: readonly 'pipe'[]; input?: string },
 ): Promise<ChildProcess> {
   const files = outputs.map((file) => openSync(file, 'a', 0o600));
+  const stdin = input === undefined ? undefined : openSync(input, 'r+');
   try {
     const [program = '', ...args] = words;
-    const stdio: StdioOptions = ['ignore', ...files, ...more];
+    const stdio: StdioOptions = [stdin ?? 'ignore', ...files, ...more];
     const child = spawn(program, args, { detached: true, cwd, stdio, env });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
@@ -84,6 +90,6 @@ export async function spawnDetached(
     child.unref();
     return child;
   } finally {
-    for (const file of files) closeSync(file);
+    for (const file of [...files, ...(stdin === undefined ? [] : [stdin])]) closeSync(file);
   }
 }

@@ -1,13 +1,18 @@
-import type { EngineParams, ExecSpec, ExitState, WorkloadState, WorkloadStats } from '@eru/engines';
+import type { EngineParams, ExecSpec, ExitState, Session, WorkloadState, WorkloadStats } from '@eru/engines';
 import { EruError } from '@eru/kit';
 
+import { attachedSession } from './attach.ts';
 import { cgroupPath } from './bundle.ts';
 import { limitWrites, readLimits, tryLimits, writeLimits, type CgroupTree } from './cgroup.ts';
+import { packed, unpack } from './copy.ts';
+import { viewFiles } from './file-view.ts';
 import { freeze, isFrozen, thaw } from './freezer.ts';
 import type { Command } from './launcher.ts';
 import { LifeCycle, type LifeOptions } from './life-cycle.ts';
 import type { WantedLimits } from './limits.ts';
+import { followLog } from './log-reader.ts';
 import { Serial } from './serial.ts';
+import { inputPipe } from './shell.ts';
 import { exitOf, shownState } from './shown-state.ts';
 import { parseSignal } from './signals.ts';
 import type { WorkloadFolder, WorkloadRecord, WorkloadStatus } from './workload-folder.ts';
@@ -149,6 +154,43 @@ export class Workload {
     if (this.#status.phase !== 'running') throw this.#notRunning();
     if (this.#isPaused) throw new EruError('precondition', `${this.record.spec.name} is paused; resume it`);
     return this.#life.run.launcher.exec(this.#options.place, spec);
+  }
+
+  /** Its own streams, for as long as this run lasts. */
+  async attach(): Promise<Session> {
+    if (this.#status.phase !== 'running') throw this.#notRunning();
+    const { startedAtMs } = this.#status;
+    const [over, left] = [new AbortController(), new AbortController()];
+    await this.takeOverLog();
+    const output = await followLog(this.folder.log, over.signal, left.signal);
+    const lasts = (): boolean => this.#status.phase === 'running' && this.#status.startedAtMs === startedAtMs;
+    const exit = this.#life.kept
+      .until(() => !lasts() || this.#gone.signal.aborted, left.signal)
+      .then(() => {
+        over.abort();
+        return this.#status.exitCode;
+      });
+    exit.catch(() => {}); // Whoever asks is told.
+    const input = this.record.spec.stdin ? inputPipe(this.#options.place) : undefined;
+    return attachedSession(output, exit, input, () => left.abort(new EruError('canceled', 'detached')));
+  }
+
+  async copyTo(target: string, tar: AsyncIterable<Uint8Array>): Promise<void> {
+    const view = await viewFiles(this.#options.place, this.state().pid, target, true);
+    try {
+      await unpack(view.root, view.path, tar);
+    } finally {
+      await view.root.close();
+    }
+  }
+
+  async *copyFrom(source: string): AsyncGenerator<Uint8Array> {
+    const view = await viewFiles(this.#options.place, this.state().pid, source, false);
+    try {
+      yield* packed(view.root, view.path);
+    } finally {
+      await view.root.close();
+    }
   }
 
   usage(): Omit<WorkloadStats, 'atMs'> {
