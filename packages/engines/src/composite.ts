@@ -14,6 +14,7 @@ import type {
   ExitState,
   FencedOptions,
   ImageBuild,
+  ImageOptions,
   LogEntry,
   LogOptions,
   Session,
@@ -181,11 +182,11 @@ class CompositeEngine implements Engine {
     return this.#able((engine) => engine.imageList(filter, options));
   }
 
-  imagePull(reference: string, options?: CallOptions): AsyncIterable<JsonObject> {
+  imagePull(reference: string, options?: ImageOptions): AsyncIterable<JsonObject> {
     return this.#streamed((engine) => engine.imagePull(reference, options));
   }
 
-  imagePush(reference: string, options?: CallOptions): AsyncIterable<JsonObject> {
+  imagePush(reference: string, options?: ImageOptions): AsyncIterable<JsonObject> {
     return this.#streamed((engine) => engine.imagePush(reference, options));
   }
 
@@ -197,8 +198,16 @@ class CompositeEngine implements Engine {
     return this.#able((engine) => engine.imagePrune(options));
   }
 
-  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: CallOptions): AsyncIterable<JsonObject> {
+  imageBuild(build: ImageBuild, context: AsyncIterable<Uint8Array>, options?: ImageOptions): AsyncIterable<JsonObject> {
     return this.#streamed((engine) => engine.imageBuild(build, context, options));
+  }
+
+  imageBuildPrune(options?: CallOptions): Promise<void> {
+    return this.#able((engine) => engine.imageBuildPrune(options));
+  }
+
+  async imageCommit(id: string, references: readonly string[], options?: CallOptions): Promise<string> {
+    return (await this.#home(id, options)).imageCommit(id, references, options);
   }
 
   async raw(id: string, operation: string, params: Uint8Array, options?: CallOptions): Promise<Uint8Array> {
