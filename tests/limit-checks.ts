@@ -15,7 +15,7 @@ const measureMs = 10_000;
 
 /** Runs every proof against a process engine on this machine's real cgroups; the same on version 1 and 2. */
 export async function checkLimits(engine: Engine): Promise<Check[]> {
-  return [...(await hog(engine)), ...(await plainKill(engine)), ...(await busyLoop(engine))];
+  return [...(await hog(engine)), ...(await plainKill(engine)), ...(await busyLoop(engine)), ...(await pause(engine))];
 }
 
 /** An allocation over the limit ends with 137 and is told apart from a plain kill. */
@@ -62,6 +62,35 @@ async function busyLoop(engine: Engine): Promise<Check[]> {
       'a live change to 0.5 CPU and 32 MiB is read back',
       updated.limits.effective.cpu === 0.5 && updated.limits.effective.memoryBytes === 32 * mib,
       updated.limits.effective,
+    ),
+  ];
+}
+
+/** What is paused uses nothing, and goes on where it was. */
+async function pause(engine: Engine): Promise<Check[]> {
+  const { id } = await engine.create(spec('paused', ['sh', '-c', 'while :; do :; done'], { cpu: 0.5 }));
+  await engine.start(id);
+  await engine.suspend(id);
+  const first = await engine.stats(id);
+  await sleep(1000);
+  const second = await engine.stats(id);
+  const { state, pid } = await engine.inspect(id);
+  await engine.resume(id);
+  const deadline = Date.now() + 20_000;
+  let third = await engine.stats(id);
+  while (third.cpuSeconds <= second.cpuSeconds && Date.now() < deadline) {
+    await sleep(50);
+    third = await engine.stats(id);
+  }
+  const resumed = await engine.inspect(id);
+  await engine.suspend(id);
+  await engine.remove(id, { force: true });
+  return [
+    check('what is paused uses no CPU', state === 'paused' && second.cpuSeconds === first.cpuSeconds, [first, second]),
+    check(
+      'what is resumed goes on in the same process',
+      resumed.state === 'running' && resumed.pid === pid && third.cpuSeconds > second.cpuSeconds,
+      [second, third],
     ),
   ];
 }

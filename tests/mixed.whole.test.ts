@@ -1,20 +1,27 @@
+import { runOk } from '@eru/kit';
 import { expect, it } from 'vitest';
 
 import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
 import { EruUnderTest } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
+import { Registry } from './registry.ts';
 
 const app = 'examples/mixed/app.yaml';
 
-describeAsRoot(['runc', 'conmon', 'docker', 'busybox'], 'a machine with processes and containers', () => {
+describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine with processes and containers', () => {
   it('is one node that runs both, and keeps them apart in nothing but their engine', async () => {
     const dockerd = await Dockerd.start();
+    const registry = await Registry.start(dockerd.machine.hostAddress);
     const eru = await EruUnderTest.create();
+    const image = `${registry.name}/clock:1`;
     try {
+      const docker = (...args: string[]) => runOk('docker', ['-H', `unix://${dockerd.socket}`, ...args]);
+      await docker('tag', busyboxImage, image);
+      await docker('push', image);
       expect((await eru.up('--docker', `unix://${dockerd.socket}`)).stderr).toContain('docker');
       await eru.ok(['deploy', app, '--entry', 'web', '--wait']);
-      await eru.ok(['deploy', app, '--entry', 'clock', '--image', busyboxImage]);
+      await eru.ok(['deploy', app, '--entry', 'clock', '--image', image]);
       await expect
         .poll(async () => (await eru.ps()).map(({ running }) => running), { timeout: 20_000 })
         .toEqual([true, true]);
@@ -48,6 +55,7 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox'], 'a machine with processe
       expect(await eru.ps()).toEqual([]);
     } finally {
       await eru.close();
+      await registry.remove();
       await dockerd.remove();
     }
   });

@@ -69,6 +69,7 @@ function node(): Node {
 
 engineContract('two simulated engines behind one', async () => ({ engine: node().engine, close: async () => {} }), {
   programs: simulatedPrograms,
+  unsupported: ['imageCommit'],
 });
 
 describe('one machine with two engines', () => {

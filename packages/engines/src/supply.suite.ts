@@ -8,7 +8,7 @@ const owned = { mode: 0o640, uid: 7, gid: 8 };
 
 /** Files, networks and images: what a workload is supplied with. */
 export function supplyTests(get: () => Bench, traits: EngineTraits): void {
-  const lacks = (verb: 'copyTo' | 'networkConnect' | 'imageBuild'): boolean =>
+  const lacks = (verb: 'copyTo' | 'networkConnect' | 'imageBuild' | 'imageCommit'): boolean =>
     traits.unsupported?.includes(verb) ?? false;
   const image = (name: string): string => `${traits.registry ?? ''}${name}`;
 
@@ -95,7 +95,7 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
       await refused(all(engine.imagePush(reference)), 'not_found');
     });
 
-    it('are made of a workload that goes on', async () => {
+    it.skipIf(lacks('imageCommit'))('are made of a workload that goes on', async () => {
       const { engine } = get();
       const id = await get().running();
       const image = await engine.imageCommit(id, ['eru-contract-suite:a', 'eru-contract-suite:b']);
