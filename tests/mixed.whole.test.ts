@@ -48,8 +48,8 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       const pid = await eru.pid();
       process.kill(pid, 'SIGKILL');
       await eru.up('--docker', 'auto');
-      expect((await eru.ps()).map(({ id, started_at }) => [id, started_at]).toSorted()).toEqual(
-        both.map(({ id, started_at }) => [id, started_at]).toSorted(),
+      expect((await eru.ps()).map(({ id, started_at }) => `${id} ${started_at}`).toSorted()).toEqual(
+        both.map(({ id, started_at }) => `${id} ${started_at}`).toSorted(),
       );
       await eru.ok(['rm', '--force', ...both.map(({ id }) => id)]);
       expect(await eru.ps()).toEqual([]);
