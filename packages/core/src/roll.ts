@@ -19,8 +19,8 @@ import { once, requestBegin, requestEnd, requestOf, taken, type RequestKey } fro
 import { restored, stored } from './spec-of.ts';
 import { end, rollTable } from './transitions.ts';
 
-/** The list stands in the header, which each step writes. */
-export const mostRolled = 1000;
+/** The list stands in the header, which each step writes anew. */
+export const mostRolled = 500;
 
 export interface RollRequest {
   olds: readonly Pick<WorkloadRecord, 'id' | 'name' | 'node'>[];
@@ -78,6 +78,13 @@ export async function finishRoll(context: Context, tenure: Tenure, header: Versi
   await new Roll(context, tenure, header, restoredReplace(value), tenure.signal, () => {}).run(true);
 }
 
+/** What has become of one replace. */
+interface Ended {
+  made: RollItem['made'];
+  replaced?: Replaced;
+  failure?: EruError | undefined;
+}
+
 class Roll {
   readonly #context: Context;
   readonly #tenure: Tenure;
@@ -132,7 +139,9 @@ class Roll {
             skipped = false;
             return;
           }
-          ({ made, replaced } = await this.#replaceOne(index));
+          const ended = await this.#replaceOne(index);
+          ({ made, replaced } = ended);
+          if (ended.failure !== undefined) throw ended.failure;
         },
         write: (_mark, step, failure) =>
           this.#write(index, {
@@ -159,7 +168,7 @@ class Roll {
    * Under a key of its own, so that it is begun once, whoever asks. One that somebody else has ended, and that is back, may be so only
    * because its core died: it is tried once more.
    */
-  async #replaceOne(index: number): Promise<{ made: RollItem['made']; replaced?: Replaced }> {
+  async #replaceOne(index: number): Promise<Ended> {
     for (let again = true; ; again = false) {
       const { id, attempt } = this.#item(index);
       const key = keys.rolled(this.#header.value.id, id, attempt);
@@ -170,8 +179,8 @@ class Roll {
         return outcome;
       });
       if ('failure' in ended) {
-        if (ended.failure !== undefined) throw ended.failure;
-        return { made: ended.record && { id: ended.record.id, name: ended.record.name }, replaced: ended };
+        const { record, failure } = ended;
+        return { made: record && { id: record.id, name: record.name }, replaced: ended, failure };
       }
       const { id: made, name, error } = ended;
       if (error === '') return { made: { id: made, name } };
