@@ -51,6 +51,7 @@ export async function live({
       pools: pick([['p'], ['p', 'six']]),
       mac: 'auto',
       policy: pick(['fixed', 'ephemeral']),
+      bind: random.int(3) === 0,
       ...(random.int(4) === 0 && { expiresInMs: 100 }),
       ...pinned,
       ...published,

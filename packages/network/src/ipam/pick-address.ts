@@ -19,6 +19,8 @@ export class AddressPicker {
   readonly #node: string;
   /** The last one given out, per realm and block. */
   readonly #last = new Map<string, bigint>();
+  /** The own block that had room last, per realm. */
+  readonly #lastBlock = new Map<string, { block: Cidr; key: string }>();
   /** How often a pool was found full: a counter. */
   readonly exhausted = new Map<string, number>();
 
@@ -74,6 +76,17 @@ export class AddressPicker {
     };
     if (definition.scope === 'node') return search(cidr);
     const claimed = this.#view.blocks(definition.name);
+    // Blocks fill up one after the other: the one that had room has it mostly still.
+    const lastBlock = this.#lastBlock.get(realm);
+    if (lastBlock !== undefined && claimed.get(lastBlock.block.first)?.record.node === this.#node) {
+      const picked = search(lastBlock.block, { key: lastBlock.key, claim: false });
+      if (picked !== undefined) return picked;
+    }
+    const found = (block: Cidr, key: string, claim: boolean): Picked | undefined => {
+      const picked = search(block, { key, claim });
+      if (picked !== undefined) this.#lastBlock.set(realm, { block, key });
+      return picked;
+    };
     const others: { block: Cidr; key: string }[] = [];
     for (const [first, { record }] of claimed) {
       const block = {
@@ -85,13 +98,13 @@ export class AddressPicker {
       const key = this.#blockKey(pool, block);
       if (record.node !== this.#node) others.push({ block, key });
       else {
-        const picked = search(block, { key, claim: false });
+        const picked = found(block, key, false);
         if (picked !== undefined) return picked;
       }
     }
     for (const block of blocks(pool)) {
       if (claimed.has(block.first)) continue;
-      const picked = search(block, { key: this.#blockKey(pool, block), claim: true });
+      const picked = found(block, this.#blockKey(pool, block), true);
       if (picked !== undefined) return picked;
     }
     if (definition.strict) return undefined;

@@ -221,7 +221,6 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping'], 'a network daemon', () => {
       .catch(() => '');
     await expect.poll(() => host.run('cat', '/run/pid').then(({ stdout }) => stdout.trim())).toMatch(/^\d+$/);
     for (const id of ['lives', 'dead']) await host.ok('umount', `/run/eru/netns/${id}`);
-    await host.ok('unshare', '--net=/run/eru/netns/dead', 'true'); // Somebody else's under our name is not ours.
     await host.ok('sh', '-c', 'touch /run/eru/netns/stray && unshare --net=/run/eru/netns/stray true');
     const repaired = async (): Promise<string[]> => (await service.reconcile()).map(({ key }) => key).toSorted();
     expect((await service.diagnose()).map(({ key }) => key).toSorted()).toEqual([
@@ -239,6 +238,17 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping'], 'a network daemon', () => {
     await process;
     await service.detach({ id: 'lives' });
     expect(await host.traces()).toEqual(traces);
+  });
+
+  it('takes back all rules, also of an interface that the workload has deleted', async () => {
+    const { service } = netd;
+    const before = await host.traces();
+    await service.attach(web);
+    await inside('web', 'ip', 'link', 'delete', 'eth0');
+    expect((await service.diagnose()).map(({ key }) => key)).toContain('interface/web/eth0');
+    await service.detach({ id: 'web' });
+    expect(await host.traces()).toEqual(before);
+    expect(await service.diagnose()).toEqual([]);
   });
 
   it('says what an earlier definition of a network has attached, and detaches it by that', async () => {

@@ -114,6 +114,7 @@ export class Sandboxes {
       if (new Set(networks.map(({ ifname }) => ifname)).size < networks.length)
         throw new EruError('invalid', 'networks: two interfaces have the same ifname');
       const { namespaces, bootId, clock } = this.#options;
+      const begun = networks.map((wanted) => this.#begin(wanted));
       let sandbox: Sandbox = {
         id,
         owner,
@@ -121,19 +122,22 @@ export class Sandboxes {
         state: 'attaching',
         netns: namespaces.path(id),
         bootId,
-        interfaces: [],
+        interfaces: begun,
         createdAt: clock.now(),
       };
-      await this.#write(sandbox);
+      await this.#decide(sandbox, begun);
       try {
         sandbox = { ...sandbox, inode: await namespaces.make(id) };
-        await this.#write(sandbox);
-        for (const wanted of networks) sandbox = await this.#add(sandbox, wanted, policy, signal);
+        for (const [index, wanted] of networks.entries())
+          sandbox = withInterface(
+            sandbox,
+            await this.#plug(sandbox, wanted, begun[index] as AttachedInterface, policy, signal),
+          );
         sandbox = { ...sandbox, state: 'attached' };
         await this.#write(sandbox);
         return sandbox;
       } catch (error) {
-        await this.#undo(id, error, () => this.#detach(this.#known.get(id) as Sandbox));
+        await this.#undo(id, error, () => this.#detach(sandbox));
         throw error;
       }
     });
@@ -160,8 +164,12 @@ export class Sandboxes {
         throw new EruError('exists', `${id} has an interface ${wanted.ifname} on network ${there.network}`);
       checkInterfaceName('ifname', wanted.ifname);
       this.#options.network(request.network);
+      const begun = this.#begin(wanted);
+      await this.#decide(withInterface(sandbox, begun), [begun]);
       try {
-        return await this.#add(sandbox, wanted, policy, signal);
+        const more = withInterface(sandbox, await this.#plug(sandbox, wanted, begun, policy, signal));
+        await this.#write(more);
+        return more;
       } catch (error) {
         await this.#undo(id, error, () => this.#drop(id, wanted.ifname));
         throw error;
@@ -188,7 +196,11 @@ export class Sandboxes {
       const pid = await namespaces.processIn(sandbox.inode);
       if (pid === undefined) return false;
       await namespaces.adopt(id, pid);
-      return true;
+      // The kernel gives a dead namespace's number to another one: only the interfaces tell.
+      const ours = await Promise.all(sandbox.interfaces.map((one) => this.#hasInterface(id, one)));
+      if (ours.every(Boolean)) return true;
+      await namespaces.remove(id);
+      return false;
     });
   }
 
@@ -201,17 +213,10 @@ export class Sandboxes {
     return inode !== undefined && (await this.#options.namespaces.inode(id)) === inode;
   }
 
-  async #add(
-    sandbox: Sandbox,
-    wanted: InterfaceRequest & { ifname: string },
-    policy: Policy,
-    signal?: AbortSignal,
-  ): Promise<Sandbox> {
-    const { cni, allocator, network } = this.#options;
-    const definition = network(wanted.network);
-    const { ifname, bandwidth } = wanted;
-    const begun: AttachedInterface = {
-      network: wanted.network,
+  #begin({ network, ifname, bandwidth }: InterfaceRequest & { ifname: string }): AttachedInterface {
+    const definition = this.#options.network(network);
+    return {
+      network,
       ifname,
       state: 'attaching',
       addresses: [],
@@ -220,17 +225,35 @@ export class Sandboxes {
       ...(bandwidth !== undefined && { bandwidth: bandwidth as AttachedInterface['bandwidth'] & object }),
       ...(definition.dns !== undefined && { dns: definition.dns }),
     };
-    let current = withInterface(sandbox, begun);
-    await this.#locks.exclusive(`owner/${sandbox.owner}`, async () => {
-      this.#checkAlone(sandbox, ifname);
-      await this.#write(current);
+  }
+
+  /** Writes down that these interfaces are about to be. One owner's interface is in one namespace: two would share an address. */
+  #decide(sandbox: Sandbox, begun: readonly AttachedInterface[]): Promise<void> {
+    const { id, owner } = sandbox;
+    return this.#locks.exclusive(`owner/${owner}`, async () => {
+      for (const { ifname } of begun) {
+        const other = this.list().find(
+          (one) => one.id !== id && one.owner === owner && one.interfaces.some((held) => held.ifname === ifname),
+        );
+        if (other !== undefined)
+          throw new EruError('busy', `${ifname} of ${owner} is attached to ${other.id}; detach that first`);
+      }
+      await this.#write(sandbox);
     });
+  }
+
+  async #plug(
+    sandbox: Sandbox,
+    wanted: InterfaceRequest & { ifname: string },
+    begun: AttachedInterface,
+    policy: Policy,
+    signal: AbortSignal | undefined,
+  ): Promise<AttachedInterface> {
+    const { cni, allocator, network } = this.#options;
+    const definition = network(wanted.network);
+    const { ifname } = wanted;
     const held =
       definition.pools.length === 0 ? undefined : await this.#hold(sandbox, wanted, definition, policy, signal);
-    if (held !== undefined) {
-      current = withInterface(current, { ...begun, epoch: held.epoch });
-      await this.#write(current);
-    }
     const { addresses = [], ports = [], mac } = held ?? {};
     const list = await listFor(definition, { addresses, ports, bandwidth: begun.bandwidth }, (name) =>
       allocator.view.pool(name),
@@ -258,15 +281,7 @@ export class Sandboxes {
         'failed',
         `network ${definition.name}: its plugins did not give ${ifname} the address ${missing.ip} that they were told`,
       );
-    current = withInterface(current, {
-      ...begun,
-      ...seen,
-      ports,
-      state: 'attached',
-      ...(held !== undefined && { epoch: held.epoch }),
-    });
-    await this.#write(current);
-    return current;
+    return { ...begun, ...seen, ports, state: 'attached', ...(held !== undefined && { epoch: held.epoch }) };
   }
 
   /** Reserves and binds. What is this node's already may be used while the cluster's store is silent; the reconciler binds it later. */
@@ -279,7 +294,9 @@ export class Sandboxes {
   ): Promise<Reservation> {
     const { allocator, logger } = this.#options;
     const { ifname } = wanted;
-    const reservation = await allocator.reserve(reserveRequest(definition, { owner, kind, policy }, wanted), signal);
+    const request = { ...reserveRequest(definition, { owner, kind, policy }, wanted), bind: true };
+    const reservation = await allocator.reserve(request, signal);
+    if (reservation.state === 'bound' && reservation.node === allocator.node) return reservation;
     try {
       return await allocator.bind(owner, ifname, { epoch: reservation.epoch }, signal);
     } catch (error) {
@@ -298,7 +315,7 @@ export class Sandboxes {
     const { id } = sandbox;
     await this.#write({ ...sandbox, state: 'detaching' });
     try {
-      for (const { ifname } of sandbox.interfaces.toReversed()) await this.#drop(id, ifname, signal);
+      for (const one of sandbox.interfaces.toReversed()) await this.#unplug(sandbox, one, signal);
       await namespaces.remove(id);
     } catch (error) {
       await this.#write({ ...(this.#known.get(id) as Sandbox), lastError: EruError.from(error).message });
@@ -308,13 +325,25 @@ export class Sandboxes {
     this.#known.delete(id);
   }
 
-  async #drop(id: string, ifname: string, signal?: AbortSignal): Promise<void> {
-    const { cni, allocator, namespaces, bootId, logger } = this.#options;
+  async #drop(id: string, ifname: string): Promise<void> {
     const sandbox = this.#known.get(id);
     const one = sandbox?.interfaces.find((candidate) => candidate.ifname === ifname);
     if (sandbox === undefined || one === undefined) return;
     await this.#write(withInterface(sandbox, { ...one, state: 'detaching' }));
-    const key = { network: one.network, containerId: id, ifname };
+    await this.#unplug(sandbox, one);
+    await this.#write({ ...sandbox, interfaces: sandbox.interfaces.filter((candidate) => candidate !== one) });
+  }
+
+  /** Plugins first, then the address: while a plugin cannot be undone, it stays bound. Repeatable. */
+  async #unplug(sandbox: Sandbox, one: AttachedInterface, signal?: AbortSignal): Promise<void> {
+    const { network, ifname, epoch } = one;
+    const { cni, allocator, namespaces, bootId, logger } = this.#options;
+    const { id, inode } = sandbox;
+    const key = { network, containerId: id, ifname };
+    const there = await namespaces.inode(id);
+    // One that died before it could write the number had made the namespace that is there.
+    const alive =
+      there !== undefined && (inode === undefined || inode === there) && (await this.#hasInterface(id, one));
     if (sandbox.bootId !== bootId) {
       // The kernel has forgotten all that the plugins did; what they keep on disk they should forget too.
       await cni.del(key, { signal, netns: '' }).catch(async (error: unknown) => {
@@ -324,24 +353,18 @@ export class Sandboxes {
         );
         await cni.cache.remove(key);
       });
-    } else if (await this.#alive(sandbox)) await cni.del(key, { signal, netns: sandbox.netns });
+    } else if (alive) await cni.del(key, { signal, netns: sandbox.netns });
     else await delWithStandIn(cni, namespaces, key, signal);
     try {
-      await allocator.unbind(sandbox.owner, ifname, one.epoch === undefined ? {} : { epoch: one.epoch }, signal);
+      await allocator.unbind(sandbox.owner, ifname, { epoch }, signal);
     } catch (error) {
       logger.warn({ err: error, id, ifname }, 'an address could not be unbound; the reconciler tries again');
     }
-    const now = this.#known.get(id) as Sandbox;
-    await this.#write({ ...now, interfaces: now.interfaces.filter((candidate) => candidate.ifname !== ifname) });
   }
 
-  /** One owner's interface is in one namespace: two would share an address. */
-  #checkAlone({ id, owner }: Sandbox, ifname: string): void {
-    const other = this.list().find(
-      (one) => one.id !== id && one.owner === owner && one.interfaces.some((held) => held.ifname === ifname),
-    );
-    if (other !== undefined)
-      throw new EruError('busy', `${ifname} of ${owner} is attached to ${other.id}; detach that first`);
+  /** Whether it is there, as far as it is known how it looks. */
+  async #hasInterface(id: string, { ifname, mac }: AttachedInterface): Promise<boolean> {
+    return mac === undefined || (await this.#options.namespaces.addresses(id, ifname))?.mac === mac;
   }
 
   #attached(id: string): Sandbox {
