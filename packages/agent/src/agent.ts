@@ -1,14 +1,17 @@
-import type { Engine } from '@eru/engines';
+import type { Engine, WorkloadState } from '@eru/engines';
 import { labelNames } from '@eru/engines';
 import type { Clock, Logger, Random } from '@eru/kit';
 import { EruError, invalid, limitConcurrency, silentLogger, systemClock, systemRandom } from '@eru/kit';
 
 import type { CoreCalls } from './core-calls.ts';
+import type { Health } from './health.ts';
 import { Heartbeat } from './heartbeat.ts';
+import type { Forwarding } from './logs/forwarding.ts';
 import type { RunProbe } from './probe.ts';
 import { runProbe } from './probe.ts';
 import { Reporter } from './reporter.ts';
 import { reportOf } from './report.ts';
+import { untilAborted } from './until-aborted.ts';
 import { Watch } from './watch.ts';
 
 export interface AgentOptions {
@@ -34,9 +37,20 @@ export interface AgentOptions {
   random?: Random;
   logger?: Logger;
   probe?: RunProbe;
+  /** Where the logs of the workloads go; closed by the agent. */
+  forwarding?: Forwarding;
+}
+
+/** A workload of the node as it was last seen. */
+export interface Seen {
+  state: WorkloadState;
+  /** Undefined until it has been checked. */
+  health: Health | undefined;
 }
 
 export interface Agent {
+  /** All that are there, by id. */
+  readonly workloads: ReadonlyMap<string, Seen>;
   /** `leave`: core sees the node as down at once. Without it the node stays alive for three heartbeats, which is what a restart wants. */
   close(options?: { leave?: boolean }): Promise<void>;
 }
@@ -50,11 +64,12 @@ const probesAtOnce = 128;
  * of core to begin, and goes on trying for as long as core is away.
  */
 export function startAgent(options: AgentOptions): Agent {
-  const { node, core, engine, cluster, nodeIp = '127.0.0.1', probe = runProbe } = options;
+  const { node, core, engine, cluster, nodeIp = '127.0.0.1', probe = runProbe, forwarding } = options;
   const { clock = systemClock, random = systemRandom, logger = silentLogger } = options;
   const { intervalS = 60, timeoutS = 10, cacheTtlS = 300 } = options.healthcheck ?? {};
   const heartbeatMs = milliseconds('heartbeat_interval', options.heartbeatIntervalS ?? 60);
 
+  const workloads = new Map<string, Seen>();
   const onReturn = (): void => reporter.reset();
   const heartbeat = new Heartbeat({ node, core, engine, intervalMs: heartbeatMs, clock, random, logger, onReturn });
   const cacheTtlMs = milliseconds('healthcheck.cache_ttl', cacheTtlS);
@@ -72,8 +87,19 @@ export function startAgent(options: AgentOptions): Agent {
     inspections: limitConcurrency(inspectionsAtOnce),
     probes: limitConcurrency(probesAtOnce),
     mine: (state) => Object.entries(labels).every(([name, value]) => state.labels[name] === value),
-    onChecked: (state, health) => reporter.offer(reportOf(state, health, nodeIp)),
-    onGone: (id) => reporter.forget(id),
+    onSeen: (state) => {
+      workloads.set(state.id, { state, health: workloads.get(state.id)?.health });
+      forwarding?.seen(state);
+    },
+    onChecked: (state, health) => {
+      workloads.set(state.id, { state, health });
+      reporter.offer(reportOf(state, health, nodeIp));
+    },
+    onGone: (id) => {
+      workloads.delete(id);
+      reporter.forget(id);
+    },
+    onListed: (ids) => forwarding?.listed(ids),
   });
 
   const life = new AbortController();
@@ -82,21 +108,13 @@ export function startAgent(options: AgentOptions): Agent {
   let closing: Promise<void> | undefined;
   const close = async (leave: boolean): Promise<void> => {
     life.abort();
-    await Promise.all(loops);
+    await Promise.all([...loops, forwarding?.close()]);
     if (!leave) return;
     await heartbeat.leave().catch((error: unknown) => {
       logger.warn({ node, err: EruError.from(error) }, 'core was not told that the node leaves; it will notice');
     });
   };
-  return { close: ({ leave = false } = {}) => (closing ??= close(leave)) };
-}
-
-async function untilAborted(run: Promise<void>, signal: AbortSignal): Promise<void> {
-  try {
-    await run;
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
+  return { workloads, close: ({ leave = false } = {}) => (closing ??= close(leave)) };
 }
 
 function milliseconds(field: string, seconds: number): number {

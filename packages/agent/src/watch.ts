@@ -14,6 +14,8 @@ export interface WatchOptions extends WatchContext {
   /** Labels of the workloads that are ours. */
   labels: Readonly<Record<string, string>>;
   random: Random;
+  /** All of them, each time they are listed. */
+  onListed: (ids: ReadonlySet<string>) => void;
 }
 
 /**
@@ -65,13 +67,14 @@ export class Watch {
   }
 
   async #sweeps(signal: AbortSignal): Promise<void> {
-    const { engine, labels, logger, random, sweepMs } = this.#options;
+    const { engine, labels, logger, random, sweepMs, onListed } = this.#options;
     let pauseMs = sweepMs;
     for (let failures = 0; ;) {
       await this.#bell.wait(pauseMs, signal);
       try {
         const listed = await engine.list({ labels, signal, timeoutMs: callLimitMs });
         for (const { id } of listed) this.#of(id, signal);
+        onListed(new Set(listed.map(({ id }) => id)));
         // Those that were not listed too: their inspection tells whether they are gone.
         for (const watched of this.#watched.values()) watched.sweep();
         failures = 0;

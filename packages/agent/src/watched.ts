@@ -30,6 +30,8 @@ export interface WatchContext {
   probes: Slots;
   /** Ours, by its labels. */
   mine: (state: WorkloadState) => boolean;
+  /** It has been looked at; its probes may take a while. */
+  onSeen: (state: WorkloadState) => void;
   onChecked: (state: WorkloadState, health: Health) => void;
   /** There is no such workload (any more), or it is not ours. */
   onGone: (id: string) => void;
@@ -100,12 +102,13 @@ export class Watched {
 
   /** One check, reported unless it is aborted. */
   async #examine(signal: AbortSignal): Promise<void> {
-    const { engine, clock, logger, inspections, mine, onChecked, onGone } = this.#context;
+    const { engine, clock, logger, inspections, mine, onSeen, onChecked, onGone } = this.#context;
     const beganMs = clock.monotonic();
     try {
       const state = await inspections(() => engine.inspect(this.id, { signal, timeoutMs: callLimitMs }));
       signal.throwIfAborted();
       if (!mine(state)) return onGone(this.id);
+      onSeen(state);
       const run = this.#runOf(state, beganMs);
       const health = healthWithoutProbes(state) ?? (await this.#judge(run, state, signal));
       signal.throwIfAborted();

@@ -1,0 +1,109 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+import type { WorkloadSpec } from '@eru/engines';
+
+/** What a receiver finds in a line. */
+export interface Received {
+  id: string;
+  name: string;
+  type: string;
+  data: string;
+  extra: Record<string, string>;
+  seq: number;
+}
+
+/** Takes lines over TCP, as a log collector does. */
+export class Receiver {
+  readonly lines: Received[] = [];
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
+  #waiting: { count: number; resolve: () => void }[] = [];
+
+  static async start(port = 0): Promise<Receiver> {
+    const receiver = new Receiver();
+    receiver.#server.listen(port, '127.0.0.1');
+    await once(receiver.#server, 'listening');
+    return receiver;
+  }
+
+  private constructor() {
+    this.#server = net.createServer((socket) => this.#take(socket));
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `tcp://127.0.0.1:${this.port}`;
+  }
+
+  /** Resolves when so many lines have come. */
+  until(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.lines.length >= count) return resolve();
+      this.#waiting.push({ count, resolve });
+    });
+  }
+
+  /** Reads nothing more until it is resumed. */
+  pause(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  resume(): void {
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  async stop(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #take(socket: net.Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => {});
+    let rest = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      const parts = (rest + text).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) this.lines.push(JSON.parse(part) as Received);
+      const due = this.#waiting.filter(({ count }) => this.lines.length >= count);
+      this.#waiting = this.#waiting.filter((one) => !due.includes(one));
+      for (const { resolve } of due) resolve();
+    });
+  }
+}
+
+/** A workload of node `n1` in cluster `c1` that says `ready` and runs on. */
+export function logSpec(name: string, command: readonly string[] = ['serve']): WorkloadSpec {
+  return {
+    name,
+    labels: { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name },
+    image: '',
+    root: { type: 'host', writable: false },
+    command,
+    env: [],
+    dir: '',
+    user: '',
+    privileged: false,
+    mounts: [],
+    ulimits: {},
+    pids: 0,
+    restart: { type: 'no', retries: 0 },
+    stopSignal: '',
+    networks: {},
+    publish: [],
+    dns: [],
+    extraHosts: [],
+    sysctls: {},
+    log: { type: '', config: {} },
+    stdin: false,
+    engineParams: {},
+    rawArgs: new Uint8Array(),
+  };
+}
