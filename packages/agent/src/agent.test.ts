@@ -1,3 +1,4 @@
+import { create, pb } from '@eru/contract';
 import type { Engine, WorkloadSpec } from '@eru/engines';
 import { bareSpec, SimulatedMachine } from '@eru/engines';
 import { EruError, seededRandom, VirtualClock } from '@eru/kit';
@@ -26,7 +27,23 @@ class FakeCore implements CoreCalls {
     this.#clock = clock;
   }
 
+  /** Absent: core has no such node. */
+  endpoint: string | undefined = 'tcp://192.0.2.1:2376';
+  readonly added: { pod: string; endpoint: string }[] = [];
+
   readonly core: CoreCalls['core'] = {
+    getNode: () => {
+      this.attempts.push(this.#clock.monotonic());
+      if (this.away) return Promise.reject(new EruError('unavailable', 'core is away'));
+      if (this.endpoint === undefined) return Promise.reject(new EruError('not_found', 'no such node'));
+      return Promise.resolve(create(pb.NodeSchema, { podname: 'default', endpoint: this.endpoint }));
+    },
+    addPod: () => Promise.reject(new EruError('exists', 'pod is there')),
+    addNode: ({ podname = '', endpoint = '' }) => {
+      this.added.push({ pod: podname, endpoint });
+      this.endpoint = endpoint;
+      return Promise.resolve(create(pb.NodeSchema));
+    },
     setNodeStatus: ({ ttl }) => {
       this.attempts.push(this.#clock.monotonic());
       if (this.away) return Promise.reject(new EruError('unavailable', 'core is away'));
@@ -162,7 +179,7 @@ test('what runs at the start is reported in few calls, with all that is known of
     pids: 9,
   });
   const second = await running(spec('a_web_bbbbbb', { networks: { bridge: '' } }));
-  await start({ nodeIp: '192.0.2.1' });
+  await start();
   await clock.advance(1000);
   expect(core.calls.flat().toSorted()).toEqual([first, second].toSorted());
   expect(core.last(first)).toMatchObject({
@@ -416,8 +433,45 @@ test('a command in the workload may be its health check, at an interval of its o
   expect(core.last(id)).toMatchObject({ running: true, healthy: false, reason });
 });
 
+test('without a heartbeat nothing is said of the node, and its workloads are reported all the same', async () => {
+  await start({ heartbeatIntervalS: 0 });
+  const id = await running(spec('a_web_aaaaaa'));
+  core.away = true;
+  await machine.exit(id, 3);
+  await clock.advance(2 * minute);
+  core.away = false;
+  await clock.advance(2 * minute);
+  expect(core.heartbeats).toEqual([]);
+  expect(core.last(id)?.exitCode).toBe(3);
+});
+
+test('a node that core does not know is waited for, or added when somebody has said how', async () => {
+  core.endpoint = undefined;
+  const waits = await start();
+  expect(waits.trouble).toContain('core has no node n1; add it');
+  expect(core.heartbeats).toEqual([]);
+  core.endpoint = 'unix:///run/engine.sock';
+  await clock.advance(2 * minute);
+  expect(core.heartbeats.length).toBeGreaterThan(0);
+  expect(waits).toMatchObject({ trouble: '', facts: { pod: 'default', ip: '127.0.0.1' } });
+  core.endpoint = undefined;
+  const registration = { pod: 'virt', endpoint: 'eru+unix:///run/node.sock' };
+  const adds = await start({ registration });
+  expect(core.added).toEqual([registration]);
+  expect(adds).toMatchObject({ trouble: '', facts: { pod: 'virt' } });
+});
+
+test('workloads of other nodes are looked at when asked for, and skipped ones never', async () => {
+  const labels = { ...spec('x').labels, 'eru.nodename': 'n2' };
+  const foreign = await running(spec('a_web_aaaaaa', { labels }));
+  const skipped = await running(spec('a_web_bbbbbb'));
+  await start({ onlyMine: false, skip: [new RegExp(skipped.slice(0, 9))] });
+  await clock.advance(second);
+  expect(core.calls.flat()).toEqual([foreign]);
+});
+
 test('times that make no sense are refused', () => {
   const options = { node: 'n1', core, engine, clock };
-  expect(() => startAgent({ ...options, heartbeatIntervalS: 0 })).toThrow('heartbeat_interval: 0 is not allowed');
+  expect(() => startAgent({ ...options, heartbeatIntervalS: -1 })).toThrow('heartbeat_interval: -1 is not allowed');
   expect(() => startAgent({ ...options, healthcheck: { timeoutS: -1 } })).toThrow('healthcheck.timeout');
 });

@@ -1,10 +1,9 @@
 import type { Engine } from '@eru/engines';
 import type { Clock, Logger, Random } from '@eru/kit';
-import { backoff, EruError } from '@eru/kit';
+import { backoff, EruError, isEruError } from '@eru/kit';
 
 import { Bell } from './bell.ts';
 import type { CoreCalls } from './core-calls.ts';
-import { callLimitMs } from './core-calls.ts';
 
 /** First pause after a failed round; it doubles up to the interval. */
 const firstPauseMs = 500;
@@ -16,9 +15,15 @@ export interface HeartbeatOptions {
   core: CoreCalls;
   engine: Engine;
   intervalMs: number;
+  /** False: nothing is said of the node, but core is asked for it in the same rhythm. */
+  beats: boolean;
+  /** Of each call. */
+  callLimitMs: number;
   clock: Clock;
   random: Random;
   logger: Logger;
+  /** Finds out what core knows of the node, before anything is said of it. */
+  introduce(signal: AbortSignal): Promise<void>;
   /** The node's status had lapsed: core may have written its workloads off. Called before anybody waiting goes on. */
   onReturn(): void;
 }
@@ -31,10 +36,11 @@ export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #bell: Bell;
   #up = false;
+  #introduced = false;
   #waiting: (() => void)[] = [];
   /** On the monotonic clock, when the last status that core took was sent. */
   #aliveAtMs: number | undefined;
-  #trouble = '';
+  #trouble = 'core and engine have not been asked yet';
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
@@ -75,23 +81,31 @@ export class Heartbeat {
     this.#bell.ring();
   }
 
+  /** Why nobody may be told anything now; empty when all is well. */
+  get trouble(): string {
+    return this.#trouble;
+  }
+
   /** Core sees the node as not alive at once. One attempt. */
   async leave(): Promise<void> {
-    const { core, node } = this.#options;
+    const { core, node, callLimitMs } = this.#options;
     await core.core.setNodeStatus({ nodename: node, ttl: -1n }, { timeoutMs: callLimitMs });
   }
 
   /** True when core has been told. */
   async #round(signal: AbortSignal): Promise<boolean> {
-    const { core, engine, node, intervalMs, clock } = this.#options;
+    const { core, engine, node, intervalMs, clock, beats, callLimitMs } = this.#options;
     const ttlMs = roundsPerTtl * intervalMs;
     let asked = 'engine';
     try {
       await engine.ping({ signal, timeoutMs: callLimitMs });
       asked = 'core';
+      if (!this.#introduced) await this.#options.introduce(signal);
+      this.#introduced = true;
       const sentAtMs = clock.monotonic();
       const ttl = BigInt(Math.ceil(ttlMs / 1000));
-      await core.core.setNodeStatus({ nodename: node, ttl }, { signal, timeoutMs: callLimitMs });
+      if (beats) await core.core.setNodeStatus({ nodename: node, ttl }, { signal, timeoutMs: callLimitMs });
+      else await core.core.getNode({ nodename: node }, { signal, timeoutMs: callLimitMs });
       const lapsed = this.#aliveAtMs === undefined || sentAtMs - this.#aliveAtMs >= ttlMs;
       this.#aliveAtMs = sentAtMs;
       this.#tell('');
@@ -101,6 +115,7 @@ export class Heartbeat {
       return true;
     } catch (error) {
       signal.throwIfAborted();
+      if (isEruError(error, 'not_found')) this.#introduced = false;
       // A silent engine says nothing about core; its node is let lapse (section 6).
       if (asked === 'core') this.#up = false;
       this.#tell(`${asked}: ${EruError.from(error).message}`);
@@ -112,7 +127,7 @@ export class Heartbeat {
   #tell(trouble: string): void {
     if (trouble === this.#trouble) return;
     const { logger, node } = this.#options;
-    if (trouble === '') logger.info({ node }, 'core and engine answer again');
+    if (trouble === '') logger.info({ node }, 'core and engine answer');
     else logger.warn({ node, trouble }, 'heartbeat failed; trying again until it succeeds');
     this.#trouble = trouble;
   }

@@ -1,3 +1,11 @@
-export type { Agent, AgentOptions } from './agent.ts';
+export { metricsText } from './agent-metrics.ts';
+export type { Agent, AgentOptions, Seen } from './agent.ts';
 export { startAgent } from './agent.ts';
+export { startApi, type ApiOptions } from './api.ts';
 export type { CoreCalls } from './core-calls.ts';
+export { Forwarding, type ForwardingSettings } from './logs/forwarding.ts';
+export { checkForwards } from './logs/open-target.ts';
+export { usageFromEngine, usageFromMachine } from './metrics/read-usage.ts';
+export { checkTransfers, Statsd } from './metrics/statsd.ts';
+export { WorkloadMetrics } from './metrics/workload-metrics.ts';
+export type { Registration } from './node-facts.ts';

@@ -3,7 +3,6 @@ import { backoff, EruError } from '@eru/kit';
 
 import { Bell } from './bell.ts';
 import type { CoreCalls } from './core-calls.ts';
-import { callLimitMs } from './core-calls.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { Outbox } from './outbox.ts';
 import type { Report } from './report.ts';
@@ -20,6 +19,8 @@ export interface ReporterOptions {
   core: CoreCalls;
   heartbeat: Pick<Heartbeat, 'up' | 'suspect'>;
   cacheTtlMs: number;
+  /** Of each call. */
+  callLimitMs: number;
   clock: Clock;
   random: Random;
   logger: Logger;
@@ -76,7 +77,7 @@ export class Reporter {
   }
 
   async #send(signal: AbortSignal): Promise<EruError | undefined> {
-    const { clock, core, node } = this.#options;
+    const { clock, core, node, callLimitMs } = this.#options;
     const batch = this.#outbox.take(batchLimit, clock.monotonic());
     if (batch.reports.length === 0) return undefined;
     try {

@@ -3,7 +3,6 @@ import type { Random } from '@eru/kit';
 import { backoff, EruError, isEruError } from '@eru/kit';
 
 import { Bell } from './bell.ts';
-import { callLimitMs } from './core-calls.ts';
 import type { WatchContext } from './watched.ts';
 import { Watched } from './watched.ts';
 
@@ -67,7 +66,7 @@ export class Watch {
   }
 
   async #sweeps(signal: AbortSignal): Promise<void> {
-    const { engine, labels, logger, random, sweepMs, onListed } = this.#options;
+    const { engine, labels, logger, random, sweepMs, callLimitMs, onListed } = this.#options;
     let pauseMs = sweepMs;
     for (let failures = 0; ;) {
       await this.#bell.wait(pauseMs, signal);

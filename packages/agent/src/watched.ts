@@ -2,7 +2,6 @@ import type { Engine, WorkloadState } from '@eru/engines';
 import type { Clock, Logger } from '@eru/kit';
 import { EruError, isEruError } from '@eru/kit';
 
-import { callLimitMs } from './core-calls.ts';
 import { probeByCommand } from './exec-probe.ts';
 import type { HealthCheck } from './health-check.ts';
 import { healthCheckOf } from './health-check.ts';
@@ -25,6 +24,8 @@ export interface WatchContext {
   probe: RunProbe;
   sweepMs: number;
   probeLimitMs: number;
+  /** Of each call of the engine. */
+  callLimitMs: number;
   /** At once on this node: inspections, probes. A hanging probe must not keep the news of an exit. */
   inspections: Slots;
   probes: Slots;
@@ -102,7 +103,7 @@ export class Watched {
 
   /** One check, reported unless it is aborted. */
   async #examine(signal: AbortSignal): Promise<void> {
-    const { engine, clock, logger, inspections, mine, onSeen, onChecked, onGone } = this.#context;
+    const { engine, clock, logger, inspections, callLimitMs, mine, onSeen, onChecked, onGone } = this.#context;
     const beganMs = clock.monotonic();
     try {
       const state = await inspections(() => engine.inspect(this.id, { signal, timeoutMs: callLimitMs }));

@@ -12,6 +12,7 @@ export type { CallContext, ClientCertificate, MountedService, ServiceHandlers } 
 export { mount } from './handlers.ts';
 export { parseEndpoint } from './listen.ts';
 export { openApi } from './openapi.ts';
+export { foreignRequest } from './origin.ts';
 export * from './serve.ts';
 export { statusOf } from './status.ts';
 export type { Status } from './status.ts';

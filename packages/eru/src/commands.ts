@@ -1,7 +1,9 @@
 import type { Action, Context, Registry } from '@eru/cli';
 
+import type { AgentFlags } from './agent-command.ts';
+import { originalFlags } from './agent-flags.ts';
 import { defaultListen, defaultNodeListen } from './default-listen.ts';
-import type { AgentFlags, RuntimeFlags } from './daemon-commands.ts';
+import type { RuntimeFlags } from './daemon-commands.ts';
 import type { KindFlags } from './kind-command.ts';
 import { addNetworkCommands } from './network-commands.ts';
 
@@ -15,6 +17,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--pod <name>', "pod of this machine's node", 'default')
     .option('--hub <registry>', 'HOST[:PORT][/NAMESPACE] that built images are pushed to (default: they stay here)')
     .option(...dockerOption)
+    .option('--agent-config <file>', "agent.yaml of the original's form, docs/config.md: logs, figures, checks")
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
   run(
@@ -58,11 +61,24 @@ export function addDaemonCommands({ command, run }: Registry): void {
   );
 
   const agent = withJoin(command('agent [core]', 'run only the agent of a node'))
+    .option('--config <file>', "agent.yaml of the original's form, docs/config.md (ERU_AGENT_CONFIG_PATH)")
     .option('--socket <path>', 'socket of the node daemon (default: in the data folder)')
-    .option('--node <name>', 'the node that it speaks for (default: the one this machine joined as, or the host name)')
-    .option('--heartbeat <seconds>', 'between two heartbeats', '60');
+    .option('--node <name>', 'the node that it speaks for (ERU_HOSTNAME; default: the one this machine joined as, or the host name)')
+    .option('--heartbeat <seconds>', 'between two heartbeats; 0 sends none (default: 60)')
+    .option('--register <pod>', 'add the node to this pod when core does not know it')
+    .option('--leave', 'when stopped, tell core that the node is down; else it stays alive for three heartbeats');
+  for (const flag of Object.keys(originalFlags)) {
+    if (flag === 'check-only-mine') agent.option(`--${flag}`);
+    else agent.option(`--${flag} <value>`, '', collect);
+    agent.options.at(-1)?.hideHelp();
+  }
   run(agent, async (context, flags: AgentFlags, core?: string) =>
-    (await import('./daemon-commands.ts')).agentCommand(context, flags, core),
+    (await import('./agent-command.ts')).agentCommand(context, flags, core),
+  );
+  const agentConfig = command('config', "the agent's configuration file", agent);
+  const agentCheck = command('check <file>', 'say what is wrong with it, and what of it has no effect', agentConfig);
+  run(agentCheck, async (context, options: object, file: string) =>
+    (await import('./config-command.ts')).agentConfigCheckCommand(context, options, file),
   );
 
   addNetworkCommands({ command, run });

@@ -1,5 +1,9 @@
+import { checkForwards, checkTransfers } from '@eru/agent';
 import type { Context } from '@eru/cli';
+import { parseEndpoint } from '@eru/contract';
 
+import { agentKeysWithoutEffect, readAgentConfig } from './agent-config.ts';
+import { agentSettings } from './agent-settings.ts';
 import { readCoreConfig, withoutEffect } from './core-config.ts';
 import { credentialIn, etcdOf, refuseOpenPort } from './core-settings.ts';
 
@@ -12,11 +16,32 @@ export async function configCheckCommand(
   const config = await readCoreConfig(file, env);
   if (credentialIn(config) === undefined && config.bind !== undefined) refuseOpenPort(config.bind, file);
   await etcdOf(config);
-  const idle = withoutEffect(config);
-  if (globals.output === 'json') stdout.write(`${JSON.stringify({ file, ok: true, without_effect: idle })}\n`);
-  else {
-    stdout.write(`${file} is good.\n`);
-    for (const { key, meaning } of idle) stdout.write(`${key} has no effect: ${meaning}\n`);
-  }
+  tell({ stdout, globals }, file, withoutEffect(config));
   return 0;
+}
+
+/** `eru agent config check`: the same of an agent's file. */
+export async function agentConfigCheckCommand(
+  { stdout, env, globals }: Context,
+  _flags: object,
+  file: string,
+): Promise<number> {
+  const config = await readAgentConfig(file, env);
+  const { logs, metrics, api } = agentSettings(config, { socket: '' });
+  checkForwards(logs.forwards);
+  checkTransfers(metrics.transfers);
+  if (api !== undefined) parseEndpoint(api);
+  tell({ stdout, globals }, file, agentKeysWithoutEffect(config));
+  return 0;
+}
+
+function tell(
+  { stdout, globals }: Pick<Context, 'stdout' | 'globals'>,
+  file: string,
+  idle: readonly { key: string; meaning: string }[],
+): void {
+  if (globals.output === 'json')
+    return void stdout.write(`${JSON.stringify({ file, ok: true, without_effect: idle })}\n`);
+  stdout.write(`${file} is good.\n`);
+  for (const { key, meaning } of idle) stdout.write(`${key} has no effect: ${meaning}\n`);
 }

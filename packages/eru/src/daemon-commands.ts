@@ -1,9 +1,8 @@
 import type { Context } from '@eru/cli';
-import { connectCore, findCore, type Core } from '@eru/client';
+import type { Core } from '@eru/client';
 import { createLogger, EruError, invalid, systemClock, type Closer, type Logger } from '@eru/kit';
-import { hostname } from 'node:os';
 
-import { runAgent, runRuntime, type LocalRuntime } from './daemons.ts';
+import { runRuntime, type LocalRuntime } from './daemons.ts';
 import { openDataFolder, type DataFolder } from './data-folder.ts';
 import { defaultNodeListen } from './default-listen.ts';
 import { join, tokenHash, type JoinOptions } from './join.ts';
@@ -14,7 +13,7 @@ import { reachableAddress } from './reachable.ts';
 import { writeRunning } from './running.ts';
 import { serveUntilStopped } from './serve-until-stopped.ts';
 
-interface JoinFlags {
+export interface JoinFlags {
   join?: string;
 }
 
@@ -24,12 +23,6 @@ export interface RuntimeFlags extends JoinFlags {
   docker: string;
   listen?: string;
   advertise?: string;
-}
-
-export interface AgentFlags extends JoinFlags {
-  socket?: string;
-  node?: string;
-  heartbeat: string;
 }
 
 /** `eru runtime`: for cores on this machine, and, once it has joined, for those elsewhere. */
@@ -80,48 +73,22 @@ async function serveCluster(
   keep({ data, logger, closer }, identity, (next) => port.setTls(next));
 }
 
-/** `eru agent` */
-export async function agentCommand(context: Context, flags: AgentFlags, core?: string): Promise<number> {
-  const data = await openDataFolder(context.globals.data);
-  const heartbeatS = Number(flags.heartbeat);
-  if (!Number.isInteger(heartbeatS) || heartbeatS < 1)
-    throw invalid('--heartbeat', flags.heartbeat, 'write a number of seconds, at least 1');
-  const logger = createLogger();
-  return serveUntilStopped(context, async (closer) => {
-    const speaks = await speaker(context, { data, logger, closer }, flags, core);
-    const agent = await runAgent({ ...speaks, socket: flags.socket ?? data.socket, heartbeatS, logger });
-    closer.add('agent', () => agent.close());
-    await writeRunning(data.root, 'agent', { node: speaks.node });
-  });
-}
-
-/** Which node an agent speaks for, and how it reaches core: as the machine that has joined, or with a user's credential. */
-async function speaker(
+/** The node that this machine has joined as, and its way to core, over renewals of its certificate; undefined when it has not. */
+export async function joinedNode(
   context: Context,
   { data, logger, closer }: { data: DataFolder; logger: Logger; closer: Closer },
-  flags: AgentFlags,
+  flags: JoinFlags & { node?: string },
   address: string | undefined,
-): Promise<{ node: string; core: Pick<Core, 'core' | 'eru'> }> {
-  const { globals } = context;
+): Promise<{ node: string; core: Pick<Core, 'core' | 'eru'> } | undefined> {
   const identity = await identityOf(context, data, flags, address);
-  if (identity !== undefined) {
-    const { node } = identity;
-    if (flags.node !== undefined && flags.node !== node)
-      throw invalid('--node', flags.node, `this machine has joined as node ${node}`);
-    const over = connectOverRenewals(identity);
-    closer.add('client', () => over.close());
-    keep({ data, logger, closer }, identity, (next) => over.use(next));
-    return { node, core: over.core };
-  }
-  const { found, ...core } = await findCore(globals);
-  if (!found && globals.eru === undefined)
-    throw new EruError(
-      'unavailable',
-      'no core is known: join with --join TOKEN CORE, give --eru HOST:PORT, or the data folder of a running one with --data',
-    );
-  const client = connectCore(core);
-  closer.add('client', () => client.close());
-  return { node: flags.node ?? hostname(), core: client };
+  if (identity === undefined) return undefined;
+  const { node } = identity;
+  if (flags.node !== undefined && flags.node !== node)
+    throw invalid('--node', flags.node, `this machine has joined as node ${node}`);
+  const over = connectOverRenewals(identity);
+  closer.add('client', () => over.close());
+  keep({ data, logger, closer }, identity, (next) => over.use(next));
+  return { node, core: over.core };
 }
 
 /** What this machine is, joining first when it is told to with a token that it has not joined with already. */

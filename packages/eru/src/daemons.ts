@@ -1,8 +1,6 @@
-import { startAgent } from '@eru/agent';
-import type { Core as CoreClient } from '@eru/client';
 import { serve } from '@eru/contract';
 import { coreServices, defaultCallsPerSecond, startCore, type CoreOptions } from '@eru/core';
-import { connectEngine, createEngines } from '@eru/engines';
+import { createEngines } from '@eru/engines';
 import { Closer, EruError, isEruError, systemClock, systemRandom, type Logger } from '@eru/kit';
 import { openExternalKinds, type ExternalKinds } from '@eru/plugins';
 import { serveRemote, serveRuntime, type RemoteTls } from '@eru/runtime';
@@ -198,31 +196,4 @@ export async function runCore(options: {
       inspectOnly: (whitelist) => plugins.inspectOnly(whitelist),
     };
   });
-}
-
-/** The agent of one node, between its engine's socket and core. */
-export async function runAgent(options: {
-  node: string;
-  socket: string;
-  core: Pick<CoreClient, 'core' | 'eru'>;
-  heartbeatS: number;
-  logger: Logger;
-}): Promise<Daemon> {
-  const { node, socket, core, heartbeatS, logger } = options;
-  const engine = connectEngine({ address: `unix://${socket}` });
-  const agent = startAgent({
-    node,
-    core,
-    engine,
-    clock: systemClock,
-    random: systemRandom,
-    logger,
-    heartbeatIntervalS: heartbeatS,
-  });
-  return {
-    close: async () => {
-      await agent.close({ leave: false });
-      await engine.close();
-    },
-  };
 }

@@ -90,6 +90,7 @@ async function removeAlone({ globals: { data }, signal }: Context, home: Home | 
     listen: defaultListen.replace(/:\d+$/, ':0'),
     store: home?.store,
     auth: true,
+    agent: {},
     node: home?.node,
     docker: 'auto',
     pod: 'default',

@@ -3,11 +3,13 @@ import { EruError, parseConfig } from '@eru/kit';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
+import { readAgentConfig } from './agent-config.ts';
 import { openDataFolder } from './data-folder.ts';
 import { addDaemonCommands } from './commands.ts';
 import { detach, tellParent, up, type Up, type UpOptions } from './up.ts';
 
-interface UpFlags extends Omit<UpOptions, 'data' | 'signal'> {
+interface UpFlags extends Omit<UpOptions, 'data' | 'signal' | 'agent'> {
+  agentConfig?: string;
   example?: string;
   detach?: boolean;
 }
@@ -27,7 +29,8 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   }
   let running: Up;
   try {
-    running = await up({ ...flags, ...own(globals), signal: context.signal });
+    const agent = await readAgentConfig(flags.agentConfig, context.env);
+    running = await up({ ...flags, ...own(globals), agent, signal: context.signal });
   } catch (error) {
     const { code, message } = EruError.from(error);
     tellParent({ code, message });

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
+import path from 'node:path';
 
 import { connectCore, findCore, removeEndpoint, type Core as CoreClient, type Wanted } from '@eru/client';
 import {
@@ -16,11 +17,14 @@ import {
   type ErrorCode,
 } from '@eru/kit';
 
-import { runAgent, runCore, runRuntime, openStore } from './daemons.ts';
+import type { AgentConfig } from './agent-keys.ts';
+import { agentSettings } from './agent-settings.ts';
+import { runCore, runRuntime, openStore } from './daemons.ts';
 import type { CoreConfig } from './core-keys.ts';
 import { settingsOf } from './core-settings.ts';
 import { defaultListen } from './default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
+import { runAgent } from './run-agent.ts';
 import { findHome, writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
 import { tellOwnMachine } from './tell-own-machine.ts';
@@ -39,6 +43,8 @@ export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   node: string | undefined;
   /** `auto`, `none` or the socket of a dockerd (`NodeEngineOptions`). */
   docker: string;
+  /** How its agent works. */
+  agent: AgentConfig;
   /** Pod of this machine's node; made when it is not there. */
   pod: string;
   /** Gives up. */
@@ -104,7 +110,13 @@ export async function up(options: UpOptions): Promise<Up> {
     closer.add('client', () => client.close());
     const { node } = home;
     await joinNode(client, { node, pod: options.pod, endpoint: `eru+unix://${data.socket}` }, signal);
-    const agent = await runAgent({ node, socket: data.socket, core: client, heartbeatS, logger });
+    const agent = await runAgent({
+      node,
+      core: client,
+      settings: agentSettings({ heartbeat_interval: heartbeatS, ...options.agent }, { socket: data.socket }),
+      folder: path.join(data.root, 'agent'),
+      logger,
+    });
     closer.add('agent', () => agent.close());
     return {
       client,

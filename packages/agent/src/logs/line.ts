@@ -39,11 +39,11 @@ export function headOf(
   return { app, entrypoint, stdout: of('stdout'), stderr: of('stderr'), extra: JSON.stringify(extra) };
 }
 
-/** The documented JSON line, with its newline. `time` and `seq` are ours: the instant with its zone, and the line's number. */
-export function lineOf(head: LineHead, { stream, atMs, data }: LogEntry, seq: number): string {
+/** The documented JSON line, with its newline. `time` and `seq` are ours: the instant with its zone, and the line's number, if it has one. */
+export function lineOf(head: LineHead, { stream, atMs, data }: LogEntry, seq?: number): string {
   const text = JSON.stringify(textOf(data));
   const time = new Date(atMs).toISOString();
-  return `${head[stream]}${text},"datetime":"${localTime(atMs)}","extra":${head.extra},"time":"${time}","seq":${seq}}\n`;
+  return `${head[stream]}${text},"datetime":"${localTime(atMs)}","extra":${head.extra},"time":"${time}"${seq === undefined ? '' : `,"seq":${seq}`}}\n`;
 }
 
 /** A line as text, without its end. What is not UTF-8 is written out: `\x` and two digits for each bad byte and control character. */

@@ -1,4 +1,4 @@
-import { invalid } from '@eru/kit';
+import { invalid, systemClock, systemRandom } from '@eru/kit';
 
 import { JournalTarget } from './journal-target.ts';
 import type { Target, TargetContext } from './target.ts';
@@ -15,6 +15,11 @@ export function openTarget(url: string, context: TargetContext): Target {
     throw invalid('log.forwards', url, 'write tcp://HOST:PORT, udp://HOST:PORT, journal:// or __discard__');
   const place = { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
   return scheme === 'tcp' ? new TcpTarget(url, place, context) : new UdpTarget(url, place, context);
+}
+
+/** @throws EruError `invalid` for the first that is no target */
+export function checkForwards(urls: readonly string[]): void {
+  for (const url of urls) openTarget(url, { clock: systemClock, random: systemRandom });
 }
 
 const discard: Target = {

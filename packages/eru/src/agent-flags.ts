@@ -1,0 +1,22 @@
+/** Flags of the original's agent that set a key, and the variables that set the same (reference/agent.md section 2). */
+export const originalFlags: Readonly<Record<string, string>> = {
+  'log-level': 'ERU_AGENT_LOG_LEVEL',
+  store: 'ERU_AGENT_STORE',
+  'core-endpoint': 'ERU_AGENT_CORE_ENDPOINT',
+  'core-username': 'ERU_AGENT_CORE_USERNAME',
+  'core-password': 'ERU_AGENT_CORE_PASSWORD',
+  runtime: 'ERU_AGENT_RUNTIME',
+  'docker-endpoint': 'ERU_AGENT_DOCKER_ENDPOINT',
+  'metrics-step': 'ERU_AGENT_METRICS_STEP',
+  'metrics-transfers': 'ERU_AGENT_METRICS_TRANSFERS',
+  'api-addr': 'ERU_AGENT_API_ADDR',
+  'log-forwards': 'ERU_AGENT_LOG_FORWARDS',
+  'log-stdout': 'ERU_AGENT_LOG_STDOUT',
+  pidfile: 'ERU_AGENT_PIDFILE',
+  'health-check-interval': 'ERU_AGENT_HEALTH_CHECK_INTERVAL',
+  'health-check-timeout': 'ERU_AGENT_HEALTH_CHECK_TIMEOUT',
+  'health-check-cache-ttl': 'ERU_AGENT_HEALTH_CHECK_CACHE_TTL',
+  'heartbeat-interval': 'ERU_AGENT_HEARTBEAT_INTERVAL',
+  'check-only-mine': 'ERU_AGENT_CHECK_ONLY_MINE',
+  hostname: 'ERU_HOSTNAME',
+};
