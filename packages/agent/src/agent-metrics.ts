@@ -12,8 +12,17 @@ export function metricsText(
 ): string {
   const families = new Families();
   workloads.collect(families);
-  for (const { url: target, up, lines, bytes, inDoubt, refused, queuedBytes, spooledBytes } of forwarding?.figures() ??
-    []) {
+  for (const {
+    url: target,
+    up,
+    lines,
+    bytes,
+    inDoubt,
+    refused,
+    lostBytes,
+    queuedBytes,
+    spooledBytes,
+  } of forwarding?.figures() ?? []) {
     const labels = { target };
     families.add(gauge('log_target_up', '1 while the target takes lines'), labels, up ? 1 : 0);
     families.add(counter('log_lines', 'lines of workloads with this target that were delivered'), labels, lines);
@@ -21,6 +30,11 @@ export function metricsText(
     const dropped = counter('log_dropped_lines', 'lines that were not delivered, or of which nobody knows');
     families.add(dropped, { target, reason: 'in_doubt' }, inDoubt);
     families.add(dropped, { target, reason: 'refused' }, refused);
+    families.add(
+      counter('log_lost_bytes', "bytes that the engine's own logs gave up before they were read"),
+      labels,
+      lostBytes,
+    );
     families.add(gauge('log_queue_bytes', 'bytes that wait in memory'), labels, queuedBytes);
     families.add(gauge('log_spool_bytes', 'bytes that wait on disk'), labels, spooledBytes);
   }

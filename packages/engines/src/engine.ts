@@ -244,6 +244,8 @@ export interface LogEntry {
   stream: 'stdout' | 'stderr';
   atMs: number;
   data: Uint8Array;
+  /** Bytes of the log ahead of this line that were given up before this reader came to them; absent: none, or not known. */
+  lostBytes?: number;
 }
 
 export interface ExecSpec {

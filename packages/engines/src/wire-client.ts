@@ -121,11 +121,15 @@ class WireEngine implements Engine {
     const request = {
       id,
       follow,
+      grouped: true,
       ...(tail !== undefined && { tail }),
       ...(sinceMs !== undefined && { sinceMs: instant(sinceMs) }),
       ...(untilMs !== undefined && { untilMs: instant(untilMs) }),
     };
-    for await (const entry of this.#calls.logs(request, this.#unlimited(options))) yield fromLogEntry(entry);
+    for await (const entry of this.#calls.logs(request, this.#unlimited(options))) {
+      yield fromLogEntry(entry);
+      for (const next of entry.more) yield fromLogEntry(next);
+    }
   }
 
   exec(id: string, spec: ExecSpec, options?: CallOptions): Promise<Session> {

@@ -1,8 +1,9 @@
-import { engine as wire, mount } from '@eru/contract';
+import { create, engine as wire, mount } from '@eru/contract';
 import type { CallContext, MountedService, ServiceHandlers } from '@eru/contract';
 import { EruError, toSafeNumber } from '@eru/kit';
 
 import type { CallOptions, Engine, FencedOptions } from './engine.ts';
+import { gather } from './gather.ts';
 import { serveSession } from './wire-session.ts';
 import {
   fromJsonMap,
@@ -21,6 +22,9 @@ import {
 export function engineService(engine: Engine): MountedService {
   return mount(wire.Engine, { ...lifeHandlers(engine), ...streamHandlers(engine), ...supplyHandlers(engine) });
 }
+
+/** Of the lines in one message: a message for each costs more than the line. */
+const groupBytes = 64 * 1024;
 
 type Handlers = ServiceHandlers<typeof wire.Engine>;
 
@@ -83,13 +87,20 @@ function streamHandlers(engine: Engine): Handlers {
       const from = after === '' ? {} : { after };
       for await (const event of engine.events({ ...call(context), ...from })) yield toEvent(event);
     },
-    logs: async function* ({ id, follow, tail, sinceMs, untilMs }, context) {
+    logs: async function* ({ id, follow, tail, sinceMs, untilMs, grouped }, context) {
       const bounds = {
         ...(tail !== undefined && { tail }),
         ...(sinceMs !== undefined && { sinceMs: toSafeNumber(sinceMs) }),
         ...(untilMs !== undefined && { untilMs: toSafeNumber(untilMs) }),
       };
-      for await (const entry of engine.logs(id, { ...call(context), ...bounds, follow })) yield toLogEntry(entry);
+      const entries = engine.logs(id, { ...call(context), ...bounds, follow });
+      if (!grouped) {
+        for await (const entry of entries) yield toLogEntry(entry);
+        return;
+      }
+      for await (const [first, ...rest] of gather(entries, groupBytes, ({ data }) => data.length))
+        if (first !== undefined)
+          yield { ...toLogEntry(first), more: rest.map((one) => create(wire.LogEntrySchema, toLogEntry(one))) };
     },
     exec: async function* (requests, context) {
       const { open, rest } = await opened(requests);

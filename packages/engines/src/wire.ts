@@ -187,13 +187,19 @@ export function fromEvent({ type, cursor, atMs, id, name }: wire.Event): EngineE
   return known === 'ready' ? { type: known, cursor } : { type: known, cursor, atMs: toSafeNumber(atMs), id, name };
 }
 
-export function toLogEntry({ stream, atMs, data }: LogEntry): MessageInitShape<typeof wire.LogEntrySchema> {
-  return { atMs: instant(atMs), line: { case: stream, value: data } };
+export function toLogEntry({
+  stream,
+  atMs,
+  data,
+  lostBytes = 0,
+}: LogEntry): MessageInitShape<typeof wire.LogEntrySchema> {
+  return { atMs: instant(atMs), line: { case: stream, value: data }, lostBytes: instant(lostBytes) };
 }
 
-export function fromLogEntry({ atMs, line }: wire.LogEntry): LogEntry {
+export function fromLogEntry({ atMs, line, lostBytes }: wire.LogEntry): LogEntry {
   if (line.case === undefined) throw new EruError('internal', 'a log entry without a line');
-  return { stream: line.case, atMs: toSafeNumber(atMs), data: line.value };
+  const entry = { stream: line.case, atMs: toSafeNumber(atMs), data: line.value };
+  return lostBytes === 0n ? entry : { ...entry, lostBytes: toSafeNumber(lostBytes) };
 }
 
 /** Milliseconds as the wire has them: whole. */

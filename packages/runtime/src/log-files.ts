@@ -1,6 +1,6 @@
 import { readIfExists } from '@eru/kit';
 import type { FileHandle } from 'node:fs/promises';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 /** How much of a workload's output is kept: `files` files in all, each closed once it has `maxBytes`. */
@@ -53,11 +53,33 @@ export async function rotateLog(
   if (size < limits.maxBytes) return false;
   const closed = (await logFiles(folder)).filter((name) => name !== currentLog);
   const next = Number.parseInt(closed.at(-1) ?? '0', 10) + 1;
-  await rename(current, path.join(folder, `${String(next).padStart(10, '0')}.log`));
+  const name = `${String(next).padStart(10, '0')}.log`;
+  await rename(current, path.join(folder, name));
   await reopen(current);
   const surplus = closed.length + 1 - Math.max(0, limits.files - 1);
-  for (const name of closed.slice(0, Math.max(0, surplus))) await rm(path.join(folder, name), { force: true });
+  const dropped = closed.slice(0, Math.max(0, surplus));
+  await noteStart(folder, name, dropped);
+  for (const old of dropped) await rm(path.join(folder, old), { force: true });
   return true;
+}
+
+/** Beside the folder, not in it: writing it is no news. */
+function startsFile(folder: string): string {
+  return `${folder}.starts`;
+}
+
+/** Where each file begins in the whole log, in bytes, so that a reader who comes too late knows how much is gone. */
+export function readStarts(folder: string): Promise<Record<string, number>> {
+  return readNumbers(startsFile(folder));
+}
+
+/** Only now is the file complete: whoever wrote to it has another one. */
+async function noteStart(folder: string, name: string, dropped: readonly string[]): Promise<void> {
+  const starts = await readStarts(folder);
+  const start = starts[currentLog] ?? 0;
+  const size = (await stat(path.join(folder, name)).catch(() => undefined))?.size ?? 0;
+  for (const old of dropped) delete starts[old];
+  await writeFile(startsFile(folder), JSON.stringify({ ...starts, [name]: start, [currentLog]: start + size }));
 }
 
 const blockBytes = 64 * 1024;

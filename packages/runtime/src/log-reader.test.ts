@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -9,12 +9,15 @@ import { formatLog } from './log-format.ts';
 import { readLog } from './log-reader.ts';
 
 describe('reading a log that is rotated', () => {
+  let parent: string;
   let folder: string;
 
   beforeEach(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'eru-log-'));
+    parent = await mkdtemp(path.join(tmpdir(), 'eru-log-'));
+    folder = path.join(parent, 'log');
+    await mkdir(folder);
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
+  afterEach(() => rm(parent, { recursive: true, force: true }));
 
   /** One line, and a rotation after it. */
   async function write(line: number): Promise<void> {
@@ -40,4 +43,31 @@ describe('reading a log that is rotated', () => {
       expect(seen).toEqual(Array.from({ length: last + 1 - first }, (_, index) => first + index));
     },
   );
+
+  it('tells a reader who comes too late how much was dropped', async () => {
+    const limits = { maxBytes: 1, files: 3 };
+    const bytes = formatLog('stdout', Date.now(), Buffer.from('0\n')).length;
+    const add = async (line: number): Promise<void> => {
+      await appendFile(path.join(folder, currentLog), formatLog('stdout', Date.now(), Buffer.from(`${line}\n`)));
+      await rotateLog(folder, limits, (file) => writeFile(file, ''));
+    };
+    await add(0);
+    const gone = new AbortController();
+    const seen: [number, number | undefined][] = [];
+    let last = 0;
+    for await (const { data, lostBytes } of readLog(folder, { follow: true }, gone.signal)) {
+      seen.push([Number(Buffer.from(data).toString()), lostBytes]);
+      if (last === 0) for (last = 1; last < 10; last++) await add(last);
+      gone.abort();
+    }
+    expect(seen).toEqual([
+      [0, undefined],
+      [8, 7 * bytes],
+      [9, undefined],
+    ]);
+    const whole: (number | undefined)[] = [];
+    for await (const { lostBytes } of readLog(folder, {}, gone.signal)) whole.push(lostBytes);
+    expect(whole).toEqual([8 * bytes, undefined]);
+    for await (const { lostBytes } of readLog(folder, { tail: 2 }, gone.signal)) expect(lostBytes).toBeUndefined();
+  });
 });

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
-import { currentLog, findTail, logListing, type LogFile } from './log-files.ts';
+import { currentLog, findTail, logListing, readStarts, type LogFile } from './log-files.ts';
 import { LineJoiner, parseLogLine } from './log-format.ts';
 
 const blockBytes = 64 * 1024;
@@ -22,6 +22,7 @@ export async function* readLog(folder: string, options: LogOptions, gone: AbortS
   const joiner = new LineJoiner();
   const wanted = (entry: LogEntry): boolean => entry.atMs >= sinceMs && entry.atMs <= untilMs;
   const cursor = new LogCursor(folder);
+  let lostBytes = 0;
   const wake = follow ? new Wake(folder, [gone, ...(signal === undefined ? [] : [signal])]) : undefined;
   try {
     await cursor.begin(tail, sinceMs);
@@ -31,11 +32,16 @@ export async function* readLog(folder: string, options: LogOptions, gone: AbortS
       wake?.arm();
       for await (const raw of cursor.lines()) {
         checkAborted(signal);
+        const gap = cursor.takeGap();
+        lostBytes += gap;
+        if (gap > 0) joiner.rest(); // Half a line from before the gap is not the begin of one after it.
         const line = parseLogLine(raw);
         const entry = line === undefined ? undefined : joiner.add(line);
         if (entry === undefined) continue;
         if (entry.atMs > untilMs) return;
-        if (wanted(entry)) yield entry;
+        if (!wanted(entry)) continue;
+        yield lostBytes === 0 ? entry : { ...entry, lostBytes };
+        lostBytes = 0;
       }
       if (last) break;
       await wake?.happened();
@@ -89,12 +95,17 @@ class LogCursor {
   #inode = 0;
   #offset = 0;
   #carry = Buffer.alloc(0);
+  /** Where the open file begins in the whole log; undefined when nobody has noted it. */
+  #start: number | undefined;
+  #gap = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
   async begin(tail: number | undefined, sinceMs: number): Promise<void> {
+    // Who wants all of it also wants to know what is gone of its begin.
+    if (tail === undefined && sinceMs === 0) this.#start = 0;
     const find = async (): Promise<(LogFile & { offset: number }) | undefined> => {
       if (tail !== undefined) return findTail(this.#folder, tail);
       const files = await logListing(this.#folder);
@@ -115,6 +126,13 @@ class LogCursor {
       yield* this.#linesOfFile();
       await this.#open(next, 0); // Or it is looked for again.
     }
+  }
+
+  /** Bytes that were dropped before they were read, since this was asked last. */
+  takeGap(): number {
+    const gap = this.#gap;
+    this.#gap = 0;
+    return gap;
   }
 
   async close(): Promise<void> {
@@ -157,6 +175,12 @@ class LogCursor {
       await handle.close();
       return false;
     }
+    const starts = await readStarts(this.#folder);
+    const noted = starts[file] ?? (file === currentLog ? 0 : undefined);
+    const end = this.#start === undefined ? undefined : this.#start + this.#offset;
+    // What has just been rotated is not noted yet; a log only goes on.
+    this.#start = end === undefined ? noted : Math.max(end, noted ?? end);
+    if (end !== undefined && this.#start !== undefined) this.#gap += this.#start - end;
     await this.close();
     this.#handle = handle;
     this.#inode = inode;

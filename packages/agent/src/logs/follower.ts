@@ -17,6 +17,8 @@ export interface FollowerOptions {
   lane: Lane;
   /** Delivered up to here when it begins. */
   cursor: LogCursor;
+  /** All of the log is wanted: nobody has forwarded any of it, and it began in our time. */
+  whole: boolean;
   clock: Clock;
   random: Random;
   logger: Logger;
@@ -73,7 +75,9 @@ export class LogFollower {
   async #read(signal: AbortSignal): Promise<void> {
     const { engine, lane, toOwnLog, logger } = this.#options;
     const taken = takenBefore(this.#cursor);
-    for await (const entry of engine.logs(this.id, { follow: true, sinceMs: this.#cursor.atMs, signal })) {
+    const from = this.#options.whole && this.#cursor.seq === 0 ? {} : { sinceMs: this.#cursor.atMs };
+    for await (const entry of engine.logs(this.id, { follow: true, signal, ...from })) {
+      if (entry.lostBytes !== undefined) lane.figures.lostBytes += entry.lostBytes;
       if (taken(entry.atMs)) continue;
       const cursor = advance(this.#cursor, entry.atMs);
       const line = { text: Buffer.from(lineOf(this.#head, entry, cursor.seq)), id: this.id, cursor };

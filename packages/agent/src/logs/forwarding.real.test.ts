@@ -17,6 +17,7 @@ import { JournalTarget } from './journal-target.ts';
 import { logSpec, Receiver, type Received } from './receiver.suite.ts';
 import { targetOf } from './target-choice.ts';
 
+const perl = 'perl';
 let folder: string;
 let machine: SimulatedMachine;
 let receivers: Receiver[];
@@ -184,7 +185,7 @@ test('datagrams carry a line each; one that is too long is counted', async () =>
 describe('the journal', () => {
   test('gets native datagrams, and whoever is too long is counted', async () => {
     const at = path.join(folder, 'journal');
-    const listener = spawn('perl', ['-e', journalListener, at], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const listener = spawn(perl, ['-e', journalListener, at], { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines = createInterface({ input: listener.stdout })[Symbol.asyncIterator]();
     expect((await lines.next()).value).toBe('listening');
     const life = new AbortController();

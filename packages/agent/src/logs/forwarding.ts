@@ -120,7 +120,7 @@ export class Forwarding {
     if (known !== undefined) return known.follower.seen(state, this.#pod);
     const lane = this.#lanes[targetOf(state.id, this.#lanes.length)];
     const head = headOf(state, this.#pod);
-    if (lane !== undefined && head !== undefined) return this.#follow(state.id, head, lane);
+    if (lane !== undefined && head !== undefined) return this.#follow(state, head, lane);
     if (this.#nameless.has(state.id)) return;
     this.#nameless.add(state.id);
     this.#options.logger.warn(
@@ -159,10 +159,12 @@ export class Forwarding {
     });
   }
 
-  #follow(id: string, head: LineHead, lane: Lane): void {
+  #follow({ id, createdAtMs }: WorkloadState, head: LineHead, lane: Lane): void {
     const { engine, clock, random, logger, stdout: toOwnLog = false } = this.#options;
     const cursor = this.#cursors.of(id);
-    const follower = new LogFollower(id, head, { engine, lane, cursor, clock, random, logger, toOwnLog });
+    const whole = cursor.seq === 0 && createdAtMs >= cursor.atMs;
+    const shared = { clock, random, logger };
+    const follower = new LogFollower(id, head, { engine, lane, cursor, whole, toOwnLog, ...shared });
     const { signal } = this.#life;
     const done = untilAborted(follower.run(signal), signal).then(() => {
       this.#following.delete(id);

@@ -8,6 +8,7 @@ import { keepConnected } from './keep-connected.ts';
 import type { Sent, Target, TargetContext, TargetState } from './target.ts';
 import { allSent } from './target.ts';
 
+const perl = 'perl';
 const journalSocket = '/run/systemd/journal/socket';
 
 /** Node has no datagrams in the file system's name space; perl, which Debian cannot do without, has. Frames come with their length, refusals go back as a byte each. */
@@ -75,7 +76,7 @@ class Sender {
   #pending: { left: number; sent: Sent; resolve: (sent: Sent) => void } | undefined;
 
   constructor(path: string) {
-    const child = spawn('perl', ['-e', program, path], {
+    const child = spawn(perl, ['-e', program, path], {
       stdio: ['pipe', 'pipe', 'ignore'],
       env: childEnvironment(),
     });

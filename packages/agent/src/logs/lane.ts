@@ -39,6 +39,8 @@ export interface LaneFigures {
   bytes: number;
   inDoubt: number;
   refused: number;
+  /** What the engine's log gave up before it was read. */
+  lostBytes: number;
 }
 
 /**
@@ -46,7 +48,7 @@ export interface LaneFigures {
  * more is taken, and readers wait. They read the engine's files, not the workloads, so nobody above notices.
  */
 export class Lane {
-  readonly figures: LaneFigures = { lines: 0, bytes: 0, inDoubt: 0, refused: 0 };
+  readonly figures: LaneFigures = { lines: 0, bytes: 0, inDoubt: 0, refused: 0, lostBytes: 0 };
   readonly #options: LaneOptions;
   readonly #news: Bell;
   readonly #spillNews: Bell;
