@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
+import { agentBench } from './agent.ts';
 import { deployBench } from './deploy.ts';
 import { networkBench } from './network.ts';
 import { plannerBench } from './planner.ts';
@@ -9,7 +10,7 @@ import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
 import { print, type Row } from './table.ts';
 
-const benches = [plannerBench, qualityBench, startupBench, processBench, networkBench, deployBench];
+const benches = [plannerBench, qualityBench, startupBench, processBench, networkBench, deployBench, agentBench];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

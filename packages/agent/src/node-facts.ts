@@ -17,14 +17,18 @@ export interface Registration {
   labels?: Readonly<Record<string, string>>;
 }
 
-/** Asks core for the node, and adds it if it is not there and `registration` says how. @throws EruError `not_found` */
+/**
+ * Asks core for the node, and adds it if it is not there and `registration` says how. Who may not ask goes on without.
+ * @throws EruError `not_found`
+ */
 export async function introduce(
   core: CoreCalls,
   node: string,
   registration: Registration | undefined,
   options: { signal: AbortSignal; timeoutMs: number },
 ): Promise<NodeFacts> {
-  const known = await core.core.getNode({ nodename: node }, options).catch(ifNotFound);
+  const known = await core.core.getNode({ nodename: node }, options).catch(unlessRefused);
+  if (known === 'refused') return { pod: '', ip: hostOf('') };
   if (known !== undefined) return { pod: known.podname, ip: hostOf(known.endpoint) };
   if (registration === undefined)
     throw new EruError('not_found', `core has no node ${node}; add it, or let the agent do so with --register POD`);
@@ -38,8 +42,10 @@ function hostOf(endpoint: string): string {
   return /^[a-z+-]+:\/\/(?:[^@/]*@)?(\[[^\]]+\]|[^:/]+)/.exec(endpoint)?.[1]?.replace(/^\[|\]$/g, '') ?? '127.0.0.1';
 }
 
-function ifNotFound(error: unknown): undefined {
-  if (!isEruError(error, 'not_found')) throw error;
+function unlessRefused(error: unknown): 'refused' | undefined {
+  if (isEruError(error, 'not_found')) return undefined;
+  if (isEruError(error, 'forbidden')) return 'refused';
+  throw error;
 }
 
 function ifExists(error: unknown): undefined {
