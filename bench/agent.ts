@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 import { Forwarding, startAgent, type CoreCalls } from '@eru/agent';
 import { create, eru, pb } from '@eru/contract';
-import { SimulatedMachine, type WorkloadSpec } from '@eru/engines';
+import { bareSpec, SimulatedMachine, type WorkloadSpec } from '@eru/engines';
 import { seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
 
 import type { Bench, Row } from './table.ts';
@@ -120,29 +120,6 @@ async function forwarding(count: number): Promise<Row[]> {
 }
 
 function specOf(name: string): WorkloadSpec {
-  return {
-    name,
-    labels: { ERU: '1', 'eru.operation': name },
-    image: '',
-    root: { type: 'host', writable: false },
-    command: ['wait'],
-    env: [],
-    dir: '',
-    user: '',
-    privileged: false,
-    mounts: [],
-    ulimits: {},
-    pids: 0,
-    restart: { type: 'no', retries: 0 },
-    stopSignal: '',
-    networks: { host: '' },
-    publish: [],
-    dns: [],
-    extraHosts: [],
-    sysctls: {},
-    log: { type: '', config: {} },
-    stdin: false,
-    engineParams: {},
-    rawArgs: new Uint8Array(),
-  };
+  const labels = { ERU: '1', 'eru.operation': name };
+  return bareSpec(name, ['wait'], { labels, networks: { host: '' } });
 }

@@ -63,7 +63,10 @@ export function addDaemonCommands({ command, run }: Registry): void {
   const agent = withJoin(command('agent [core]', 'run only the agent of a node'))
     .option('--config <file>', "agent.yaml of the original's form, docs/config.md (ERU_AGENT_CONFIG_PATH)")
     .option('--socket <path>', 'socket of the node daemon (default: in the data folder)')
-    .option('--node <name>', 'the node that it speaks for (ERU_HOSTNAME; default: the one this machine joined as, or the host name)')
+    .option(
+      '--node <name>',
+      'the node that it speaks for (ERU_HOSTNAME; default: the one this machine joined as, or the host name)',
+    )
     .option('--heartbeat <seconds>', 'between two heartbeats; 0 sends none (default: 60)')
     .option('--register <pod>', 'add the node to this pod when core does not know it')
     .option('--leave', 'when stopped, tell core that the node is down; else it stays alive for three heartbeats');
