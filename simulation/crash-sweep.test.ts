@@ -10,14 +10,14 @@ const seed = 7;
 const kinds: readonly { disturbance: Disturbance; every: number; what: string }[] = [
   { disturbance: 'crash', every: 1, what: 'keeps every invariant through a crash' },
   { disturbance: 'error', every: 1, what: 'keeps every invariant through an error, or a reply that is lost' },
-  { disturbance: 'cut', every: 4, what: 'goes on after the store was silent for longer than a lease' },
+  { disturbance: 'cut', every: 6, what: 'goes on after the store was silent for longer than a lease' },
   {
     disturbance: 'partition',
-    every: 4,
+    every: 6,
     what: 'is taken over from a core that has no way to the store for longer than a lease',
   },
-  { disturbance: 'succession', every: 4, what: 'is taken over by a core that lives' },
-  { disturbance: 'sleep', every: 4, what: 'is taken over from a core that wakes up later and goes on' },
+  { disturbance: 'succession', every: 6, what: 'is taken over by a core that lives' },
+  { disturbance: 'sleep', every: 6, what: 'is taken over from a core that wakes up later and goes on' },
 ];
 
 describe.each([...scenarios, ...pairScenarios])('$name, disturbed at every await', (scenario) => {

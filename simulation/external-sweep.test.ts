@@ -15,8 +15,8 @@ describe.each(externalScenarios)('$name, with an external kind, disturbed at eve
   it.each([
     { disturbance: 'crash', every: 1 },
     { disturbance: 'error', every: 1 },
-    { disturbance: 'cut', every: 4 },
-    { disturbance: 'partition', every: 4 },
+    { disturbance: 'cut', every: 8 },
+    { disturbance: 'partition', every: 8 },
   ] as const)('keeps every invariant through: $disturbance', { timeout: 240_000 }, async ({ disturbance, every }) => {
     expect(await sweep(scenario, seed, disturbance, { every })).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 
 import { runSeed } from './seeds.ts';
 
-const seeds = 320;
+const seeds = 240;
 /** Seeds of one test, so that a failure is near its cause. */
 const each = 20;
 
