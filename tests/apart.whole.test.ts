@@ -1,7 +1,6 @@
 import path from 'node:path';
 
 import { retry, seededRandom } from '@eru/kit';
-import { openEmbeddedStore } from '@eru/store';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { EruApart, patience, type Part } from './apart.ts';
@@ -62,11 +61,7 @@ describeAsRoot(['runc'], 'core, runtime and agent apart', () => {
     `${kills} times kill -9 of core under load: nothing is lost, nothing leaks (ERU_KILLS, ERU_SEED=${seed})`,
     { timeout: 60_000 + kills * 5_000 },
     async () => {
-      const { result, broken } = await churn(apart, {
-        kills,
-        random: seededRandom(seed),
-        openStore: () => openEmbeddedStore({ folder: path.join(apart.eru.data, 'store') }),
-      });
+      const { result, broken } = await churn(apart, { kills, random: seededRandom(seed) });
       console.log(`seed ${seed}: ${JSON.stringify(result)}`);
       expect(broken).toEqual([]);
       expect(result.created).toBeGreaterThan(0);
@@ -76,8 +71,6 @@ describeAsRoot(['runc'], 'core, runtime and agent apart', () => {
   );
 
   it('all removed: no process, cgroup, mount or namespace is left', async () => {
-    const core = await apart.core();
-    core.close();
     await apart.eru.ok(['rm', '--force', ...(await apart.eru.ps()).map(({ id }) => id)]);
     await apart.close();
     expect(await traces()).toEqual(before);

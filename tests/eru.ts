@@ -100,12 +100,12 @@ export interface Traces {
   namespaces: string[];
 }
 
-/** What there is now, as far as it could be of an Eru: compared before and after. */
-export async function traces(): Promise<Traces> {
+/** What there is now, as far as it could be of an Eru with its data in such a folder: compared before and after. */
+export async function traces(folders = 'eru-whole-'): Promise<Traces> {
   const processes: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    if (/eru-whole-|examples\/hello/.test(words)) processes.push(words.replaceAll('\0', ' ').trim());
+    if (words.includes(folders) || words.includes('examples/hello')) processes.push(words.replaceAll('\0', ' ').trim());
   }
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes('eru'));
   return {

@@ -82,11 +82,7 @@ describeAsRoot(['etcd', 'runc'], 'core, runtime and agent apart on etcd', () => 
       const before = await traces();
       const apart = await EruApart.start(`etcd://${etcd.endpoint}`);
       try {
-        const { result, broken } = await churn(apart, {
-          kills,
-          random: seededRandom(seed),
-          openStore: () => openEtcdStore({ endpoints: [etcd.endpoint] }),
-        });
+        const { result, broken } = await churn(apart, { kills, random: seededRandom(seed) });
         console.log(`seed ${seed}: ${JSON.stringify(result)}`);
         expect(broken).toEqual([]);
         expect(result.created).toBeGreaterThan(0);

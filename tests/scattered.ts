@@ -1,0 +1,211 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { connectCore, type Core } from '@eru/client';
+import { connectEngine, type Engine } from '@eru/engines';
+import { EruError, retry, run, type RunResult } from '@eru/kit';
+
+import { patience } from './apart.ts';
+import { command } from './eru.ts';
+import { Network } from './network.ts';
+
+const cores = ['core0', 'core1'] as const;
+const nodes = ['node0', 'node1'] as const;
+const corePort = 5001;
+const heartbeatS = '3';
+
+/**
+ * A cluster over several network namespaces: etcd, two cores, two nodes with a node daemon and an agent each, every daemon a process
+ * of its own. It writes to `<daemon>.log` in a folder in /tmp, where each machine has its data folder as well.
+ */
+export class Scattered {
+  /** How the names of their folders begin. */
+  static readonly folders = 'eru-scattered-';
+  readonly folder: string;
+  readonly network: Network;
+  readonly cores = cores;
+  readonly nodes = nodes;
+  /** Of every daemon, how it is started. */
+  readonly #daemons: ReadonlyMap<string, { member: string; words: string[] }>;
+  readonly #children = new Map<string, ChildProcess>();
+  readonly #frozen = new Set<string>();
+
+  /** Everything serves, and both nodes are up in the pod `default`. */
+  static async start(): Promise<Scattered> {
+    const folder = await mkdtemp(path.join(tmpdir(), Scattered.folders));
+    const network = await Network.create(['etcd', ...cores, ...nodes]);
+    const cluster = new Scattered(folder, network);
+    try {
+      for (const member of [...cores, ...nodes]) await mkdir(path.join(folder, member));
+      for (const daemon of cluster.daemons) cluster.spawn(daemon);
+      cluster.spawn(relays);
+      await cluster.#introduce();
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  private constructor(folder: string, network: Network) {
+    this.folder = folder;
+    this.network = network;
+    const url = `http://${network.address('etcd')}:2379`;
+    const urls = ['--listen-client-urls', url, '--advertise-client-urls', url, '--log-level', 'error'];
+    const etcd = { member: 'etcd', words: ['etcd', '--data-dir', path.join(folder, 'etcd'), ...urls] };
+    const eru = (member: string, words: readonly string[]) => ({
+      member,
+      words: [process.execPath, command, ...words, '--data', path.join(folder, member)],
+    });
+    const store = ['--store', `etcd://${network.address('etcd')}:2379`];
+    const all = cores.map((core) => `${network.address(core)}:${corePort}`).join(',');
+    this.#daemons = new Map([
+      ['etcd', etcd],
+      ...cores.map((core): [string, Daemon] => [
+        core,
+        eru(core, ['core', '--no-auth', '--listen', `${network.address(core)}:${corePort}`, ...store]),
+      ]),
+      ...nodes.map((node): [string, Daemon] => [`runtime of ${node}`, eru(node, ['runtime'])]),
+      ...nodes.map((node): [string, Daemon] => [
+        `agent of ${node}`,
+        eru(node, ['agent', '--node', node, '--heartbeat', heartbeatS, '--eru', all]),
+      ]),
+      [
+        relays,
+        {
+          member: 'bridge',
+          words: [
+            process.execPath,
+            '-e',
+            relay,
+            ...cores.flatMap((core) => [this.#relay(core), network.address(core), String(corePort)]),
+          ],
+        },
+      ],
+    ]);
+  }
+
+  get daemons(): string[] {
+    return [...this.#daemons.keys()].filter((daemon) => daemon !== relays);
+  }
+
+  spawn(daemon: string): void {
+    const { member, words } = this.#daemons.get(daemon) as Daemon;
+    const log = openSync(path.join(this.folder, `${daemon.replaceAll(' ', '-')}.log`), 'a');
+    const child = this.network.spawn(words, { member, stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#children.set(daemon, child);
+  }
+
+  async kill(daemon: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#children.get(daemon);
+    if (child === undefined) return;
+    this.#children.delete(daemon);
+    this.#frozen.delete(daemon);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  }
+
+  /** Daemons that have ended by themselves. */
+  get fallen(): string[] {
+    return [...this.#children]
+      .filter(([, { exitCode, signalCode }]) => exitCode !== null || signalCode !== null)
+      .map(([daemon, { exitCode, signalCode }]) => `${daemon} has ended (${exitCode ?? signalCode})`);
+  }
+
+  freeze(daemon: string): void {
+    this.#children.get(daemon)?.kill('SIGSTOP');
+  }
+
+  thaw(daemon: string): void {
+    this.#children.get(daemon)?.kill('SIGCONT');
+  }
+
+  /** A client of all cores, or of one. */
+  connect(only: readonly string[] = cores): Core {
+    return connectCore({ addresses: only.map((core) => `unix://${this.#relay(core)}`) });
+  }
+
+  engine(node: string): Engine & { close(): Promise<void> } {
+    return connectEngine({ address: `unix://${path.join(this.folder, node, 'runtime.sock')}` });
+  }
+
+  /** The command, as a user beside the bridge has it. */
+  eru(args: readonly string[], core = 'core0'): Promise<RunResult> {
+    const words = [process.execPath, command, ...args, '--eru', `${this.network.address(core)}:${corePort}`];
+    const [program = '', ...rest] = this.network.words(words);
+    return run(program, rest, { timeoutMs: 120_000, env: { ...process.env, NO_COLOR: '1' } });
+  }
+
+  /** Both cores answer, and hear of both nodes. */
+  async ready(): Promise<void> {
+    for (const core of cores) {
+      const client = this.connect([core]);
+      try {
+        await retry(async () => {
+          const up: string[] = [];
+          for await (const { name, available } of client.core.listPodNodes({ podname: 'default', all: true }))
+            if (available) up.push(name);
+          if (up.length < nodes.length)
+            throw new EruError('unavailable', `${core} hears only of ${up.join(', ') || 'nobody'}`);
+        }, patience);
+      } finally {
+        client.close();
+      }
+    }
+  }
+
+  /** Ends everything; what runs below a node daemon runs on. The logs may stay. */
+  async close({ keep = false } = {}): Promise<void> {
+    for (const daemon of [...this.#children.keys()].toReversed()) {
+      this.thaw(daemon);
+      await this.kill(daemon, daemon === relays ? 'SIGKILL' : 'SIGTERM');
+    }
+    await this.network.close();
+    if (!keep) await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #introduce(): Promise<void> {
+    const client = this.connect(['core0']);
+    try {
+      await retry(() => client.core.addPod({ name: 'default' }), patience);
+      for (const node of nodes) {
+        const endpoint = `eru+unix://${path.join(this.folder, node, 'runtime.sock')}`;
+        await retry(() => client.core.addNode({ nodename: node, podname: 'default', endpoint }), patience);
+      }
+    } finally {
+      client.close();
+    }
+    await this.ready();
+  }
+
+  /** Socket by which this process, which is outside of the network, reaches a core. */
+  #relay(core: string): string {
+    return path.join(this.folder, `${core}.sock`);
+  }
+}
+
+interface Daemon {
+  member: string;
+  words: string[];
+}
+
+const relays = 'relays';
+
+/** Arguments: socket, host, port, and again. Each connection to the socket goes on to the host. */
+const relay = `
+  const net = require('node:net');
+  for (let at = 1; at < process.argv.length; at += 3) {
+    const [socket, host, port] = process.argv.slice(at);
+    net.createServer((from) => {
+      const to = net.connect(port, host);
+      from.pipe(to).pipe(from);
+      for (const end of [from, to]) end.on('error', () => {}).on('close', () => (from.destroy(), to.destroy()));
+    }).listen(socket);
+  }`;
