@@ -105,7 +105,7 @@ export class Load {
         if (event.case === 'refused') throw new EruError('no_capacity', event.value.message);
         if (event.case !== 'done') continue;
         if (event.value.success) ids.push(event.value.id);
-        else errors.push(known(event.value.error));
+        else errors.push(event.value.error);
       }
       return { ids, errors };
     });
@@ -125,8 +125,7 @@ export class Load {
     this.running.delete(id);
     const request = { ids: [id], force: true, idempotencyKey: this.#random.hex(16) };
     const error = await this.#untilKnown(async () => {
-      for await (const event of this.#core().eru.remove(request, limit()))
-        if (!event.success) return known(event.error);
+      for await (const event of this.#core().eru.remove(request, limit())) if (!event.success) return event.error;
       return undefined;
     });
     if (error === undefined) {
@@ -146,10 +145,7 @@ export class Load {
     const overlap = this.#random.int(2) === 0;
     const request = { ...this.#deployment(1), ids: [id], overlap, idempotencyKey: this.#random.hex(16) };
     const event = await this.#untilKnown(async () => {
-      for await (const one of this.#core().eru.replace(request, limit())) {
-        known(one.error);
-        return one;
-      }
+      for await (const one of this.#core().eru.replace(request, limit())) return one;
       throw new EruError('failed', `a replace of ${id} answered nothing`);
     });
     if (!event.success) {
@@ -255,12 +251,6 @@ const unknown: ReadonlySet<string> = new Set(['unavailable', 'timeout', 'cancele
 
 /** No request may be left without any answer for longer; the slowest call of an engine has 120 s. */
 const limit = (): { timeoutMs: number } => ({ timeoutMs: 240_000 });
-
-/** A failure that is one. @throws EruError `fenced` where another core goes on, which will know how it ends */
-function known(error: string): string {
-  if (error.includes('another core goes on')) throw new EruError('fenced', error);
-  return error;
-}
 
 async function* oneRequest<T>(request: T): AsyncGenerator<T> {
   yield request;

@@ -76,13 +76,13 @@ export class SlotRun {
       );
       if (this.#waited) this.#of.events?.push({ type: 'exited', id: this.#slot.id, exit: this.#exit, error: failure });
     } catch (error) {
-      this.#fail(
-        new EruError(
-          'fenced',
-          'this core lost its lease during the operation; another core goes on with what was not finished',
-          { cause: error },
-        ),
+      const lost = new EruError(
+        'fenced',
+        'this core lost its lease during the operation; another core goes on with what was not finished',
+        { cause: error },
       );
+      this.#fail(lost);
+      if (this.#waited) this.#of.events?.push({ type: 'exited', id: this.#slot.id, exit: undefined, error: lost });
       if (!tenure.signal.aborted && !isEruError(error, 'fenced')) throw error;
     }
   }

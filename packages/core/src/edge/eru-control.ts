@@ -7,7 +7,7 @@ import { removeWorkload } from '../remove.ts';
 import { hookOf, once, type RequestKey } from '../requests.ts';
 import type { Edge } from './edge.ts';
 import { requestKey } from './request-key.ts';
-import { controlTypeOf, noIds, outcomes } from './workload-methods.ts';
+import { controlTypeOf, noIds, outcomes, rethrowUnknown } from './workload-methods.ts';
 
 interface Event {
   id: string;
@@ -32,6 +32,7 @@ export function eruControlMethods({ context, membership }: Edge): ServiceHandler
       try {
         tell({ id, success: true, hook: await once(context, key, signal, () => one(id, key), hookOf) });
       } catch (error) {
+        rethrowUnknown(error);
         tell({ id, success: false, error: EruError.from(error).message });
       }
     });

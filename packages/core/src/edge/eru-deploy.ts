@@ -106,9 +106,11 @@ async function* eventsOf(
   request: DeployRequest,
   events: AsyncIterable<CreateEvent | Attached>,
 ): AsyncIterable<DeployEvent> {
+  let lost: EruError | undefined;
   try {
     for await (const event of events) {
-      if (event.type === 'attached') yield* attachedMessages(edge, request, event);
+      if (event.type === 'done' && isEruError(event.error, 'fenced')) lost = event.error;
+      else if (event.type === 'attached') yield* attachedMessages(edge, request, event);
       else {
         const message = eventMessage(edge, request, event);
         if (message !== undefined) yield message;
@@ -117,6 +119,8 @@ async function* eventsOf(
   } catch (error) {
     yield { event: { case: 'refused', value: withoutCandidates(edge, request, error) } };
   }
+  // Another core goes on with those that were not told of, and knows of all under the idempotency key.
+  if (lost !== undefined) throw lost;
 }
 
 function* attachedMessages(edge: Edge, request: DeployRequest, { operation, result }: Attached): Iterable<DeployEvent> {

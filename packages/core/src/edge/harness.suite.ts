@@ -28,8 +28,13 @@ export interface TestCore {
 export async function startTestCore({
   limits = {},
   tls,
+  ttlMs = 10_000,
   ...options
-}: Partial<CoreServicesOptions> & { limits?: Partial<CoreLimits>; tls?: ServerTls } = {}): Promise<TestCore> {
+}: Partial<CoreServicesOptions> & {
+  limits?: Partial<CoreLimits>;
+  tls?: ServerTls;
+  ttlMs?: number;
+} = {}): Promise<TestCore> {
   const closer = new Closer();
   const base = { clock: systemClock, random: systemRandom, logger: silentLogger };
   const machines = new SimulatedMachines(base);
@@ -52,6 +57,7 @@ export async function startTestCore({
     address: '10.0.0.1:5001',
     version: 'test',
     limits,
+    ttlMs,
   });
   closer.add('core', () => core.close());
   const closing = new AbortController();

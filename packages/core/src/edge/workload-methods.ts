@@ -1,5 +1,5 @@
 import type { pb, ServiceHandlers } from '@eru/contract';
-import { EruError, limitConcurrency, Queue, toSafeNumber } from '@eru/kit';
+import { EruError, isEruError, limitConcurrency, Queue, toSafeNumber } from '@eru/kit';
 
 import { noSuchWorkload } from '../absent.ts';
 import { controlWorkload } from '../control.ts';
@@ -84,7 +84,7 @@ export function workloadMethods(edge: Edge): ServiceHandlers<typeof pb.CoreRPC> 
 
 /**
  * Runs `work` on every item, some at a time, and gives what it tells as it comes. The work goes on at its own pace and to its
- * end, however slow the reader is, and when there is none any more.
+ * end, however slow the reader is, and when there is none any more. When all of it is over, the first error of it is thrown.
  */
 export function outcomes<I, M>(
   items: readonly I[],
@@ -93,11 +93,19 @@ export function outcomes<I, M>(
 ): AsyncIterable<M> {
   const limit = limitConcurrency(width);
   const told = new Queue<M>();
-  Promise.all(items.map((item) => limit(() => work(item, (message) => told.push(message))))).then(
-    () => told.end(),
-    (error: unknown) => told.end(error),
-  );
+  void Promise.allSettled(items.map((item) => limit(() => work(item, (message) => told.push(message))))).then((all) => {
+    const failed = all.find((one) => one.status === 'rejected');
+    told.end(failed?.reason);
+  });
   return told;
+}
+
+/**
+ * An outcome that cannot be told, because this core has lost its lease: another one goes on, and knows it under the request's
+ * idempotency key. @throws the error if it says so
+ */
+export function rethrowUnknown(error: unknown): void {
+  if (isEruError(error, 'fenced')) throw error;
 }
 
 const controlTypes: readonly ControlType[] = ['start', 'stop', 'restart', 'suspend', 'resume'];
