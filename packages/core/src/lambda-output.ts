@@ -41,9 +41,22 @@ export async function* printed(
       yield* rest(true, AbortSignal.any([over.signal, signal]));
     } catch (error) {
       if (over.signal.aborted || signal.aborted) break;
-      if (!isEruError(error, 'unavailable') && !isEruError(error, 'timeout')) throw error;
+      if (!isUnanswered(error)) throw error;
     }
     await clock.sleep(againMs, AbortSignal.any([over.signal, signal])).catch(() => {});
   }
-  if (!signal.aborted) yield* rest(false, signal);
+  // It has exited, and the follower was stopped for that: what it had not read yet.
+  while (!signal.aborted) {
+    try {
+      return yield* rest(false, signal);
+    } catch (error) {
+      if (!isUnanswered(error)) throw error;
+    }
+    await clock.sleep(againMs, signal).catch(() => {});
+  }
+}
+
+/** Its node's daemon may be away for a while. */
+function isUnanswered(error: unknown): boolean {
+  return isEruError(error, 'unavailable') || isEruError(error, 'timeout');
 }
