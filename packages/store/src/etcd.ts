@@ -2,6 +2,7 @@ import type { ClientTls } from '@eru/contract';
 import type { Clock, Logger } from '@eru/kit';
 import { EruError, invalid, isEruError, silentLogger, systemClock, toSafeNumber } from '@eru/kit';
 
+import { Breath } from './breath.ts';
 import type { EtcdCredential } from './etcd-auth.ts';
 import { Endpoints } from './etcd-endpoints.ts';
 import { LeaseStream } from './etcd-leases.ts';
@@ -59,12 +60,14 @@ class EtcdStore implements Store {
   readonly #endpoints: Endpoints;
   readonly #leases: LeaseStream;
   readonly #watches: WatchStream;
+  readonly #breath: Breath;
   #closed = false;
 
   constructor(options: EtcdStoreOptions) {
     const { endpoints, prefix = '/eru/', credential, tls, clock = systemClock, logger = silentLogger } = options;
     if (prefix === '') throw invalid('prefix', prefix, 'give the keys of this cluster a prefix, such as /eru/');
     this.#wire = new EtcdWire(prefix);
+    this.#breath = new Breath();
     this.#endpoints = new Endpoints({
       addresses: endpoints,
       logger,
@@ -96,6 +99,7 @@ class EtcdStore implements Store {
     const { header, succeeded, responses } = await this.#endpoints.call('write', ({ kv }) =>
       kv.txn(request, callOptions(txn.signal)),
     );
+    await this.#breath.taken();
     return {
       succeeded,
       revision: revisionOf(header),
@@ -160,6 +164,7 @@ class EtcdStore implements Store {
     const { header, kvs, more } = await this.#endpoints.call('read', ({ kv }) =>
       kv.range(request, callOptions(signal)),
     );
+    await this.#breath.taken();
     return { kvs: kvs.map((kv) => this.#wire.keyValue(kv)), more, revision: revisionOf(header) };
   }
 
