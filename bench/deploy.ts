@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { createWorkloads, startCore, type CreateRequest } from '@eru/core';
-import { bareSpec, SimulatedMachine, type Engine } from '@eru/engines';
-import { EruError, seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
+import { createWorkloads, startCore } from '@eru/core';
+import { EruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
 import { EtcdProcess } from '@eru/store/etcd-process';
 
+import { counting, nodeNames, noCounts, request, simulatedEngines, writeNodes } from './simulated-cluster.ts';
 import type { Bench, Row } from './table.ts';
 
 const nodes = 50;
@@ -47,51 +47,15 @@ async function onEtcd(): Promise<Row[]> {
 }
 
 async function measure(backend: string, inner: Store): Promise<Row[]> {
-  const counts = { txn: 0, operations: 0, reads: 0 };
+  const counts = noCounts();
   const store = counting(inner, counts);
   const scheduler = createScheduler({ kinds: builtinKinds() });
-  const engines = new Map<string, Engine>();
-  const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
-  const put = async (key: string, value: object): Promise<void> => {
-    await inner.txn({
-      then: [{ op: 'put', key, value: new TextEncoder().encode(JSON.stringify({ v: 1, ...value })) }],
-    });
-  };
-  for (const [index, name] of names.entries()) {
-    const machine = new SimulatedMachine({
-      name,
-      clock: systemClock,
-      random: seededRandom(index),
-      cpus: 64,
-      memoryBytes: 2 ** 40,
-      latency: { minMs: 0, maxMs: 0 },
-    });
-    engines.set(`mock://${name}`, machine.engine());
-    await put(`nodes/${name}`, {
-      name,
-      pod: 'p',
-      endpoint: `mock://${name}`,
-      engine: 'simulated',
-      labels: {},
-      test: true,
-      ca: '',
-      cert: '',
-      key: '',
-    });
-    await put(`node-resources/${name}`, {
-      ...scheduler.addNode(undefined, { cpus: 64, memory: 2 ** 40, storage: 0, resources: {} }),
-      cordon: false,
-    });
-  }
-  const get = (endpoint: string): Engine => {
-    const engine = engines.get(endpoint);
-    if (engine === undefined) throw new EruError('not_found', endpoint);
-    return engine;
-  };
+  const names = nodeNames(nodes);
+  await writeNodes(inner, names);
   const core = await startCore({
     store,
     scheduler,
-    engines: { get },
+    engines: simulatedEngines(names),
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,
@@ -100,7 +64,7 @@ async function measure(backend: string, inner: Store): Promise<Row[]> {
   });
   const rows: Row[] = [];
   for (const clients of [1, 32]) {
-    Object.assign(counts, { txn: 0, operations: 0, reads: 0 });
+    Object.assign(counts, noCounts());
     const begun = performance.now();
     await Promise.all(
       Array.from({ length: clients }, async (_, client) => {
@@ -141,45 +105,4 @@ async function measure(backend: string, inner: Store): Promise<Row[]> {
   }
   await core.close();
   return rows;
-}
-
-const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);
-
-function request(app: string, names: readonly string[]): CreateRequest {
-  const memory = 64 * 2 ** 20;
-  return {
-    app,
-    entrypoint: 'web',
-    pod: 'p',
-    strategy: 'AUTO',
-    count: 1,
-    nodesLimit: 0,
-    candidates: () => names,
-    resources: { cpumem: { 'cpu-request': 0.1, 'cpu-limit': 0.1, 'memory-request': memory, 'memory-limit': memory } },
-    template,
-    env: [],
-    labels: {},
-    meta: '{}',
-    hook: null,
-    afterCreate: [],
-    ignoreHook: false,
-    ignorePull: false,
-    files: new Map(),
-  };
-}
-
-function counting(store: Store, counts: { txn: number; operations: number; reads: number }): Store {
-  return new Proxy(store, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]): unknown => {
-        if (name === 'txn') {
-          counts.txn += 1;
-          counts.operations += (args[0] as { then: unknown[] }).then.length;
-        } else if (name === 'get' || name === 'range') counts.reads += 1;
-        return Reflect.apply(value, target, args);
-      };
-    },
-  });
 }

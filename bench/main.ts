@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 
 import { agentBench } from './agent.ts';
+import { coreBench } from './core.ts';
 import { deployBench } from './deploy.ts';
 import { networkBench } from './network.ts';
 import { plannerBench } from './planner.ts';
@@ -10,7 +11,16 @@ import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
 import { print, type Row } from './table.ts';
 
-const benches = [plannerBench, qualityBench, startupBench, processBench, networkBench, deployBench, agentBench];
+const benches = [
+  plannerBench,
+  qualityBench,
+  startupBench,
+  processBench,
+  networkBench,
+  deployBench,
+  coreBench,
+  agentBench,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
