@@ -175,14 +175,17 @@ export class Load {
     this.answered.reallocated += 1;
   }
 
-  /** Without a key: who is left without an answer does not know. */
   async #control(id: string, type: 'stop' | 'start'): Promise<void> {
+    // How far one came that failed nobody says.
     this.running.delete(id);
-    for await (const { error } of this.#core().core.controlWorkload({ IDs: [id], type, force: true }, limit())) {
-      if (error !== '') throw new EruError('failed', error);
-      this.running.set(id, type === 'start');
-      this.answered.controlled += 1;
-    }
+    const request = { ids: [id], type, force: true, idempotencyKey: this.#random.hex(16) };
+    const error = await this.#untilKnown(async () => {
+      for await (const event of this.#core().eru.control(request, limit())) if (!event.success) return event.error;
+      return undefined;
+    });
+    if (error !== undefined) throw new EruError('failed', error);
+    this.running.set(id, type === 'start');
+    this.answered.controlled += 1;
   }
 
   async #execute(id: string): Promise<void> {
