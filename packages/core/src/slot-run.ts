@@ -219,7 +219,7 @@ export class SlotRun {
           own: claim(),
           deletes: this.#slot.recorded && !this.#gone ? [keys.workload(id), keys.workloadStatus(id)] : [],
           ...(!this.#gone && { booking: { node: this.#node, add: [], subtract: [this.#slot.resources] } }),
-          outcome: this.#outcome(this.#failure ?? 'interrupted'),
+          outcome: this.#outcome(this.#failure ?? 'it was undone; the core that knew why has died'),
         });
         return this.#step('undone');
       default:
