@@ -71,7 +71,7 @@ async function commitBookings(
         if (moved.length === 0) return result;
         learn(
           context,
-          result.current,
+          result,
           moved.map(({ key }) => key),
         );
       }
@@ -82,11 +82,13 @@ async function commitBookings(
 /** Takes what a failed transaction has read into the view. */
 export function learn(
   { view }: Context,
-  current: Extract<CommitResult, { committed: false }>['current'],
+  { current, revision }: Extract<CommitResult, { committed: false }>,
   read: readonly string[],
 ): void {
   const kvs = read.flatMap((key) => current.get(key) ?? []);
-  const gone = read.filter((key) => !current.has(key));
-  // A key that is absent was deleted at some revision after the one we knew; the watch will tell which.
-  view.applyWrites(kvs, gone, Math.max(view.revision, ...kvs.map((kv) => kv.modRevision)));
+  view.applyWrites(
+    kvs,
+    read.filter((key) => !current.has(key)),
+    revision,
+  );
 }

@@ -34,8 +34,8 @@ export interface Commit {
 
 export type CommitResult =
   | { committed: true; revision: number }
-  /** What the keys of the commit hold instead (absent keys are missing from the map). */
-  | { committed: false; current: ReadonlyMap<string, KeyValue> };
+  /** What the keys of the commit hold instead, at this revision (absent keys are missing from the map). */
+  | { committed: false; current: ReadonlyMap<string, KeyValue>; revision: number };
 
 /** Operations that a commit needs of one branch, for staying under the store's limit. */
 export function commitSize({ own, shared = [], compare = [], deletes = [], touch = [] }: Commit): number {
@@ -110,7 +110,7 @@ export class Committer {
       this.#view.applyWrites(kvs, [], result.revision);
       return { committed: true, revision: Math.max(0, ...kvs.map((kv) => kv.modRevision)) || result.revision };
     }
-    return { committed: false, current };
+    return { committed: false, current, revision: result.revision };
   }
 
   #apply(then: readonly TxnOp[], { revision }: TxnResult): void {

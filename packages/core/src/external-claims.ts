@@ -156,7 +156,7 @@ export class ExternalClaims {
           compare,
         });
         if (!result.committed) {
-          learn(this.#context, result.current, [key, ...compare.map((one) => one.key)]);
+          learn(this.#context, result, [key, ...compare.map((one) => one.key)]);
           limit.signal.throwIfAborted();
           continue;
         }

@@ -46,6 +46,16 @@ describe('Membership', () => {
     expect(await cores()).toEqual([]);
   });
 
+  it('leaves a store that is away without a failure: the lease runs out by itself', async () => {
+    const one = member();
+    await clock.run(one.join(never));
+    store.revokeLease = () => Promise.reject(new EruError('unavailable', 'connection refused'));
+    await one.close();
+    expect(await cores()).toHaveLength(1);
+    await clock.advance(10_000);
+    expect(await cores()).toEqual([]);
+  });
+
   it('announces its real address in the same epoch and under the same lease', async () => {
     const one = member();
     const { owner } = await clock.run(one.join(never));

@@ -1,4 +1,4 @@
-import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
 import { keepLease, type Compare, type HeldLease, type Store } from '@eru/store';
 import { setMaxListeners } from 'node:events';
 
@@ -102,10 +102,13 @@ export class Membership {
     this.#listeners.add(listener);
   }
 
-  /** Leaves at once, so that others need not wait for the lease to end. */
+  /** Leaves at once, so that others need not wait for the lease to end; where the store is away, they have to. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#lease?.release();
+    await this.#lease?.release().catch((error: unknown) => {
+      if (!isEruError(error, 'unavailable') && !isEruError(error, 'timeout')) throw error;
+      this.#options.logger.warn({ err: error }, 'cannot leave the cluster in form; the lease will run out');
+    });
   }
 
   async #begin(signal: AbortSignal): Promise<Tenure> {

@@ -57,7 +57,7 @@ async function putHeartbeat(
     });
     if (result.committed) return;
     if (!result.current.has(keys.node(node))) throw noSuchNode(node);
-    learn(context, result.current, [key]);
+    learn(context, result, [key]);
   }
 }
 
@@ -68,7 +68,7 @@ async function endHeartbeat(context: Context, tenure: Tenure, node: string): Pro
     if (known === undefined) return;
     const result = await context.committer.commit(tenure, { own: [{ key, revision: known.modRevision }] });
     if (result.committed) return known.lease === undefined ? undefined : revoke(context, known.lease);
-    learn(context, result.current, [key]);
+    learn(context, result, [key]);
   }
 }
 

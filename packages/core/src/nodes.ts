@@ -213,7 +213,7 @@ export async function setNode(
           shared: [{ key: keys.nodeResources(name), revision: resources.modRevision, value: encode(nextResources) }],
         });
         if (result.committed) return nodeOf(context, name);
-        learn(context, result.current, [keys.node(name), keys.nodeResources(name)]);
+        learn(context, result, [keys.node(name), keys.nodeResources(name)]);
       }
     });
   return withCapacitySet(context, tenure, request, write);

@@ -132,7 +132,7 @@ export class Reserve {
         this.#context.measures.conflicts.inc();
         learn(
           this.#context,
-          result.current,
+          result,
           (group.commit.shared ?? []).map(({ key }) => key),
         );
         if (this.#booked.length === 0) return 'lost';

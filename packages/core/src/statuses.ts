@@ -61,7 +61,7 @@ async function writeBatch(context: Context, tenure: Tenure, batch: readonly Stat
     await dropLeases(context, writes);
     learn(
       context,
-      result.current,
+      result,
       left.map(({ id }) => keys.workloadStatus(id)),
     );
     const gone = left.filter(({ id }) => !result.current.has(keys.workload(id))).map(({ id }) => id);

@@ -245,10 +245,13 @@ export class ClusterView {
       .toSorted(([a], [b]) => (a < b ? -1 : 1));
   }
 
-  /** The own writes of a transaction that has succeeded, ahead of the watch. */
+  /**
+   * What a transaction has written or read, ahead of the watch. Its answer may also come late: what the watch has passed
+   * is old news, and may be deleted by now.
+   */
   applyWrites(kvs: readonly KeyValue[], deleted: readonly string[], revision: number): void {
-    for (const kv of kvs) this.#put(kv);
-    for (const key of deleted) this.#delete(key, revision);
+    for (const kv of kvs) if (kv.modRevision > this.#revision) this.#put(kv);
+    if (revision > this.#revision) for (const key of deleted) this.#delete(key, revision);
   }
 
   async #load(signal: AbortSignal): Promise<void> {

@@ -293,7 +293,7 @@ export class WorkloadRun<Op extends ClaimedOperation> {
       if (moved.length === 0) throw new EruError('fenced', `operation ${operation.id} was taken over`);
       learn(
         context,
-        result.current,
+        result,
         moved.map(({ key }) => key),
       );
     }

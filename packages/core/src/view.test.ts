@@ -1,0 +1,62 @@
+import { seededRandom, silentLogger, VirtualClock } from '@eru/kit';
+import { builtinKinds, createScheduler } from '@eru/scheduler';
+import { openMemoryStore, type KeyValue, type Store } from '@eru/store';
+import { beforeEach, expect, test } from 'vitest';
+
+import { encode } from './records.ts';
+import { ClusterView } from './view.ts';
+
+const key = 'claims/w';
+let store: Store;
+let view: ClusterView;
+
+beforeEach(async () => {
+  const clock = new VirtualClock();
+  const random = seededRandom(1);
+  store = await openMemoryStore({ clock, random });
+  view = new ClusterView({
+    store,
+    scheduler: createScheduler({ kinds: builtinKinds() }),
+    clock,
+    random,
+    logger: silentLogger,
+    silentAfterMs: 5000,
+    onLag: () => {},
+  });
+  await view.start(new AbortController().signal);
+});
+
+async function put(): Promise<KeyValue> {
+  await store.txn({ then: [{ op: 'put', key, value: encode({ v: 1, operation: 'o' }) }] });
+  return (await store.get(key)) as KeyValue;
+}
+
+const passed = (revision: number): Promise<true> =>
+  view.until(() => (view.revision >= revision ? true : undefined), new AbortController().signal);
+
+test('what a transaction has read, and the watch has passed meanwhile, does not come back from the dead', async () => {
+  const claim = await put();
+  await store.txn({ then: [{ op: 'delete', range: { key } }] });
+  await passed((await store.range({ prefix: 'claims/' })).revision);
+  await put().then(() => store.txn({ then: [{ op: 'delete', range: { key } }] }));
+  const { revision } = await store.range({ prefix: 'claims/' });
+  await passed(revision);
+  view.applyWrites([claim], [], 0);
+  expect(view.claims.get('w')).toBeUndefined();
+});
+
+test('nor does it go because an older transaction has not found it', async () => {
+  const { revision } = await store.range({ prefix: 'claims/' });
+  const claim = await put();
+  await passed(claim.modRevision);
+  view.applyWrites([], [key], revision);
+  expect(view.claims.get('w')?.modRevision).toBe(claim.modRevision);
+});
+
+test('what the watch has not told yet is taken', async () => {
+  const claim = await put();
+  view.applyWrites([{ ...claim, modRevision: claim.modRevision + 1 }], [], 0);
+  expect(view.claims.get('w')).toBeDefined();
+  view.applyWrites([], [key], claim.modRevision + 2);
+  expect(view.claims.get('w')).toBeUndefined();
+});
