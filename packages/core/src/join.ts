@@ -110,7 +110,7 @@ async function replaceMachine(
       const result = await committer.commit(tenure, { own });
       if (result.committed) return;
       write = joining.again(result.current.get(write.key));
-      learn(context, result.current, [keys.node(node)]);
+      learn(context, result, [keys.node(node)]);
     }
   });
 }

@@ -81,6 +81,6 @@ export async function renewCertificate(
       own: [{ key: keys.node(node), revision: record.modRevision, value: encode(value) }],
     });
     if (result.committed) return cert;
-    learn(context, result.current, [keys.node(node)]);
+    learn(context, result, [keys.node(node)]);
   }
 }
