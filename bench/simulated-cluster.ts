@@ -1,5 +1,5 @@
 import type { CreateRequest } from '@eru/core';
-import { SimulatedMachine, type Engine } from '@eru/engines';
+import { bareSpec, SimulatedMachine, type Engine } from '@eru/engines';
 import { EruError, seededRandom, systemClock } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import type { Store, TxnOp } from '@eru/store';
@@ -92,6 +92,8 @@ async function count({ then }: { then: unknown[] }, answer: Promise<{ succeeded:
   else counts.lost += 1;
 }
 
+const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);
+
 /** One instance on whichever of these nodes. */
 export function request(app: string, names: readonly string[]): CreateRequest {
   const memory = 64 * 2 ** 20;
@@ -104,27 +106,7 @@ export function request(app: string, names: readonly string[]): CreateRequest {
     nodesLimit: 0,
     candidates: () => names,
     resources: { cpumem: { 'cpu-request': 0.1, 'cpu-limit': 0.1, 'memory-request': memory, 'memory-limit': memory } },
-    template: {
-      image: '',
-      root: { type: 'host', writable: false },
-      command: ['server'],
-      dir: '',
-      user: '',
-      privileged: false,
-      mounts: [],
-      ulimits: {},
-      pids: 0,
-      restart: { type: 'no', retries: 0 },
-      stopSignal: '',
-      networks: {},
-      publish: [],
-      dns: [],
-      extraHosts: [],
-      sysctls: {},
-      log: { type: '', config: {} },
-      stdin: false,
-      rawArgs: new Uint8Array(),
-    },
+    template,
     env: [],
     labels: {},
     meta: '{}',
