@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 
 import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
-import { EruUnderTest } from './eru.ts';
+import { EruUnderTest, identity } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
 import { Registry } from './registry.ts';
 
@@ -48,9 +48,7 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       const pid = await eru.pid();
       process.kill(pid, 'SIGKILL');
       await eru.up('--docker', 'auto');
-      expect((await eru.ps()).map(({ id, started_at }) => `${id} ${started_at}`).toSorted()).toEqual(
-        both.map(({ id, started_at }) => `${id} ${started_at}`).toSorted(),
-      );
+      expect(identity(await eru.ps())).toEqual(identity(both));
       await eru.ok(['rm', '--force', ...both.map(({ id }) => id)]);
       expect(await eru.ps()).toEqual([]);
     } finally {

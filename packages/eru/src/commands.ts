@@ -103,6 +103,7 @@ function withJoin(target: ReturnType<Registry['command']>): typeof target {
     'make this machine a node, with a token of `eru node token`, at CORE (HOST:PORT)',
   );
 }
+
 const dockerOption = [
   '--docker <socket>',
   "the dockerd of this machine's node: auto (its own socket when it answers), none, or unix:///SOCKET",
