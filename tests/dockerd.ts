@@ -18,11 +18,17 @@ export class Dockerd {
   readonly #flags: readonly string[];
   #child: ChildProcess | undefined;
 
-  /** `flags` of dockerd are added to ours, e.g. `--live-restore`; `config` is its file, for what no flag says. */
-  static async start(flags: readonly string[] = [], config: object = {}): Promise<Dockerd> {
+  /**
+   * `flags` of dockerd are added to ours, e.g. `--live-restore`; those that need files put them into the machine's folder.
+   * `config` is its file, for what no flag says.
+   */
+  static async start(
+    flags: readonly string[] | ((machine: PrivateMachine) => Promise<string[]>) = [],
+    config: object = {},
+  ): Promise<Dockerd> {
     const machine = await PrivateMachine.create();
     try {
-      const dockerd = new Dockerd(machine, flags);
+      const dockerd = new Dockerd(machine, typeof flags === 'function' ? await flags(machine) : flags);
       await writeFile(path.join(machine.folder, 'daemon.json'), JSON.stringify(config));
       await dockerd.start();
       // So that the host reaches containers at their own addresses.

@@ -1,3 +1,4 @@
+import { createAuthority, issueCertificate } from '@eru/contract';
 import { retry } from '@eru/kit';
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,13 +12,41 @@ import { connectDocker } from './connect.ts';
 
 const serve = ['sleep', '1000'];
 
+/** An authority with a server and a client, and a client of another. */
+async function certificates(host: string) {
+  const times = { notBeforeMs: Date.now() - 60_000, notAfterMs: Date.now() + 3_600_000 };
+  const [ca, other] = await Promise.all([
+    createAuthority({ name: 'ours', ...times }),
+    createAuthority({ name: 'another', ...times }),
+  ]);
+  const server = await issueCertificate(ca, { name: 'docker', hosts: [host], usage: 'server', ...times });
+  const client = await issueCertificate(ca, { name: 'core', usage: 'client', ...times });
+  const stranger = await issueCertificate(other, { name: 'core', usage: 'client', ...times });
+  return { ca, server, client, stranger };
+}
+
 describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
   let dockerd: Dockerd;
   let bench: Bench;
   let before: string | undefined;
+  let pems: Awaited<ReturnType<typeof certificates>> | undefined;
 
   beforeAll(async () => {
-    dockerd = await Dockerd.start();
+    dockerd = await Dockerd.start(async (machine) => {
+      pems = await certificates(machine.address);
+      const { ca, server } = pems;
+      const file = async (name: string, pem: string): Promise<string> => {
+        await writeFile(path.join(machine.folder, name), pem);
+        return path.join(machine.folder, name);
+      };
+      return [
+        '--host=tcp://0.0.0.0:2376',
+        '--tlsverify',
+        `--tlscacert=${await file('ca.pem', ca.cert)}`,
+        `--tlscert=${await file('cert.pem', server.cert)}`,
+        `--tlskey=${await file('key.pem', server.key)}`,
+      ];
+    });
     bench = new Bench(connectDocker(`unix://${dockerd.socket}`), { spec: { image: busyboxImage, networks: {} } });
     before = process.env['PATH'];
   });
@@ -98,6 +127,28 @@ describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
     expect(await bench.engine.list({ labels: { suite: 'contract' } })).toHaveLength(3);
     const resumed = bench.engine.events({ after: cursor, signal: AbortSignal.timeout(60_000) });
     await refused(resumed[Symbol.asyncIterator]().next(), 'compacted');
+  });
+
+  it('is reached by TLS, and only by who shows a certificate of its authority', async () => {
+    const { ca, client, stranger } = pems!;
+    const endpoint = `tcp://${dockerd.machine.address}:2376`;
+    const engine = connectDocker(endpoint, { certificates: { ca: ca.cert, ...client } });
+    const { id } = await bench.created(serve);
+    await engine.start(id);
+    const far = new Bench(engine, bench.traits);
+    const session = await far.exec(id, ['sh', '-c', 'cat; exit 3'], { stdin: true });
+    await session.write(Buffer.from('by TLS'));
+    await session.closeStdin();
+    expect(await said(session)).toMatchObject({ stdout: 'by TLS', code: 3 });
+    await engine.close();
+    for (const certificates of [
+      { ca: ca.cert, ...stranger },
+      { ca: stranger.cert, ...client },
+    ]) {
+      const refusedEngine = connectDocker(endpoint, { certificates });
+      await refused(refusedEngine.ping(), 'unavailable');
+      await refusedEngine.close();
+    }
   });
 
   it('is reached through the ssh program', async () => {
