@@ -2,7 +2,7 @@ import { retry } from '@eru/kit';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 
@@ -104,9 +104,17 @@ export class Dockerd {
     await exit;
   }
 
-  /** Makes it hang: connections are taken and never answered. */
-  freeze(): void {
+  /** Makes it hang: connections are taken and never answered. Resolves when all of it stands still. */
+  async freeze(): Promise<void> {
     this.#child?.kill('SIGSTOP');
+    await retry(
+      async () => {
+        const tasks = await readdir(`/proc/${this.pid}/task`);
+        const stats = await Promise.all(tasks.map((task) => readFile(`/proc/${this.pid}/task/${task}/stat`, 'utf8')));
+        if (!stats.every((stat) => /^\d+ \(.*\) T/.test(stat))) throw new Error('dockerd still runs');
+      },
+      { attempts: 100, baseMs: 5, maxMs: 50 },
+    );
   }
 
   thaw(): void {

@@ -62,8 +62,8 @@ describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
   it('a daemon that hangs costs a caller the time it gives, and nothing afterwards', async () => {
     const { id } = await bench.created(serve);
     const spec = bench.spec(serve);
-    dockerd.freeze();
     try {
+      await dockerd.freeze();
       await refused(bench.engine.ping({ timeoutMs: 200 }), 'timeout');
       await refused(bench.engine.start(id, { timeoutMs: 200 }), 'timeout');
       await refused(bench.engine.create(spec, { timeoutMs: 200 }), 'timeout');
