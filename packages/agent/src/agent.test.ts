@@ -36,6 +36,7 @@ class FakeCore implements CoreCalls {
       this.attempts.push(this.#clock.monotonic());
       if (this.away) return Promise.reject(new EruError('unavailable', 'core is away'));
       if (this.endpoint === undefined) return Promise.reject(new EruError('not_found', 'no such node'));
+      if (this.endpoint === 'secret') return Promise.reject(new EruError('forbidden', 'not for you'));
       return Promise.resolve(create(pb.NodeSchema, { podname: 'default', endpoint: this.endpoint }));
     },
     addPod: () => Promise.reject(new EruError('exists', 'pod is there')),
@@ -459,6 +460,13 @@ test('a node that core does not know is waited for, or added when somebody has s
   const adds = await start({ registration });
   expect(core.added).toEqual([registration]);
   expect(adds).toMatchObject({ trouble: '', facts: { pod: 'virt' } });
+});
+
+test('who may not ask core for its node beats all the same', async () => {
+  core.endpoint = 'secret';
+  const agent = await start();
+  expect(core.heartbeats).toHaveLength(1);
+  expect(agent).toMatchObject({ trouble: '', facts: { pod: '', ip: '127.0.0.1' } });
 });
 
 test('workloads of other nodes are looked at when asked for, and skipped ones never', async () => {
