@@ -120,6 +120,5 @@ async function forwarding(count: number): Promise<Row[]> {
 }
 
 function specOf(name: string): WorkloadSpec {
-  const labels = { ERU: '1', 'eru.operation': name };
-  return bareSpec(name, ['wait'], { labels, networks: { host: '' } });
+  return bareSpec(name, ['wait'], { labels: { ERU: '1', 'eru.operation': name }, networks: { host: '' } });
 }

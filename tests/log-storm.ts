@@ -6,7 +6,7 @@ import path from 'node:path';
 
 import { Forwarding, type ForwardingSettings } from '@eru/agent';
 import type { Engine, WorkloadSpec } from '@eru/engines';
-import { connectEngine } from '@eru/engines';
+import { bareSpec, connectEngine } from '@eru/engines';
 import { silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { createProcessEngine, serveRuntime } from '@eru/runtime';
 
@@ -179,29 +179,5 @@ function stormSpec(index: number, { linesEach, lineBytes, restEvery = 0 }: Storm
   const rest = restEvery === 0 ? '' : `if (n % ${restEvery} == 0) { fflush(); system("sleep 0.25") }`;
   const program = `BEGIN { while (++n <= ${linesEach}) { printf "%0${lineBytes - 1}d\\n", n; ${rest} } }`;
   const name = `storm_w${index}_${systemRandom.letters(6)}`;
-  return {
-    name,
-    labels: { ERU: '1', 'eru.operation': name },
-    image: '',
-    root: { type: 'host', writable: false },
-    command: ['awk', program],
-    env: [],
-    dir: '',
-    user: '',
-    privileged: false,
-    mounts: [],
-    ulimits: {},
-    pids: 0,
-    restart: { type: 'no', retries: 0 },
-    stopSignal: '',
-    networks: {},
-    publish: [],
-    dns: [],
-    extraHosts: [],
-    sysctls: {},
-    log: { type: '', config: {} },
-    stdin: false,
-    engineParams: {},
-    rawArgs: new Uint8Array(),
-  };
+  return bareSpec(name, ['awk', program], { labels: { ERU: '1', 'eru.operation': name } });
 }

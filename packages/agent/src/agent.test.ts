@@ -78,7 +78,6 @@ class FakeCore implements CoreCalls {
 const spec = (name: string, change: Partial<WorkloadSpec> = {}): WorkloadSpec =>
   bareSpec(name, ['serve'], {
     labels: { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name },
-    dir: '/',
     networks: { host: '' },
     ...change,
   });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-import type { WorkloadSpec } from '@eru/engines';
+import { bareSpec, type WorkloadSpec } from '@eru/engines';
 
 /** What a receiver finds in a line. */
 export interface Received {
@@ -81,29 +81,6 @@ export class Receiver {
 
 /** A workload of node `n1` in cluster `c1` that says `ready` and runs on. */
 export function logSpec(name: string, command: readonly string[] = ['serve']): WorkloadSpec {
-  return {
-    name,
-    labels: { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name },
-    image: '',
-    root: { type: 'host', writable: false },
-    command,
-    env: [],
-    dir: '',
-    user: '',
-    privileged: false,
-    mounts: [],
-    ulimits: {},
-    pids: 0,
-    restart: { type: 'no', retries: 0 },
-    stopSignal: '',
-    networks: {},
-    publish: [],
-    dns: [],
-    extraHosts: [],
-    sysctls: {},
-    log: { type: '', config: {} },
-    stdin: false,
-    engineParams: {},
-    rawArgs: new Uint8Array(),
-  };
+  const labels = { ERU: '1', 'eru.nodename': 'n1', 'eru.coreid': 'c1', 'eru.operation': name };
+  return bareSpec(name, command, { labels });
 }
