@@ -39,7 +39,7 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       expect((await eru.ok(['logs', idOf('clock')])).stdout).toMatch(/\d\d:\d\d:\d\d/);
 
       // A dockerd that hangs takes nothing but its own with it.
-      dockerd.freeze();
+      await dockerd.freeze();
       expect((await eru.exec([idOf('web'), '--', 'echo', 'here'])).stdout).toBe('here\n');
       dockerd.thaw();
       const [node] = JSON.parse((await eru.ok(['node', 'ls', '-o', 'json'])).stdout) as { available: boolean }[];
