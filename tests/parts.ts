@@ -10,7 +10,6 @@ export type Part =
   | 'busybox'
   | 'ip'
   | 'docker'
-  | 'podman'
   | 'registry'
   | 'git'
   | 'qemu'

@@ -43,7 +43,7 @@ export interface DockerEngineOptions {
   random?: Random;
 }
 
-/** A docker daemon (or podman's socket that speaks the same) as an engine. What it cannot do is in docs/engines.md. */
+/** A docker daemon as an engine. What it cannot do is in docs/engines.md. */
 export class DockerEngine implements Engine {
   readonly #http: DockerHttp;
   readonly #local: boolean;

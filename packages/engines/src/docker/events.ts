@@ -8,7 +8,7 @@ import type { DockerEvent } from './wire-types.ts';
 
 type Change = Exclude<EngineEvent, { type: 'ready' }>['type'];
 
-/** Docker's words, and podman's where they differ. */
+/** Docker's words, and those of sockets that speak like it. */
 const changes: Readonly<Record<string, Change>> = {
   create: 'created',
   start: 'started',
