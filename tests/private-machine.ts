@@ -98,6 +98,8 @@ export class PrivateMachine {
     const exit = once(this.#holder, 'exit');
     this.#holder.stdin?.end();
     if (this.#holder.exitCode === null) await exit;
+    // The kernel clears a namespace away in its own time, and its cable with it.
+    await runOk('ip', ['link', 'delete', `eru-t${this.#number}`]).catch(() => {});
   }
 
   #inside(): string[] {

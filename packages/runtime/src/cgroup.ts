@@ -111,17 +111,28 @@ function memoryWrites(tree: CgroupTree, to: WantedLimits, from: WantedLimits): C
   return grows ? both.toReversed() : both;
 }
 
-/** Makes the group wherever this machine has room for it. */
+/** Makes the group wherever this machine has room for it. Its parent may go meanwhile: another daemon removes it when it is empty. */
 export async function makeGroup(tree: CgroupTree, group: string): Promise<void> {
   for (const mount of new Set(Object.values(tree.mounts))) {
-    let folder = mount;
-    for (const part of group.split('/').filter((name) => name !== '')) {
-      if (tree.version === 2) await enableControllers(tree, folder);
-      const parent = folder;
-      folder = path.join(folder, part);
-      await mkdir(folder).catch(ignore('EEXIST'));
-      if (tree.version === 1 && mount === tree.mounts.cpuset) await inheritCpuset(parent, folder);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await makeFolders(tree, mount, group);
+        break;
+      } catch (error) {
+        if (!isErrno(error, 'ENOENT') || attempt === 10) throw error;
+      }
     }
+  }
+}
+
+async function makeFolders(tree: CgroupTree, mount: string, group: string): Promise<void> {
+  let folder = mount;
+  for (const part of group.split('/').filter((name) => name !== '')) {
+    if (tree.version === 2) await enableControllers(tree, folder);
+    const parent = folder;
+    folder = path.join(folder, part);
+    await mkdir(folder).catch(ignore('EEXIST'));
+    if (tree.version === 1 && mount === tree.mounts.cpuset) await inheritCpuset(parent, folder);
   }
 }
 
