@@ -121,6 +121,11 @@ describe.each([
       const said = await build({ from: 'tar', archive }, ['stays:1'], { settings: noBuilds });
       expect(said.at(-1)).toEqual({ stream: 'finished stays:1\n', status: 'finished', progress: 'stays:1' });
       expect(await place.engine.imageList('stays')).toHaveLength(1);
+      // No registry has it: the node's own is as good.
+      expect((await all(place.engine.imagePull('stays:1'))).at(-1)).toMatchObject({
+        status: expect.stringMatching(/^the node's own stays:1 is used: /),
+      });
+      await expect(all(place.engine.imagePull('stays:2'))).rejects.toThrow();
     });
 
     test('a push without an account is told, and the next is tried', async () => {

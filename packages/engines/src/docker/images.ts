@@ -94,6 +94,10 @@ export class DockerImages {
         const headers = { 'x-registry-auth': accountHeader(repository, registries) };
         for await (const line of this.#progress('POST', '/images/create', query, headers, stop.signal))
           lines.push(line);
+      } catch (error) {
+        // It may have been built here, or its registry be away: what the node has is better than nothing.
+        if (stop.signal.aborted || !(await this.#has(repository, tag, stop.signal))) throw error;
+        lines.push({ status: `the node's own ${reference} is used: ${EruError.from(error).message}` });
       } finally {
         this.#pulls.delete(reference);
         lines.end();
@@ -103,6 +107,11 @@ export class DockerImages {
     pull.done.catch(() => {}); // Those who wait for it are told.
     this.#pulls.set(reference, pull);
     return pull;
+  }
+
+  async #has(repository: string, tag: string, signal: AbortSignal): Promise<boolean> {
+    const images = await this.list(repository, signal);
+    return images.some(({ tags }) => tags.includes(`${repository}:${tag}`));
   }
 
   /** Docker's progress lines; the one that tells of a failure is thrown. */
