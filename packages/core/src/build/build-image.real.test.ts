@@ -82,10 +82,10 @@ describe.each([
         builds: {
           make: {
             base,
-            dir: '/work',
+            dir: '/make',
             envs: { WORD: 'hello' },
             commands: ['echo $WORD >out'],
-            cache: { '/work/out': '/srv/out' },
+            cache: { '/make/out': '/srv/out' },
           },
           run: { base, labels: { stage: 'final' }, commands: ['cat /srv/out'] },
         },

@@ -28,14 +28,14 @@ let machine: Channel;
 
 beforeAll(async () => {
   const now = systemClock.now();
-  const placeholder = await createAuthority({ name: 'x', notBeforeMs: now - hourMs, notAfterMs: now + hourMs });
-  const made = await issueCertificate(placeholder, {
+  const interim = await createAuthority({ name: 'x', notBeforeMs: now - hourMs, notAfterMs: now + hourMs });
+  const made = await issueCertificate(interim, {
     name: 'x',
     usage: 'server',
     notBeforeMs: now,
     notAfterMs: now + hourMs,
   });
-  core = await startTestCore({ credential, tls: { ...made, clientCa: placeholder.cert } });
+  core = await startTestCore({ credential, tls: { ...made, clientCa: interim.cert } });
   const { context, membership } = core.core;
   await addPod(context, membership.current(), 'p', '');
   const own = await core.core.certificate(never);
