@@ -274,7 +274,7 @@ export interface Session {
   write(data: Uint8Array): Promise<void>;
   closeStdin(): Promise<void>;
   resize(size: TerminalSize): Promise<void>;
-  /** Exit code; 128 + number after a signal. Over a wire, rejects when the connection is lost or closed before. */
+  /** Exit code; 128 + number after a signal. Rejects when the session is closed or its connection lost before the end. */
   exit: Promise<number>;
   /** Ends the command (attach: only detaches). */
   close(): Promise<void>;

@@ -206,10 +206,14 @@ export class SimulatedWorkload {
     const output = new Queue<Chunk>(pipeChunks);
     this.#attached.add(output);
     output.onEnd(() => this.#attached.delete(output));
-    const exit = this.#stopped.then(() => {
-      output.end();
-      return this.#exit.exitCode;
+    const exit = new Promise<number>((resolve, reject) => {
+      output.onEnd(() => reject(new EruError('canceled', 'detached')));
+      void this.#stopped.then(() => {
+        resolve(this.#exit.exitCode);
+        output.end();
+      });
     });
+    exit.catch(() => {}); // Whoever asks is told.
     return sessionOf({ process: main, output, stdin: this.spec.stdin, exit, close: async () => output.end() });
   }
 

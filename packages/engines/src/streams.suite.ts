@@ -173,7 +173,16 @@ export function streamTests(get: () => Bench, traits: EngineTraits): void {
       let seen = '';
       while (!seen.includes('hello')) seen += Buffer.from((await output.next()).value?.data ?? []).toString();
       await session.close();
+      await expect(session.exit).rejects.toThrow();
       expect(await bench.engine.inspect(id)).toMatchObject({ state: 'running' });
+    });
+
+    it('ends with its call, whatever the main process does', async () => {
+      const bench = get();
+      const left = new AbortController();
+      const session = await bench.engine.attach(await bench.running(), { signal: left.signal });
+      left.abort();
+      await expect(session.exit).rejects.toThrow();
     });
 
     it('tells how the main process ended', async () => {

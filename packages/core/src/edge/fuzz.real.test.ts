@@ -2,7 +2,7 @@ import { eru, pb, type CallContext } from '@eru/contract';
 import { isEruError } from '@eru/kit';
 import * as fc from 'fast-check';
 import { Registry } from 'prom-client';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { checkStore, snapshot } from '../invariants.ts';
 import { startBed, type Bed } from './contract-bed.suite.ts';
@@ -92,9 +92,9 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
-/** Until it holds; the test's own time limit ends what never does. */
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+/** Waits until nothing is left of what the requests began, and fails with what still is. */
+async function nothingLeft(left: () => string[] | Promise<string[]>): Promise<void> {
+  await vi.waitFor(async () => expect(await left()).toEqual([]), { timeout: stuckMs, interval: 20 });
 }
 
 async function running(): Promise<string[]> {
@@ -129,8 +129,8 @@ test(`requests of every shape end as answers or refusals (ERU_SEED=${seed})`, as
     }),
   );
   expect(wrong).toEqual([]);
-  await until(async () => (await running()).length === 0);
-  await until(() => bed.core.context.view.claims.size === 0);
+  await nothingLeft(running);
+  await nothingLeft(() => [...bed.core.context.view.claims].map(([key]) => key));
   expect(await bed.rpc.info({})).toMatchObject({ version: 'test' });
   const { store, scheduler } = bed.core.context;
   expect(checkStore(await snapshot(store), scheduler, { atRest: false })).toEqual([]);

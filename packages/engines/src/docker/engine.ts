@@ -169,8 +169,8 @@ export class DockerEngine implements Engine {
 
   async attach(id: string, options: CallOptions = {}): Promise<Session> {
     const { closed } = this.#calls;
-    return this.#session('attach', id, options, async (container, signal) => {
-      const exit = async (): Promise<number> => (await this.#containers.ended(id, closed)).exitCode;
+    return this.#session('attach', id, options, (container, signal) => {
+      const exit = async (left: AbortSignal): Promise<number> => (await this.#containers.ended(id, left)).exitCode;
       return attachTo(this.#http, container, exit, signal, closed);
     });
   }
