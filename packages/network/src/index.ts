@@ -11,6 +11,7 @@ export { compilePool, type PoolDefinition } from './ipam/pool.ts';
 export type * from './ipam/records.ts';
 export * from './netd/client.ts';
 export type { Finding } from './netd/diagnose.ts';
+export type { DeclareRequest, Intent, IntentStatus } from './netd/intent.ts';
 export { serveIpam } from './netd/ipam-mailbox.ts';
 export { ipamScript } from './netd/ipam-script.ts';
 export { Netd } from './netd/netd.ts';

@@ -4,6 +4,7 @@ import type { Cni } from '../cni/cni.ts';
 import type { Allocator } from '../ipam/allocator.ts';
 import { brokenInvariants } from '../ipam/invariants.ts';
 import { keys } from '../ipam/records.ts';
+import type { Intents } from './intents.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { digestOf } from './network-definition.ts';
@@ -23,6 +24,7 @@ export interface DiagnoseOptions {
   cni: Cni;
   namespaces: Namespaces;
   sandboxes: Sandboxes;
+  intents: Intents;
   network: (name: string) => NetworkDefinition | undefined;
 }
 

@@ -7,6 +7,8 @@ import type { Allocator } from '../ipam/allocator.ts';
 import type { PoolDefinition } from '../ipam/pool.ts';
 import type { Reservation } from '../ipam/records.ts';
 import { diagnose, type Finding } from './diagnose.ts';
+import type { Intent, IntentStatus } from './intent.ts';
+import { declareSchema, ownerOf } from './intent.ts';
 import { answerIpam, type IpamCall } from './ipam-call.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { networkSchema } from './network-definition.ts';
@@ -146,6 +148,38 @@ export class Netd implements NetworkService {
     });
   }
 
+  declare(request: unknown, signal?: AbortSignal): Promise<IntentStatus> {
+    return this.#checked(declareSchema, request, async (declared) =>
+      this.#statusOf(await this.#parts.compared.intents.declare(declared, signal)),
+    );
+  }
+
+  adopt(request: unknown, signal?: AbortSignal): Promise<IntentStatus> {
+    return this.#checked(requests.adopt, request, async ({ from, container }) =>
+      this.#statusOf(await this.#parts.compared.intents.adopt(from, container, signal)),
+    );
+  }
+
+  amend(request: unknown, signal?: AbortSignal): Promise<IntentStatus> {
+    return this.#checked(requests.amend, request, async ({ container, ...change }) =>
+      this.#statusOf(await this.#parts.compared.intents.amend(container, change, signal)),
+    );
+  }
+
+  forget(request: unknown, signal?: AbortSignal): Promise<Reservation[]> {
+    return this.#checked(requests.forget, request, ({ container }) =>
+      this.#parts.compared.intents.forget(container, signal),
+    );
+  }
+
+  intents(request: unknown = {}): Promise<IntentStatus[]> {
+    return this.#checked(requests.intents, request, async ({ container }) => {
+      const { intents } = this.#parts.compared;
+      const found = container === undefined ? intents.list() : [intents.get(container)];
+      return found.flatMap((intent) => (intent === undefined ? [] : [this.#statusOf(intent)]));
+    });
+  }
+
   putNetwork(request: unknown, signal?: AbortSignal): Promise<NetworkDefinition> {
     return this.#checked(networkSchema, request, async (definition) => {
       await this.#parts.networks.put(definition, signal);
@@ -221,6 +255,14 @@ export class Netd implements NetworkService {
   /** Workloads keep their interfaces: nothing of them goes through us. */
   close(): Promise<void> {
     return this.#parts.closer.close();
+  }
+
+  #statusOf(intent: Intent): IntentStatus {
+    const { allocator, sandboxes } = this.#parts;
+    const owner = ownerOf(intent);
+    const holders = intent.expiresAt === undefined ? [owner] : [...new Set([intent.container, owner])];
+    const reservations = holders.flatMap((holder) => allocator.view.reservations(holder));
+    return { ...intent, owner, reservations, sandbox: sandboxes.get(intent.container) ?? null };
   }
 
   async #checked<Schema extends Parameters<typeof checked>[0], T>(

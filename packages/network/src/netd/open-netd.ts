@@ -9,6 +9,7 @@ import { Cni } from '../cni/cni.ts';
 import { canonical } from '../ipam/address.ts';
 import { Allocator } from '../ipam/allocator.ts';
 import { encode, keys } from '../ipam/records.ts';
+import { Intents } from './intents.ts';
 import { Namespaces } from './namespaces.ts';
 import { Netd } from './netd.ts';
 import { Networks } from './networks.ts';
@@ -67,7 +68,22 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
       clock,
       logger,
     });
-    const compared = { store, allocator, cni, namespaces, sandboxes, network: (name: string) => networks.find(name) };
+    const intents = await Intents.open({
+      local,
+      allocator,
+      sandboxes,
+      network: (name) => networks.wanted(name),
+      clock,
+    });
+    const compared = {
+      store,
+      allocator,
+      cni,
+      namespaces,
+      sandboxes,
+      intents,
+      network: (name: string) => networks.find(name),
+    };
     if (options.addresses !== undefined) {
       const record: NodeRecord = { addresses: options.addresses.map((address) => canonical('addresses', address)) };
       await store.txn({ then: [{ op: 'put', key: keys.node(node), value: encode(record) }] });

@@ -2,6 +2,7 @@ import type { Logger } from '@eru/kit';
 import { EruError } from '@eru/kit';
 
 import type { Reservation, WorkloadKind } from '../ipam/records.ts';
+import type { Intent } from './intent.ts';
 import { diagnose, type DiagnoseOptions } from './diagnose.ts';
 import { delWithStandIn } from './stand-in.ts';
 
@@ -16,6 +17,10 @@ export interface WorkloadSource {
   readonly kind: Exclude<WorkloadKind, 'foreign'>;
   /** All of them, running or not. Throws rather than answer in part: what is missing here is released. */
   list(signal?: AbortSignal): Promise<readonly { id: string; owner: string; running: boolean }[]>;
+  /** Whether an owner of this name would be in its list if it were there. Absent: all of its kind would. */
+  owns?(owner: string): boolean;
+  /** The engine of whose declared containers it knows. Absent: of none. */
+  readonly engine?: Intent['engine'];
 }
 
 interface Finding {
@@ -64,6 +69,10 @@ export class Reconciler {
       done(`expired/${owner}/${ifname}`, `what ${owner} (${ifname}) held for a time is released`);
     for (const { owner, ifname } of swept.idle)
       done(`idle/${owner}/${ifname}`, `${owner} (${ifname}) was idle for longer than its pool allows: released`);
+    for (const { container } of this.#options.intents.expired()) {
+      await this.#options.intents.forget(container, signal);
+      done(`undeclared/${container}`, `what was declared for ${container}, and never adopted, is forgotten`);
+    }
     const findings = [...(await this.#differences()), ...(await this.#workloads(signal))];
     for (const { key, text, mend } of findings) {
       if (mend === undefined || !this.#before.has(key)) continue;
@@ -102,7 +111,7 @@ export class Reconciler {
 
   /** What their engines say: who does not run is detached, who is gone gives back what it holds. */
   async #workloads(signal: AbortSignal | undefined): Promise<Finding[]> {
-    const { allocator, sandboxes } = this.#options;
+    const { allocator, sandboxes, intents } = this.#options;
     const findings: Finding[] = [];
     for (const source of this.#sources) {
       let workloads: Awaited<ReturnType<WorkloadSource['list']>>;
@@ -115,11 +124,20 @@ export class Reconciler {
         );
         continue;
       }
+      const there = new Set(workloads.map(({ id }) => id));
+      for (const { container, engine, expiresAt } of intents.list()) {
+        if (engine !== source.engine || expiresAt !== undefined || there.has(container)) continue;
+        findings.push({
+          key: `removed/${container}`,
+          text: `${container} is removed: what was declared for it is forgotten`,
+          mend: () => intents.forget(container),
+        });
+      }
       const running = new Set(workloads.filter((workload) => workload.running).map(({ id }) => id));
       const owners = new Set(workloads.map(({ owner }) => owner));
       for (const { id, kind } of sandboxes.list()) {
         if (kind !== source.kind || running.has(id)) continue;
-        findings.push({ key: `stopped/${id}`, text: `${id} does not run: detached`, mend: () => sandboxes.detach(id) });
+        findings.push({ key: `stopped/${id}`, text: `${id} does not run: detached`, mend: () => this.#detachIdle(id) });
       }
       const attached = new Set(sandboxes.list().map(({ id }) => id));
       for (const id of running) {
@@ -133,7 +151,8 @@ export class Reconciler {
           node !== allocator.node ||
           state !== 'reserved' ||
           expiresAt !== undefined ||
-          owners.has(owner)
+          owners.has(owner) ||
+          source.owns?.(owner) === false
         )
           continue;
         findings.push({
@@ -144,6 +163,14 @@ export class Reconciler {
       }
     }
     return findings;
+  }
+
+  /** Whatever its engine says: a process that lives in a namespace keeps its addresses. */
+  async #detachIdle(id: string): Promise<unknown> {
+    const { sandboxes, namespaces } = this.#options;
+    const inode = sandboxes.get(id)?.inode;
+    if (inode !== undefined && (await namespaces.processIn(inode)) !== undefined) return false;
+    return sandboxes.detach(id);
   }
 
   async #detachHalf(id: string): Promise<unknown> {

@@ -16,7 +16,7 @@ const portSchema = z.strictObject({
   hostIp: z.string().optional(),
 });
 
-const interfaceSchema = z.strictObject({
+export const interfaceSchema = z.strictObject({
   network: text,
   /** Absent: the first of eth0, eth1, … that is free. */
   ifname: text.optional(),

@@ -3,10 +3,11 @@ import { z } from 'zod';
 import type { PoolDefinition } from '../ipam/pool.ts';
 import type { Reservation } from '../ipam/records.ts';
 import type { Finding } from './diagnose.ts';
+import type { declareSchema, IntentStatus } from './intent.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import type { Repair } from './reconciler.ts';
 import type { attachSchema, Sandbox } from './sandbox.ts';
-import { connectSchema, kindSchema } from './sandbox.ts';
+import { connectSchema, interfaceSchema, kindSchema } from './sandbox.ts';
 
 const text = z.string().min(1);
 const epoch = z.int().optional();
@@ -28,6 +29,10 @@ export const requests = {
   release: z.strictObject({ owner: text, ifname: text.optional(), epoch, lost: z.boolean().optional() }),
   transfer: z.strictObject({ from: text, to: text, ifname: text.optional(), epoch, lost: z.boolean().optional() }),
   reservations: z.strictObject({ owner: text.optional(), ip: text.optional() }),
+  adopt: z.strictObject({ from: text, container: text }),
+  amend: z.strictObject({ container: text, add: interfaceSchema.optional(), remove: text.optional() }),
+  forget: z.strictObject({ container: text }),
+  intents: z.strictObject({ container: text.optional() }),
   ipam: z.strictObject({
     command: z.enum(['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION']),
     containerId: z.string().default(''),
@@ -89,6 +94,17 @@ export interface NetworkService {
   /** Of the whole cluster: all, of one owner, or of one address. */
   reservations(request?: Asked<typeof requests.reservations>, signal?: AbortSignal): Promise<Reservation[]>;
 
+  /** What a container is to have when it starts, before its engine knows it. Reserves at once what is fixed. */
+  declare(request: Asked<typeof declareSchema>, signal?: AbortSignal): Promise<IntentStatus>;
+  /** The container of a temporary name has an id now: declaration and addresses are its own from here on. */
+  adopt(request: Asked<typeof requests.adopt>, signal?: AbortSignal): Promise<IntentStatus>;
+  /** One network more or less (by interface or network), at once if the container runs, and at every later start. */
+  amend(request: Asked<typeof requests.amend>, signal?: AbortSignal): Promise<IntentStatus>;
+  /** The container is removed: what it held by itself is released. No error when nothing is declared. */
+  forget(request: Asked<typeof requests.forget>, signal?: AbortSignal): Promise<Reservation[]>;
+  /** All declared containers of this node, or one (an empty list when it is not ours). */
+  intents(request?: Asked<typeof requests.intents>, signal?: AbortSignal): Promise<IntentStatus[]>;
+
   putNetwork(request: unknown, signal?: AbortSignal): Promise<NetworkDefinition>;
   removeNetwork(request: Asked<typeof requests.named>, signal?: AbortSignal): Promise<void>;
   networks(request?: Asked<typeof requests.none>, signal?: AbortSignal): Promise<NetworkStatus[]>;
@@ -116,6 +132,11 @@ export const verbs = [
   'release',
   'transfer',
   'reservations',
+  'declare',
+  'adopt',
+  'amend',
+  'forget',
+  'intents',
   'putNetwork',
   'removeNetwork',
   'networks',
