@@ -42,7 +42,8 @@ export async function deployRequest(
     dns: spec.dns ?? [],
     extraHosts: spec.extra_hosts ?? [],
     networks: options.network ?? { host: '' },
-    user: options.user ?? (options.image === undefined ? '' : 'root'),
+    // By number: an image need not have /etc/passwd.
+    user: options.user ?? (options.image === undefined ? '' : '0'),
     debug: options.debug ?? false,
     labels: { ...spec.labels, ...flags.labels },
     deployStrategy: pb.DeployOptions_Strategy[options.deploy_strategy ?? 'AUTO'],

@@ -24,7 +24,7 @@ export interface RunOptions {
   stdin?: string;
   env?: Record<string, string>;
   signal?: AbortSignal;
-  /** Told of what is printed so far, each time. */
+  /** Told of what is printed so far, each time. What it throws is the error of standard output. */
   onOutput?: (stdout: string) => void;
 }
 
@@ -69,8 +69,12 @@ export async function runCommand(argv: readonly string[], options: RunOptions = 
     new Writable({
       write(chunk: Buffer, _encoding, done) {
         printed[name] += chunk.toString();
-        if (name === 'stdout') options.onOutput?.(printed.stdout);
-        done();
+        try {
+          if (name === 'stdout') options.onOutput?.(printed.stdout);
+          done();
+        } catch (error) {
+          done(error as Error);
+        }
       },
     });
   const code = await runCli(argv, {

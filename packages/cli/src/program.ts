@@ -73,7 +73,9 @@ function createProgram({ extend, ...shell }: ProgramOptions): Program {
         await program.parseAsync([...argv], { from: 'user' });
         return exitCode;
       } catch (error) {
-        return report(error, shell);
+        // Whoever read has left (`eru ps | head -1`): nothing is wrong, and nobody is there to be told.
+        const { isErrno } = await import('@eru/kit');
+        return isErrno(shell.signal.reason, 'EPIPE') ? exitCodes.ok : report(error, shell);
       }
     },
   };
@@ -89,8 +91,7 @@ export async function runCli(argv: readonly string[], options: ProgramOptions): 
   options.stdout.on('error', onError);
   try {
     const program = createProgram({ ...options, signal: AbortSignal.any([options.signal, closed.signal]) });
-    const exitCode = await program.run(argv);
-    return closed.signal.aborted ? exitCodes.ok : exitCode;
+    return await program.run(argv);
   } finally {
     options.stdout.off('error', onError);
   }

@@ -89,7 +89,7 @@ entrypoints:
     const yaml = `${small}    count: 2\n    env: [A=2, B=2]\ncount: 1\nenv: {A: 1, C: 1}\nlabels: {x: file}\n`;
     expect((await send(yaml)).options).toMatchObject({ count: 2, env: ['A=2', 'C=1', 'B=2'] });
     const { options } = await send(yaml, { count: 5, env: { A: '3' }, labels: { y: 'flag' }, image: 'alpine' });
-    expect(options).toMatchObject({ count: 5, env: ['A=3', 'C=1', 'B=2'], image: 'alpine', user: 'root' });
+    expect(options).toMatchObject({ count: 5, env: ['A=3', 'C=1', 'B=2'], image: 'alpine', user: '0' });
     expect(options?.labels).toEqual({ x: 'file', y: 'flag' });
   });
 

@@ -85,6 +85,21 @@ test('logs -f goes on when the stream is cut, and ends when the workload is gone
   expect(Number.isNaN(Date.parse(asked[1] ?? ''))).toBe(false);
 });
 
+test('logs whose reader leaves (`eru logs X | head`) end without complaint', async () => {
+  core = await startFakeCore({
+    core: {
+      async *logStream({ id: wanted }) {
+        for (;;) yield { id: wanted, data: Buffer.from('a line\n') };
+      },
+    },
+    eru: { listWorkloads: lister(() => [one]) },
+  });
+  const onOutput = (): void => {
+    throw Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  };
+  expect(await core.run(['logs', 'aaaa'], { onOutput })).toMatchObject({ code: 0, stderr: '' });
+});
+
 test('Ctrl-C ends logs -f and status -w without complaint', async () => {
   const changes = new Queue<string>();
   let current = one;
