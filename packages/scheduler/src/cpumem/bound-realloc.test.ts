@@ -76,6 +76,20 @@ describe('a realloc', () => {
       { 1: 70 },
     ],
     ['shrinks within its cores', four, held(2, { 1: 100, 3: 100 }), { cpu: -0.5 }, { 1: 50, 3: 100 }],
+    [
+      'makes a core on which it is alone a whole one, where a broken one takes the fragment',
+      three,
+      held(0.5, { 1: 50 }),
+      { cpu: 1 },
+      { 1: 100, 3: 50 },
+    ],
+    [
+      'leaves its fragment beside another, and takes the whole core elsewhere',
+      { 0: 100, 1: 80, 2: 50 },
+      held(0.5, { 1: 50 }),
+      { cpu: 1 },
+      { 0: 100, 1: 50 },
+    ],
     ['breaks no whole core where a broken one does', three, held(1, { 1: 100 }), { cpu: 0.5 }, { 1: 100, 3: 50 }],
   ])('%s', (_rule, free, current, request, expected) => {
     expect(realloc(free, current, { ...keep, ...request })).toEqual(expected);

@@ -97,7 +97,7 @@ interface Seat {
   readonly held: number;
   readonly whole: boolean;
   readonly fragment: boolean;
-  /** To take a fragment of it breaks a whole core. */
+  /** To take a fragment of it breaks a core that is whole without the workload. */
   readonly opens: boolean;
   /** Smaller is nearer to what the workload holds. */
   readonly rank: number;
@@ -127,12 +127,13 @@ function nearestPlan(
     .map((seat) => ({ seat, whole: wholeWithout(seat) }))
     .filter(({ whole }) => whole.length === share.whole)
     .map((plan) => ({ ...plan, kept: kept([plan.seat, ...plan.whole]) }));
-  // Of plans that keep as many: the fragment stays where it was; then no whole core is broken for it; then it fits best.
+  // Of plans that keep as many: no whole core is broken for the fragment, so that a core on which nobody else is may become a
+  // whole one of its own; then it stays where it was; then it fits best.
   const [best] = plans.sort(
     (a, b) =>
       b.kept - a.kept ||
-      Number(heldFragment(b.seat, settings)) - Number(heldFragment(a.seat, settings)) ||
       Number(a.seat.opens) - Number(b.seat.opens) ||
+      Number(heldFragment(b.seat, settings)) - Number(heldFragment(a.seat, settings)) ||
       a.seat.pieces - b.seat.pieces,
   );
   return best && { whole: best.whole.map(({ core }) => core), fragment: best.seat.core };
@@ -157,7 +158,7 @@ function takeSeats(cores: Int32Array, share: CoreShare, held: Held, levels: Leve
       held: mine,
       whole: whole || mine >= settings.shareBase,
       fragment: pieces >= share.fragment && (!whole || mineIsFragment || mayOpen),
-      opens: whole && !mineIsFragment,
+      opens: whole,
       rank: rankOf(core, mine, held, levels, settings),
     };
   });
