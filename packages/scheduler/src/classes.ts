@@ -17,10 +17,16 @@ export class Classes {
   ofSlot = new Int32Array(64).fill(-1);
 
   readonly #kind: ResourceKind;
-  /** By class: how many nodes are in it, and what it is known by. */
+  /** By class: how many nodes are in it. */
   readonly #members: number[] = [];
-  readonly #texts: (string | undefined)[] = [];
-  readonly #byText = new Map<string, number>();
+  /**
+   * By class: the hash of its fingerprint, and the next class of the same hash, -1 = none. Fingerprints themselves would take
+   * as much again as the states: of the few that are compared they are made again.
+   */
+  readonly #hashes: number[] = [];
+  readonly #next: number[] = [];
+  /** The first class of each hash. */
+  readonly #byHash = new Map<number, number>();
   readonly #free: number[] = [];
   #made = 0;
 
@@ -41,10 +47,11 @@ export class Classes {
     if (slot >= this.ofSlot.length) this.#lengthen(slot);
     const state = this.#kind.state(node);
     const text = this.#kind.fingerprint?.(state);
+    const hash = text === undefined ? undefined : hashOf(text);
     const before = this.ofSlot[slot] as number;
-    const known = text === undefined ? undefined : this.#byText.get(text);
-    if (known !== undefined && known === before) return;
-    const now = known ?? this.#make(state, text);
+    const known = hash === undefined ? -1 : this.#find(hash, text);
+    if (known >= 0 && known === before) return;
+    const now = known >= 0 ? known : this.#make(state, hash);
     this.#members[now] = (this.#members[now] as number) + 1;
     this.ofSlot[slot] = now;
     if (before >= 0) this.#leave(before);
@@ -55,15 +62,17 @@ export class Classes {
     this.ofSlot[slot] = -1;
   }
 
-  #make(state: unknown, text: string | undefined): number {
+  #make(state: unknown, hash: number | undefined): number {
     const made = this.#free.pop() ?? this.states.length;
     this.#made += 1;
     if (made >= this.births.length) this.births = longer(this.births, 2 * made);
     this.births[made] = this.#made;
     this.states[made] = state;
     this.#members[made] = 0;
-    this.#texts[made] = text;
-    if (text !== undefined) this.#byText.set(text, made);
+    if (hash === undefined) return made;
+    this.#hashes[made] = hash;
+    this.#next[made] = this.#byHash.get(hash) ?? -1;
+    this.#byHash.set(hash, made);
     return made;
   }
 
@@ -71,11 +80,27 @@ export class Classes {
     const members = (this.#members[left] as number) - 1;
     this.#members[left] = members;
     if (members > 0) return;
-    const text = this.#texts[left];
-    if (text !== undefined) this.#byText.delete(text);
-    this.#texts[left] = undefined;
+    if (this.#kind.fingerprint !== undefined) this.#unlink(left);
     this.states[left] = undefined;
     this.#free.push(left);
+  }
+
+  /** The class of this fingerprint, -1 = none. */
+  #find(hash: number, text: string | undefined): number {
+    let found = this.#byHash.get(hash) ?? -1;
+    while (found >= 0 && this.#kind.fingerprint?.(this.states[found]) !== text) found = this.#next[found] as number;
+    return found;
+  }
+
+  #unlink(left: number): void {
+    const hash = this.#hashes[left] as number;
+    const [first, next] = [this.#byHash.get(hash) as number, this.#next[left] as number];
+    if (first !== left) {
+      let before = first;
+      while (this.#next[before] !== left) before = this.#next[before] as number;
+      this.#next[before] = next;
+    } else if (next >= 0) this.#byHash.set(hash, next);
+    else this.#byHash.delete(hash);
   }
 
   #lengthen(slot: number): void {
@@ -89,4 +114,11 @@ function longer(short: Float64Array, length: number): Float64Array<ArrayBuffer> 
   const long = new Float64Array(length);
   long.set(short);
   return long;
+}
+
+/** FNV-1a, as a signed integer of 32 bits. */
+function hashOf(text: string): number {
+  let hash = -2_128_831_035;
+  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 16_777_619);
+  return hash;
 }

@@ -32,8 +32,8 @@ export interface ResourceKind<Request = unknown, State = unknown> {
   state(node: PlannedNode): State;
   /**
    * States of equal text give equal answers to `measure`, `refuse` and `allocate`, whatever is asked. A fleet keeps one
-   * state for all nodes of equal text and asks once for all of them; without this every node is asked on its own. Short:
-   * it is made at every change of a node and kept.
+   * state for all nodes of equal text and asks once for all of them; without this every node is asked on its own. Made at
+   * every change of a node, and not kept.
    */
   fingerprint?(state: State): string;
   /** How many more of these fit, and the loads for strategies that level them. Writes every field of `measure`. */

@@ -84,14 +84,13 @@ export class AffinityCensus implements Census<AffinityRequest> {
   }
 
   #settle(slot: number, usage: JsonObject): KinPresence[] {
-    const kins: KinPresence[] = [];
-    for (const [text, count] of readUsage(usage)) {
-      if (count < 1) continue;
+    const present = [...readUsage(usage)].filter(([, count]) => count >= 1);
+    // `map`, not `push`: a list that grows has room for more, and there is one for each node.
+    return present.map(([text, count]) => {
       const kin = this.#presence(text);
       kin.on.set(slot, count);
-      kins.push(kin);
-    }
-    return kins;
+      return kin;
+    });
   }
 
   #presence(text: string): KinPresence {

@@ -7,7 +7,7 @@ import type { BoundRequest } from './request.ts';
 import type { RoomCounter } from './room.ts';
 import type { CoreShare } from './share.ts';
 import { openable, splitCores, type Split } from './split.ts';
-import type { NodeState } from './state.ts';
+import { freeCores, type NodeState } from './state.ts';
 import { distance, type Levels } from './topology.ts';
 
 /** Pieces that the workload had, by core. */
@@ -82,7 +82,9 @@ function places(state: NodeState, current: Booking, request: BoundRequest, held:
 }
 
 /** The cores of a NUMA node, or all; ascending. Also those that it held and that others have taken since. */
-function coresAt({ layout, free }: NodeState, zone: string, held: Held): Int32Array {
+function coresAt(state: NodeState, zone: string, held: Held): Int32Array {
+  const { layout } = state;
+  const free = freeCores(state);
   const withLeft = new Set(Array.from(free, coreOf));
   const taken = [...held.keys()].filter((core) => !withLeft.has(core)).map((core) => pack(0, core));
   const isHere = (packed: number): boolean =>

@@ -8,7 +8,7 @@ import type { BoundRequest, CpuMemoryRequest } from './request.ts';
 import { subtract, type RoomCounter } from './room.ts';
 import { openable } from './split.ts';
 import { spreadOverZones } from './spread-zones.ts';
-import { zoneRanges, type NodeState } from './state.ts';
+import { freeCores, zoneRanges, type NodeState } from './state.ts';
 
 // Workloads with cores of their own (section 3.3 "bound", 3.4, 3.5).
 
@@ -28,8 +28,9 @@ export function allocateBound(
   rooms: RoomCounter,
   settings: Settings,
 ): readonly Allotment[] {
-  const { layout, free } = state;
+  const { layout } = state;
   const { share } = request;
+  const free = freeCores(state);
   const ranges = zoneRanges(layout, free);
   const inZones: number[] = [];
   rooms.count(state, request, inZones);
@@ -95,8 +96,9 @@ export function allotCores(request: CpuMemoryRequest, cpuMap: Amounts, zone: str
 
 /** The binding constraint where not even one fits: cores before memory. */
 export function refuseBound(state: NodeState, request: BoundRequest, settings: Settings): Lack {
-  const { layout, free } = state;
+  const { layout } = state;
   const { numa, memoryRequest } = request;
+  const free = freeCores(state);
   const memory = state.memory - state.memoryUsed;
   const anywhere = lackOfCores(free, everyCore(free), request, settings);
   if (numa !== 'require' || layout.zones.length === 0 || anywhere !== undefined || memory < memoryRequest)

@@ -1,6 +1,6 @@
 import type { Settings } from '../kind.ts';
 import { unlimited } from '../model.ts';
-import { coreOf, isWhole, maxCores, pack, piecesOf, type Range } from './free-cores.ts';
+import { coreOf, countCores, isWhole, maxCores, pack, piecesOf, readCores, type Range } from './free-cores.ts';
 import { makePlans, type Plan } from './plans.ts';
 import type { BoundRequest } from './request.ts';
 import type { CoreShare } from './share.ts';
@@ -15,6 +15,7 @@ export class RoomCounter {
   readonly #settings: Settings;
   readonly #split: Split = { count: 0, opened: 0, slots: 0 };
   readonly #range = { from: 0, to: 0 };
+  readonly #free = new Int32Array(maxCores);
   readonly #left = new Int32Array(maxCores);
   readonly #zones: number[] = [];
 
@@ -34,7 +35,10 @@ export class RoomCounter {
 
   /** Writes how many fit into each NUMA node by its own memory, and returns how many more fit across them. */
   count(state: NodeState, request: BoundRequest, zones: number[]): number {
-    const { layout, free } = state;
+    const { layout } = state;
+    const free = this.#free;
+    readCores(state.free, free);
+    const cores = countCores(state.free);
     const memory = state.memory - state.memoryUsed;
     // Set only when it differs: emptied, the array would be allocated anew for every node.
     const inZones = request.numa === 'none' ? 0 : layout.zones.length;
@@ -42,17 +46,17 @@ export class RoomCounter {
     const range = this.#range;
     if (layout.zones.length === 0) {
       range.from = 0;
-      range.to = free.length;
+      range.to = cores;
       return this.#countIn(free, range, request, memory);
     }
 
     const left = this.#left;
-    left.set(free);
+    readCores(state.free, left);
     let memoryLeft = memory;
     let next = 0;
     for (let zone = 0; zone < inZones; zone += 1) {
       range.from = next;
-      while (next < free.length && layout.zoneOf[coreOf(free[next] as number)] === zone) next += 1;
+      while (next < cores && layout.zoneOf[coreOf(free[next] as number)] === zone) next += 1;
       range.to = next;
       const count = this.#countIn(free, range, request, state.zoneMemory[zone] as number);
       zones[zone] = count;
@@ -62,9 +66,9 @@ export class RoomCounter {
     }
     if (request.numa === 'require') return 0;
     range.from = 0;
-    range.to = free.length;
+    range.to = cores;
     // Order matters only where whole cores differ.
-    if (hasOversold(left, range, this.#settings)) left.subarray(0, free.length).sort();
+    if (hasOversold(left, range, this.#settings)) left.subarray(0, cores).sort();
     return this.#countIn(left, range, request, memoryLeft);
   }
 

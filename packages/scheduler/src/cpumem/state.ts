@@ -1,14 +1,14 @@
 import type { Json, JsonObject } from '@eru/kit';
 import type { Settings } from '../kind.ts';
 import { readFloat, readInteger, readObject } from '../lenient.ts';
-import { coreOf, maxPieces, pack, piecesOf, type Range } from './free-cores.ts';
+import { coreOf, countCores, maxPieces, pack, readCores, writeCores, type Range } from './free-cores.ts';
 import type { Layout, Layouts } from './layout.ts';
 
-/** What planning needs to know of a node: under a KiB at 96 cores, so that 50,000 nodes fit into a processor's cache. */
+/** What planning needs to know of a node: some 300 bytes at 96 cores, since a fleet keeps one for each that is different. */
 export interface NodeState {
   readonly layout: Layout;
-  /** Packed, cores with something left only; ascending within each NUMA node, and these one after the other. */
-  readonly free: Int32Array;
+  /** See `freeCores`; written by `writeCores`. */
+  readonly free: string;
   /** Cores booked by all workloads, bound or not. */
   readonly cpuUsed: number;
   readonly memory: number;
@@ -31,7 +31,7 @@ export function readState(capacity: JsonObject, usage: JsonObject, layouts: Layo
   const [zoneMemory, zoneUsed] = [readObject(capacity, 'numa_memory'), readObject(usage, 'numa_memory')];
   return {
     layout,
-    free,
+    free: writeCores(free),
     cpuUsed: readFloat(usage, 'cpu'),
     memory: readInteger(capacity, 'memory'),
     memoryUsed: readInteger(usage, 'memory'),
@@ -45,18 +45,16 @@ export function readState(capacity: JsonObject, usage: JsonObject, layouts: Layo
 /** One for all nodes without NUMA. */
 const noZones: readonly number[] = [];
 
-/** Everything that planning looks at, in a short text: a character for the pieces of each core. */
+/** Packed, cores with something left only; ascending within each NUMA node, and these one after the other. */
+export function freeCores({ free }: NodeState): Int32Array {
+  const cores = new Int32Array(countCores(free));
+  readCores(free, cores);
+  return cores;
+}
+
+/** Everything that planning looks at. */
 export function fingerprint({ layout, free, cpuUsed, memory, memoryUsed, zoneMemory }: NodeState): string {
-  const characters = Array.from<number>({ length: layout.names.length }).fill(0);
-  let large = '';
-  for (const packed of free) {
-    const pieces = piecesOf(packed);
-    characters[coreOf(packed)] = pieces & 0xffff;
-    if (pieces > 0xffff) large += `${packed} `;
-  }
-  const figures = [layout.id, cpuUsed, memory, memoryUsed, ...zoneMemory].map((figure) => figure.toString(36));
-  // Joined, not added: a text that is put together from parts keeps them until it is read, and costs as much again.
-  return [...figures, large, String.fromCharCode(...characters)].join(' ');
+  return [layout.id, cpuUsed, memory, memoryUsed, ...zoneMemory, free].join(' ');
 }
 
 /** Where the cores of each NUMA node are; those of none are in one more range, the last. */

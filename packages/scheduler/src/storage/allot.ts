@@ -4,7 +4,8 @@ import { engineParams, formatBooking, type Booking } from './booking.ts';
 import { addDisks, diskOf, type Disk } from './disk.ts';
 import { hasIo, type Io } from './io.ts';
 import { asksNothing, type StorageRequest } from './request.ts';
-import type { Bin, Space } from './space.ts';
+import type { Bin } from './model.ts';
+import type { Space } from './space.ts';
 import type { Placement, Plan } from './volume-plans.ts';
 
 /** What a workload holds that got this plan. */
@@ -41,11 +42,11 @@ export function allotmentOf(booking: Booking, before?: Booking): Allotment {
 }
 
 /** The disk of a mount's source, or of the volume that a binding is put on. */
-function diskAt(space: Space, source: string, placement: Placement | undefined): Disk | undefined {
-  const index = placement === undefined ? diskOf(space.disks, source) : (space.bins[placement.bin] as Bin).disk;
-  return space.disks[index];
+function diskAt({ model: { bins, disks } }: Space, source: string, placement: Placement | undefined): Disk | undefined {
+  const index = placement === undefined ? diskOf(disks, source) : (bins[placement.bin] as Bin).disk;
+  return disks[index];
 }
 
-function pathOf({ bins }: Space, bin: number): string {
+function pathOf({ model: { bins } }: Space, bin: number): string {
   return (bins[bin] as Bin).path;
 }

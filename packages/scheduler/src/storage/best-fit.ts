@@ -1,7 +1,8 @@
 import { diskOf } from './disk.ts';
 import type { Item, Items } from './items.ts';
+import type { Bin } from './model.ts';
 import { fits, fitsIo, take, takeIo, type Room } from './room.ts';
-import type { Bin, Space } from './space.ts';
+import type { Space } from './space.ts';
 
 /** The same choice of volumes for so many plans in a row. */
 export interface Run {
@@ -55,7 +56,7 @@ function fillOnce(space: Space, room: Room, open: readonly number[], { normal, m
     bins.push(bin);
   }
   for (const item of mounts) {
-    const disk = diskOf(space.disks, item.binding.source);
+    const disk = diskOf(space.model.disks, item.binding.source);
     if (!fitsIo(room, disk, item)) return undefined;
     takeIo(room, disk, item);
   }
@@ -105,14 +106,14 @@ function repeats(
   for (const [index, item] of normal.entries()) {
     const bin = bins[index] as number;
     hold((room.free[bin] as number) - item.size, taken(bin));
-    holdIo((space.bins[bin] as Bin).disk, item);
+    holdIo((space.model.bins[bin] as Bin).disk, item);
     for (const other of open) {
       if (other !== bin && fits(space, room, other, item)) hold(gap(room, bin, other), taken(other) - taken(bin));
     }
     take(space, room, bin, item);
   }
   for (const item of mounts) {
-    const disk = diskOf(space.disks, item.binding.source);
+    const disk = diskOf(space.model.disks, item.binding.source);
     holdIo(disk, item);
     takeIo(room, disk, item);
   }

@@ -10,11 +10,14 @@ import { addNode, setCapacity } from './node-request.ts';
 import { exceeding, readHoldings, storedHoldings } from './node.ts';
 import { realloc } from './realloc.ts';
 import { asksNothing, formatRequest, parseRequest, requestKeys, requestsOf, sizesOf } from './request.ts';
+import { Models } from './model.ts';
 import { fingerprint, readSpace, type Space } from './space.ts';
 import { layOut, plansOf, type Plan } from './volume-plans.ts';
 
 /** Volumes, disks with IO budgets, and storage as a total (reference/scheduling.md section 4). */
 export function storage({ maxDeployCount }: Settings): ResourceKind<Compiled, Space> {
+  const models = new Models();
+
   return {
     name: 'storage',
     requestKeys,
@@ -24,7 +27,8 @@ export function storage({ maxDeployCount }: Settings): ResourceKind<Compiled, Sp
       return { ...request, items: itemsOf(request), volumeBytes: sizesOf(requestsOf(request)) };
     },
     normal: formatRequest,
-    state: ({ resources: { capacity, usage } }) => readSpace(capacity['storage'] ?? {}, usage['storage'] ?? {}),
+    state: ({ resources: { capacity, usage } }) =>
+      readSpace(models.of(capacity['storage'] ?? {}), usage['storage'] ?? {}),
     fingerprint,
     measure: (space, request, into) => measure(space, request, maxDeployCount, into),
     refuse,

@@ -7,7 +7,7 @@ import { diskOf } from './disk.ts';
 import { itemsOf, type Item, type Items } from './items.ts';
 import { lackOfBin, lackOfDisk, refuseVolumes } from './measure.ts';
 import { parseDelta, requestsOf } from './request.ts';
-import { fits, fitsIo, roomOf, spaceWith, take, takeIo, type Room } from './room.ts';
+import { fits, fitsIo, roomOf, take, takeIo, type Room } from './room.ts';
 import type { Space } from './space.ts';
 import { layOut, plansOf, shareOut, sumOfItems, type Placement, type Plan } from './volume-plans.ts';
 
@@ -18,7 +18,7 @@ import { layOut, plansOf, shareOut, sumOfItems, type Placement, type Plan } from
 export function realloc(space: Space, stored: JsonObject, delta: JsonObject): Allotment | Lack {
   const current = readBooking(stored);
   const { next, replan } = parseDelta(delta, current);
-  const free = space.storage - space.storageUsed;
+  const free = space.model.storage - space.storageUsed;
   if (next.storageRequest > current.storageRequest && next.storageRequest > free)
     return { reason: 'free storage', needed: next.storageRequest, free, unit: 'bytes' };
   // The original drops the IO of a plan that is kept, so that others could take it (section 8).
@@ -34,12 +34,13 @@ function planWithAffinity(given: Space, current: Booking, items: Items): Plan | 
   const homes = homesOf(current);
   const held = new Set([...homes.values()].filter(({ bytes }) => bytes > 0).map(({ path }) => path));
   // A volume that the workload gave back completely still counts as used: exclusive bindings do not come to it.
-  const space = { ...given, bins: given.bins.map((bin) => ({ ...bin, used: bin.used || held.has(bin.path) })) };
+  const bins = given.model.bins.map((bin) => (held.has(bin.path) ? { ...bin, size: Infinity } : bin));
+  const space = { ...given, model: { ...given.model, bins } };
   const room = roomOf(space, true);
   const kept = keep(space, room, homes, items);
   if ('reason' in kept) return kept;
 
-  const left = spaceWith(space, room);
+  const left = { ...space, ...room };
   const rest = without(items, new Set(kept.map(({ item }) => item)));
   const layout = layOut(left, rest, 1);
   const [moved] = plansOf(left, layout, Math.min(1, layout.count));
@@ -49,7 +50,7 @@ function planWithAffinity(given: Space, current: Booking, items: Items): Plan | 
 /** Takes what stays where it is, with its new amounts, from `room`. */
 function keep(space: Space, room: Room, homes: Homes, { normal, mono, unlimited, mounts }: Items): Plan | Lack {
   for (const item of mounts) {
-    const disk = diskOf(space.disks, item.binding.source);
+    const disk = diskOf(space.model.disks, item.binding.source);
     if (!fitsIo(room, disk, item)) return lackOfDisk(room, [disk], item);
     takeIo(room, disk, item);
   }
@@ -105,7 +106,7 @@ function without({ normal, mono, unlimited, needDisks }: Items, kept: ReadonlySe
   return { normal: left(normal), mono: left(mono), unlimited: left(unlimited), mounts: [], needDisks };
 }
 
-function binAt({ bins }: Space, path: string): number {
+function binAt({ model: { bins } }: Space, path: string): number {
   return bins.findIndex((bin) => bin.path === path);
 }
 

@@ -1,5 +1,6 @@
 import type { Item } from './items.ts';
-import type { Bin, Space } from './space.ts';
+import type { Bin } from './model.ts';
+import type { Space } from './space.ts';
 
 /** What is left while plans are made: bytes by bin; IO by disk, four amounts each. Mutable: only numbers move. */
 export interface Room {
@@ -8,26 +9,14 @@ export interface Room {
 }
 
 /** IO is left out where nothing asks for it: it would be copied for nothing at every step. */
-export function roomOf({ bins, disks }: Space, withDisks: boolean): Room {
-  return { free: bins.map(({ free }) => free), io: withDisks ? disks.flatMap(({ io }) => io) : [] };
-}
-
-/** The same node with only this room left. */
-export function spaceWith(space: Space, { free, io }: Room): Space {
-  return {
-    ...space,
-    bins: space.bins.map((bin, index) => ({ ...bin, free: free[index] as number })),
-    disks: space.disks.map((disk, index) => {
-      const [readIops = 0, writeIops = 0, readBps = 0, writeBps = 0] = io.slice(4 * index, 4 * index + 4);
-      return { ...disk, io: [readIops, writeIops, readBps, writeBps] };
-    }),
-  };
+export function roomOf({ free, io }: Space, withDisks: boolean): Room {
+  return { free: [...free], io: withDisks ? [...io] : [] };
 }
 
 export type Asked = Pick<Item, 'size' | 'io' | 'needsDisk'>;
 
 export function fits(space: Space, room: Room, bin: number, item: Asked): boolean {
-  return (room.free[bin] as number) >= item.size && fitsIo(room, (space.bins[bin] as Bin).disk, item);
+  return (room.free[bin] as number) >= item.size && fitsIo(room, (space.model.bins[bin] as Bin).disk, item);
 }
 
 /** A path without a disk serves what asks for no IO. */
@@ -42,7 +31,7 @@ export function fitsIo({ io }: Room, disk: number, item: Asked): boolean {
 
 export function take(space: Space, room: Room, bin: number, item: Asked): void {
   room.free[bin] = (room.free[bin] as number) - item.size;
-  takeIo(room, (space.bins[bin] as Bin).disk, item);
+  takeIo(room, (space.model.bins[bin] as Bin).disk, item);
 }
 
 export function takeIo({ io }: Room, disk: number, item: Asked): void {

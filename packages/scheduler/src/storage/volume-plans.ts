@@ -2,7 +2,7 @@ import { fill, planCount, type Run } from './best-fit.ts';
 import { addIo, noIo } from './io.ts';
 import type { Item, Items } from './items.ts';
 import { fits, roomOf, take, type Asked, type Room } from './room.ts';
-import { byFree, type Bin, type Space } from './space.ts';
+import { byFree, type Space } from './space.ts';
 
 /** All plans of a node for one request: counted, not yet written out. Volumes are meant by their bins. */
 export interface Layout {
@@ -32,7 +32,7 @@ export interface Placement {
  */
 export function layOut(space: Space, items: Items, limit: number): Layout {
   const { normal, mono, unlimited, mounts } = items;
-  if (space.bins.length === 0 && normal.length + mono.length + unlimited.length > 0)
+  if (space.model.bins.length === 0 && normal.length + mono.length + unlimited.length > 0)
     return { items, count: 0, runs: [], mono: [], unlimited: -1 };
   const packs = normal.length + mounts.length > 0;
   const open = byFree(space, true);
@@ -43,7 +43,7 @@ export function layOut(space: Space, items: Items, limit: number): Layout {
     const whole = takeWhole(space, room, closed, mono);
     const normals = packs ? planCount(runs) : Infinity;
     const enough = mono.length > 0 ? whole.length : limit;
-    const next = closed.findIndex((bin) => normal[0] !== undefined && binOf(space, bin).free >= normal[0].size);
+    const next = closed.findIndex((bin) => normal[0] !== undefined && (space.free[bin] as number) >= normal[0].size);
     if (normals >= enough || next < 0) {
       const count = mono.length > 0 ? Math.min(normals, whole.length) : normals;
       return { items, count, runs, mono: whole, unlimited: roomiest(room, [...open, ...closed]) };
@@ -63,7 +63,7 @@ export function plansOf(space: Space, { items, runs, mono, unlimited }: Layout, 
   return Array.from({ length: count }, (_, index) => {
     const plan = packed[index] ?? anywhere;
     const bin = mono[index];
-    return bin === undefined ? plan : [...plan, ...shareOut(items.mono, bin, binOf(space, bin).free)];
+    return bin === undefined ? plan : [...plan, ...shareOut(items.mono, bin, space.free[bin] as number)];
   });
 }
 
@@ -99,8 +99,4 @@ function takeWhole(space: Space, room: Room, closed: readonly number[], mono: re
 /** The volume with the most space; of equals the first. */
 function roomiest({ free }: Room, bins: readonly number[]): number {
   return bins.reduce((most, bin) => ((free[bin] as number) > (free[most] ?? -Infinity) ? bin : most), -1);
-}
-
-function binOf(space: Space, bin: number): Bin {
-  return space.bins[bin] as Bin;
 }
