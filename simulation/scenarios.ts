@@ -10,6 +10,7 @@ import {
   workOn,
   type CreateRequest,
   type ReplaceRequest,
+  type RollItem,
 } from '@eru/core';
 
 import type { LivingCore, World } from './world.ts';
@@ -156,8 +157,26 @@ export const scenarios: Scenario[] = [
   {
     name: 'roll',
     prepare: (world, core) => create(world, core, 2),
-    run: roll,
+    run: (world, core, ids) => roll(world, core, ids, 1),
     check: (world, ids) => rolledAsTold(world, ids),
+  },
+  {
+    name: 'roll, two at once, of which one does not start',
+    prepare: (world, core) => create(world, core, 3),
+    run: (world, core, ids) => {
+      watchTries(world);
+      refuse(world, 'start', 1);
+      return roll(world, core, ids, 2);
+    },
+  },
+  {
+    name: 'roll whose first new one does not start',
+    prepare: (world, core) => create(world, core, 2),
+    run: (world, core, ids) => {
+      refuse(world, 'start', 1);
+      return roll(world, core, ids, 1);
+    },
+    check: stopsAtTheFirst,
   },
 ];
 
@@ -253,13 +272,13 @@ export function replacement(world: World): Omit<ReplaceRequest, 'id' | 'sequence
   };
 }
 
-async function roll(world: World, { core }: LivingCore, ids: readonly string[]): Promise<Told> {
+async function roll(world: World, { core }: LivingCore, ids: readonly string[], window: number): Promise<Told> {
   const told: { exists: string[]; gone: string[] } = { exists: [], gone: [] };
   const olds = ids.flatMap((id) => core.context.view.workloads.get(id)?.value ?? []);
   await rollWorkloads(
     core.context,
     core.membership.current(),
-    { olds, window: 1, replace: replacement(world), request },
+    { olds, window, replace: replacement(world), request },
     never,
     ({ id, made }) => {
       told.exists.push(made?.id ?? id);
@@ -320,6 +339,33 @@ async function rolledAsTold(world: World, olds: readonly string[]): Promise<stri
       : [`the result says ${JSON.stringify({ id, error, old })}, and there are ${left.join()}`]),
     ...(/died|canceled/.test(error) ? [`${old.id} was given up: ${error}`] : []),
   ]);
+}
+
+/** Tells when a replace of a roll is tried once more after the header has told of one that failed. */
+function watchTries(world: World): void {
+  let failed = false;
+  world.onTransaction = ({ then }) => {
+    for (const write of then) {
+      if (write.op !== 'put') continue;
+      if (failed && /^requests\/.+\/[1-9]\d*$/.test(write.key)) {
+        const { result } = JSON.parse(new TextDecoder().decode(write.value)) as { result: unknown };
+        if (result === null) world.violations.add(`${write.key} was begun after one had failed`);
+      }
+      if (!/^operations\/[^/]+$/.test(write.key)) continue;
+      const { items = [] } = JSON.parse(new TextDecoder().decode(write.value)) as { items?: RollItem[] };
+      failed ||= items.some(({ step, error }) => step === 'end' && error !== '');
+    }
+  };
+}
+
+/** After one that was refused, not because a core died, no further one is begun. */
+async function stopsAtTheFirst(world: World): Promise<string[]> {
+  const kv = await world.store.get('requests/key');
+  if (kv === undefined) return [];
+  const { result } = JSON.parse(new TextDecoder().decode(kv.value)) as { result: Rolled[] | null };
+  const [first, second] = result ?? [];
+  if (first === undefined || second === undefined) return ['the result does not speak of both'];
+  return first.error !== '' && second.error === '' ? [`${second.old.id} was replaced after one had failed`] : [];
 }
 
 interface Rolled {

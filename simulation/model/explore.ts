@@ -1,7 +1,37 @@
-import { moves, initial, type Move } from './moves.ts';
-import { protocol, type Modelled, type Rules } from './operations.ts';
-import { brokenAtRest, brokenIn, isAtRest } from './properties.ts';
-import { exchanged, keysOf, type CoreId, type State } from './state.ts';
+import type { CoreId } from './state.ts';
+
+/** A world of two cores that are alike, as a graph of states. */
+export interface Model<S> {
+  initial: S;
+  /** Everything that can happen in a state. */
+  moves(state: S): Move<S>[];
+  /** What does not hold, as sentences. */
+  broken(state: S): string[];
+  /** Also what has to hold when nothing is left to do. */
+  brokenAtRest(state: S): string[];
+  isAtRest(state: S): boolean;
+  /** Equal for equal states; and the key of the same state with its cores' names exchanged. */
+  keysOf(state: S): readonly [straight: string, exchanged: string];
+  exchanged(state: S): S;
+  isUp(state: S, core: CoreId): boolean;
+  /** Leases end only so often: a core that sleeps is then waited for by the other. */
+  waits?: true;
+  /** As if the other core slept: what it still believes does not matter. */
+  withOnly(state: S, core: CoreId): S;
+}
+
+/** One step of the world. */
+export interface Move<S> {
+  text: string;
+  /** Who makes it: a core, the engine (a late call), or the end of a core's lease. */
+  by: CoreId | 'engine' | 'lease';
+  core?: CoreId;
+  /** It need not happen: everything has to end without it. */
+  fault: boolean;
+  next: S;
+  /** A transaction that should not have been possible. */
+  violation?: string;
+}
 
 export interface Explored {
   states: number;
@@ -16,12 +46,17 @@ export interface Violation {
   trace: string[];
 }
 
+/** A violation for people: the shortest way to it. */
+export function told(what: string, { broken: sentence, trace }: Violation): string {
+  return [`${what}: ${sentence}`, ...trace.map((step, index) => `  ${index + 1}. ${step}`)].join('\n');
+}
+
 /** A move by numbers of states; `swapped`: its two cores have each other's name in the state that it leads to. */
 interface Edge {
   from: number;
   to: number;
   swapped: boolean;
-  by: Move['by'];
+  by: Move<unknown>['by'];
   core: CoreId | undefined;
 }
 
@@ -29,21 +64,21 @@ interface Edge {
  * Visits every reachable state, breadth first, until one breaks a property. Then termination: from every state in which a core
  * lives, rest can be reached by this core alone, without a fault, whatever the other one left (backwards from rest).
  */
-export function explore(operation: Modelled, rules: Rules = protocol): Explored {
-  const states: State[] = [];
+export function explore<S>(model: Model<S>): Explored {
+  const states: S[] = [];
   const known = new Map<string, number>();
   const from: Pick<Edge, 'from' | 'swapped'>[] = [];
   const texts: string[] = [];
   const edges: Edge[] = [];
   let atRest = 0;
-  const visit = (state: State): readonly [index: number, swapped: boolean, isNew: boolean] => {
-    const [straight, other] = keysOf(state);
+  const visit = (state: S): readonly [index: number, swapped: boolean, isNew: boolean] => {
+    const [straight, other] = model.keysOf(state);
     const swapped = other < straight;
     const key = swapped ? other : straight;
     const index = known.get(key);
     if (index !== undefined) return [index, swapped, false];
     known.set(key, states.length);
-    states.push(swapped ? exchanged(state) : state);
+    states.push(swapped ? model.exchanged(state) : state);
     return [states.length - 1, swapped, true];
   };
   const ended = (broken: string, at: number, last: string[] = []): Explored => ({
@@ -51,14 +86,14 @@ export function explore(operation: Modelled, rules: Rules = protocol): Explored 
     atRest,
     violation: { broken, trace: traceTo(at, from, texts, last) },
   });
-  visit(initial(operation));
+  visit(model.initial);
   for (let index = 0; index < states.length; index++) {
-    const state = states[index] as State;
-    const rests = isAtRest(state);
+    const state = states[index] as S;
+    const rests = model.isAtRest(state);
     if (rests) atRest += 1;
-    const [broken] = [...brokenIn(state, operation), ...(rests ? brokenAtRest(state, operation) : [])];
+    const [broken] = [...model.broken(state), ...(rests ? model.brokenAtRest(state) : [])];
     if (broken !== undefined) return ended(broken, index);
-    for (const move of moves(state, operation, rules)) {
+    for (const move of model.moves(state)) {
       if (move.violation !== undefined) return ended(move.violation, index, [move.text]);
       const [to, swapped, isNew] = visit(move.next);
       if (isNew) {
@@ -69,7 +104,7 @@ export function explore(operation: Modelled, rules: Rules = protocol): Explored 
       if (!fault || by === 'lease') edges.push({ from: index, to, swapped, by, core });
     }
   }
-  const stuck = unending(states, edges);
+  const stuck = unending(model, states, edges);
   if (stuck !== undefined) return ended('5: a core lives and can never bring this to its end', stuck);
   return { states: states.length, atRest, violation: undefined };
 }
@@ -93,19 +128,20 @@ function traceTo(
 }
 
 /** The first state in which a core lives that cannot reach one without operation, late call or finding by itself. */
-function unending(states: readonly State[], edges: readonly Edge[]): number | undefined {
+function unending<S>(model: Model<S>, states: readonly S[], edges: readonly Edge[]): number | undefined {
   // A node is a state and the core that acts in it: 2 × state + core.
   const back: number[][] = states.flatMap(() => [[], []]);
   for (const { from, to, swapped, by, core: whose } of edges) {
     for (const core of [0, 1] as const) {
-      if (by !== core && by !== 'engine' && !(by === 'lease' && whose !== core)) continue;
+      if (model.waits !== true && by !== core && by !== 'engine' && !(by === 'lease' && whose !== core)) continue;
       back[2 * to + (swapped ? 1 - core : core)]?.push(2 * from + core);
     }
   }
   const ends = new Uint8Array(2 * states.length);
   const queue: number[] = [];
   for (const [index, state] of states.entries()) {
-    for (const core of [0, 1] as const) if (isAtRest(withOnly(state, core))) queue.push(2 * index + core);
+    for (const core of [0, 1] as const)
+      if (model.isAtRest(model.waits === true ? state : model.withOnly(state, core))) queue.push(2 * index + core);
   }
   for (const node of queue) ends[node] = 1;
   for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
@@ -115,14 +151,6 @@ function unending(states: readonly State[], edges: readonly Edge[]): number | un
       queue.push(before);
     }
   }
-  const stuck = ends.findIndex(
-    (end, node) => end === 0 && states[node >> 1]?.cores[node % 2 === 0 ? 0 : 1].up === true,
-  );
+  const stuck = ends.findIndex((end, node) => end === 0 && model.isUp(states[node >> 1] as S, node % 2 === 0 ? 0 : 1));
   return stuck < 0 ? undefined : stuck >> 1;
-}
-
-/** As if the other core slept: what it still believes does not matter. */
-function withOnly(state: State, core: CoreId): State {
-  const [first, second] = state.cores;
-  return { ...state, cores: core === 0 ? [first, { ...second, run: null }] : [{ ...first, run: null }, second] };
 }

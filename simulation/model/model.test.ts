@@ -2,12 +2,13 @@ import type { Row, Table } from '@eru/core';
 import { describe, expect, it } from 'vitest';
 
 import { removesBeforeItDecides } from './broken.ts';
-import { explore, type Violation } from './explore.ts';
-import { operations, protocol, type Modelled, type Rules } from './operations.ts';
+import { explore, told } from './explore.ts';
+import { operationModel } from './operation-model.ts';
+import { operations, type Modelled, type Rules } from './operations.ts';
 
 describe('two cores, one node, one operation, in every order of events', () => {
   it.each(operations)('$name: keeps every invariant, and ends', (operation) => {
-    const { states, atRest, violation } = explore(operation);
+    const { states, atRest, violation } = explore(operationModel(operation));
     expect(violation && told(operation.name, violation)).toBeUndefined();
     expect(states).toBeGreaterThan(50);
     expect(atRest).toBeGreaterThan(10);
@@ -91,16 +92,12 @@ const broken: { what: string; operation: Modelled; rules?: Partial<Rules>; found
 
 describe('the model finds', () => {
   it.each(broken)('$what', ({ what, operation, rules, found }) => {
-    const { violation } = explore(operation, { ...protocol, ...rules });
+    const { violation } = explore(operationModel(operation, rules));
     expect(violation?.broken).toMatch(found);
     // For people: the shortest way to it.
-    console.info(told(what, violation as Violation));
+    console.info(violation && told(what, violation));
   });
 });
-
-function told(what: string, { broken: sentence, trace }: Violation): string {
-  return [`${what}: ${sentence}`, ...trace.map((step, index) => `  ${index + 1}. ${step}`)].join('\n');
-}
 
 function named(name: string): Modelled {
   const operation = operations.find((one) => one.name === name);

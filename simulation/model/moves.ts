@@ -1,6 +1,7 @@
 import { end, openingOf, passOver, rowOf, type Target } from '@eru/core';
 
 import { apply, type Meaning } from './engine.ts';
+import type { Move as Step } from './explore.ts';
 import type { Modelled, Rules } from './operations.ts';
 import {
   canonical,
@@ -13,18 +14,7 @@ import {
   type StoreState,
 } from './state.ts';
 
-/** One step of the world. */
-export interface Move {
-  text: string;
-  /** Who makes it: a core, the engine (a late call), or the end of a core's lease. */
-  by: CoreId | 'engine' | 'lease';
-  core?: CoreId;
-  /** It need not happen: everything has to end without it. */
-  fault: boolean;
-  next: State;
-  /** A transaction that should not have been possible. */
-  violation?: string;
-}
+type Move = Step<State>;
 
 /** Late calls at the same time. */
 const lateCalls = 1;

@@ -1,5 +1,6 @@
 import {
   end,
+  rollWrites,
   rowOf,
   slotWrites,
   tableOf,
@@ -68,7 +69,7 @@ function transactions(before: Snapshot, after: Snapshot): { text: string; declar
       const next = valueIn<typeof operation>(after, `operations/${operation.id}`)?.items;
       return operation.items.flatMap(({ step: from }, index) => {
         const to = next?.[index]?.step ?? from;
-        return from === to ? [] : [step(from, to, {}, { mark: {} })];
+        return from === to ? [] : [step(from, to, {}, rollWrites)];
       });
     }
     const later = new Map(slotsOf(after, operation.id).map((slot) => [slot.name, slot]));

@@ -13,7 +13,7 @@ export { rollWorkloads } from './roll.ts';
 export type { ExternalKinds, ExternalNode } from './external-kinds.ts';
 export { bookedByNode, checkAcknowledged, checkObjects, checkStore, snapshot, type Snapshot } from './invariants.ts';
 export { tableOf } from './tables-of.ts';
-export type { OperationRecord, Slot } from './records.ts';
+export type { OperationRecord, RollItem, Slot } from './records.ts';
 export { coreServices, type CoreServicesOptions } from './edge/services.ts';
 export { defaultCallsPerSecond } from './edge/rate-limit.ts';
 export type { Credential } from './edge/authentication.ts';

@@ -132,23 +132,24 @@ class Roll {
         step: this.#item(index).step,
         takenOver,
         needed: () => true,
-        effect: async (name) => {
-          if (name === 'turn') {
-            skipped = true;
-            this.#checkTurn();
-            skipped = false;
-            return;
-          }
+        effect: async () => {
           const ended = await this.#replaceOne(index);
           ({ made, replaced } = ended);
           if (ended.failure !== undefined) throw ended.failure;
         },
-        write: (_mark, step, failure) =>
-          this.#write(index, {
-            step: step as RollItem['step'],
-            ...(step === end && { error: failure?.message ?? '' }),
-            ...(step === end && failure === undefined && made !== undefined && { made }),
-            ...(skipped && { skipped: true }),
+        write: (transaction, step, failure) =>
+          this.#write(index, () => {
+            if (transaction === 'take') {
+              skipped = true;
+              this.#checkTurn();
+              skipped = false;
+            }
+            return {
+              step: step as RollItem['step'],
+              ...(step === end && { error: failure?.message ?? '' }),
+              ...(step === end && failure === undefined && made !== undefined && { made }),
+              ...(skipped && { skipped: true }),
+            };
           }),
       },
       () => signal.aborted,
@@ -156,9 +157,9 @@ class Roll {
     this.#tell(this.#item(index), replaced);
   }
 
+  /** Asked when the writes before its own are known: one that failed meanwhile counts. */
   #checkTurn(): void {
-    const failed = this.#header.value.items.some(({ step, error }) => step === end && error !== '');
-    if (failed) throw new EruError('canceled', 'not begun, because an earlier one failed');
+    if (this.#hasFailed()) throw new EruError('canceled', 'not begun, because an earlier one failed');
     if (this.#signal.aborted) throw new EruError('canceled', 'not begun, because the client has left');
     if (this.#replace === undefined)
       throw new EruError('canceled', 'not begun: the core that had its files died, and files are not stored');
@@ -166,7 +167,7 @@ class Roll {
 
   /**
    * Under a key of its own, so that it is begun once, whoever asks. One that somebody else has ended, and that is back, may be so only
-   * because its core died: it is tried once more.
+   * because its core died: it is tried once more, unless another one has failed.
    */
   async #replaceOne(index: number): Promise<Ended> {
     for (let again = true; ; again = false) {
@@ -184,8 +185,8 @@ class Roll {
       }
       const { id: made, name, error } = ended;
       if (error === '') return { made: { id: made, name } };
-      if (!again || this.#replace === undefined) throw new EruError('failed', error);
-      await this.#write(index, { attempt: attempt + 1 });
+      if (!again || this.#replace === undefined || this.#hasFailed()) throw new EruError('failed', error);
+      await this.#write(index, () => ({ attempt: attempt + 1 }));
     }
   }
 
@@ -201,17 +202,21 @@ class Roll {
     }
   }
 
+  #hasFailed(): boolean {
+    return this.#header.value.items.some(({ step, error }) => step === end && error !== '');
+  }
+
   #item(index: number): RollItem {
     const item = this.#header.value.items[index];
     assert(item !== undefined, `a roll has no item ${index}`);
     return item;
   }
 
-  /** With the end of an item ends what is known of its tries. */
-  #write(index: number, change: Partial<RollItem>): Promise<void> {
+  /** With the end of an item ends what is known of its tries. `change` sees all that was written before. */
+  #write(index: number, change: () => Partial<RollItem>): Promise<void> {
     const write = async (): Promise<void> => {
+      const item = { ...this.#item(index), ...change() };
       const { value, modRevision } = this.#header;
-      const item = { ...this.#item(index), ...change };
       const next: RollOperation = { ...value, items: value.items.with(index, item) };
       const tries = Array.from({ length: item.attempt + 1 }, (_, attempt) => keys.rolled(value.id, item.id, attempt));
       const result = await this.#context.committer.commit(this.#tenure, {

@@ -62,6 +62,9 @@ export const workloadWrites: Readonly<Record<string, Writes>> = {
   freeOld: { record: 'delete', slot: 'delete', newClaim: 'delete', usage: { minus: 'record' } },
 };
 
+/** Of the items of a roll, which stand in its header. */
+export const rollWrites: Readonly<Record<string, Writes>> = { [mark]: {}, take: {} };
+
 /** Of operations that make new instances. */
 export const slotWrites: Readonly<Record<string, Writes>> = {
   [mark]: {},
@@ -137,9 +140,9 @@ export const reallocTable: Table = {
   reverting: { effect: 'updateBack', ok: ['freeSurplus', end], takeover: 'repeat' },
 };
 
-/** One of the replaces of a roll, which are operations of their own: in its turn, and not after one has failed. */
+/** One of the replaces of a roll, which are operations of their own. `take` is refused once one has failed. */
 export const rollTable: Table = {
-  waiting: { effect: 'turn', ok: [mark, 'replacing'], refused: [mark, end], takeover: 'repeat' },
+  waiting: { effect: 'none', ok: ['take', 'replacing'], refused: [mark, end], takeover: 'repeat' },
   replacing: { effect: 'replace', ok: [mark, end], refused: [mark, end], takeover: 'repeat' },
 };
 
