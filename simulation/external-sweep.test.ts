@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { countPoints, sweep } from './crash-sweep.ts';
+import { countPoints, sweep, sweepOne } from './crash-sweep.ts';
 import { externalScenarios } from './external-scenarios.ts';
 
 /** The seed of every run below; a failure names scenario, await and disturbance, which with it replay the run. */
@@ -17,7 +17,14 @@ describe.each(externalScenarios)('$name, with an external kind, disturbed at eve
     { disturbance: 'error', every: 1 },
     { disturbance: 'cut', every: 8 },
     { disturbance: 'partition', every: 8 },
+    { disturbance: 'succession', every: 8 },
+    { disturbance: 'sleep', every: 8 },
   ] as const)('keeps every invariant through: $disturbance', { timeout: 240_000 }, async ({ disturbance, every }) => {
     expect(await sweep(scenario, seed, disturbance, { every })).toEqual([]);
   });
+});
+
+it('tells a late call, which no fence stops, from a wrong sum', async () => {
+  const scenario = externalScenarios.find(({ name }) => name === 'create whose start is refused');
+  expect(scenario && (await sweepOne(scenario, 3390, 14, 'sleep'))).toEqual([]);
 });

@@ -26,9 +26,12 @@ export class Mortal {
   readonly points: AwaitPoint[] = [];
   /** Decides what happens at the n-th await (from 0); absent = life goes on. */
   fate: (index: number, point: AwaitPoint) => Fate | undefined = () => undefined;
+  /** Told of each call when it takes effect; `late`: it was on its way when the process fell asleep. */
+  onEffect: (call: string, args: readonly unknown[], late: boolean) => void = () => {};
   #counting = false;
   #dead = false;
   #asleep: Promise<void> | undefined;
+  #sleeps = 0;
   #clock: Clock | undefined;
   readonly #onDeath: (() => void)[] = [];
   /** While it is cut off from the store: resolves when it is not any more. */
@@ -139,6 +142,7 @@ export class Mortal {
   }
 
   #sleep(): Promise<void> {
+    this.#sleeps += 1;
     this.#asleep = this.#clock?.sleep(sleepMs).then(() => {
       this.#asleep = undefined;
     });
@@ -153,7 +157,9 @@ export class Mortal {
         if (typeof value !== 'function') return value;
         return async (...args: unknown[]): Promise<unknown> => {
           const call = `${kind}.${String(name)}`;
+          const sleeps = this.#sleeps;
           await this.at(call, 'before');
+          this.onEffect(call, args, this.#sleeps !== sleeps);
           const result: unknown = await Reflect.apply(value, object, args);
           await this.at(call, 'after');
           return result;
