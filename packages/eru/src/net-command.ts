@@ -4,7 +4,14 @@ import path from 'node:path';
 
 import { loadOutput, type Context } from '@eru/cli';
 import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
-import { connectNetd, defaultNetdSocket, ipamScript, type NetworkService, type Reservation } from '@eru/network';
+import {
+  connectNetd,
+  defaultNetdSocket,
+  ipamScript,
+  parsePort,
+  type NetworkService,
+  type Reservation,
+} from '@eru/network';
 import { z } from 'zod';
 
 export interface SocketFlags {
@@ -17,7 +24,10 @@ export interface NetdFlags extends SocketFlags {
   address?: string[];
   plugins?: string[];
   namespaces?: string;
+  docker?: string | true;
 }
+
+export const defaultDockerSocket = '/var/run/docker.sock';
 
 export async function listNetworks(context: Context, flags: SocketFlags): Promise<undefined> {
   const service = daemon(flags);
@@ -134,7 +144,7 @@ interface ReserveFlags extends SocketFlags {
 
 export async function reserveAddress(context: Context, flags: ReserveFlags, owner: string): Promise<undefined> {
   const { network, ifname, ip: ips, mac, publish } = flags;
-  const one = { network, ifname, ips, mac, ports: publish?.map(parsePublish) };
+  const one = { network, ifname, ips, mac, ports: publish?.map((text) => parsePort('--publish', text)) };
   await showReservations(context, [
     await daemon(flags).reserve({ owner, kind: 'process', network: one }, context.signal),
   ]);
@@ -169,7 +179,7 @@ interface AttachFlags extends SocketFlags {
 export async function attachNamespace(context: Context, flags: AttachFlags, id: string): Promise<undefined> {
   const { owner, ip: ips, publish, fixed } = flags;
   const networks = flags.network.map((network, index) =>
-    index === 0 ? { network, ips, ports: publish?.map(parsePublish) } : { network },
+    index === 0 ? { network, ips, ports: publish?.map((text) => parsePort('--publish', text)) } : { network },
   );
   const sandbox = await daemon(flags).attach(
     { id, owner, kind: 'process', networks, policy: fixed === true ? 'fixed' : 'ephemeral' },
@@ -235,23 +245,6 @@ async function showReservations(context: Context, reservations: readonly Reserva
         colors,
       ),
   });
-}
-
-function parsePublish(text: string): {
-  hostIp: string;
-  hostPort: number;
-  containerPort: number;
-  protocol: 'tcp' | 'udp' | 'sctp';
-} {
-  const match = /^(?:(\[[0-9a-fA-F:]+\]|[0-9.]+):)?(\d*):(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text);
-  if (match === null) throw invalid('--publish', text, 'write [IP:]HOSTPORT:PORT[/tcp|udp|sctp], such as 8080:80');
-  const [, hostIp = '', hostPort = '', containerPort, protocol = 'tcp'] = match;
-  return {
-    hostIp: hostIp.replace(/[[\]]/g, ''),
-    hostPort: Number(hostPort),
-    containerPort: Number(containerPort),
-    protocol: protocol as 'tcp',
-  };
 }
 
 async function pluginsOf(file: string): Promise<{ plugins: unknown; cniVersion?: unknown }> {

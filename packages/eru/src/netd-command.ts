@@ -3,11 +3,11 @@ import { hostname } from 'node:os';
 
 import type { Context } from '@eru/cli';
 import { createLogger } from '@eru/kit';
-import { defaultNetdSocket, openNetd, serveIpam, serveNetd } from '@eru/network';
+import { defaultNetdSocket, openNetd, serveContainers, serveIpam, serveNetd } from '@eru/network';
 
 import { openEtcd } from './daemons.ts';
 import { openDataFolder } from './data-folder.ts';
-import type { NetdFlags } from './net-command.ts';
+import { defaultDockerSocket, type NetdFlags } from './net-command.ts';
 import { serveUntilStopped } from './serve-until-stopped.ts';
 import { parseEtcdUrl } from './store-url.ts';
 
@@ -33,5 +33,9 @@ export async function netdCommand(context: Context, flags: NetdFlags): Promise<n
     closer.add('socket', () => serving.close());
     const plugin = await serveIpam(netd, at);
     closer.add('IPAM plugin', () => plugin.close());
+    if (flags.docker === undefined) return;
+    const docker = flags.docker === true ? defaultDockerSocket : path.resolve(flags.docker);
+    const containers = await serveContainers({ netd, docker, ...at });
+    closer.add('containers', () => containers.close());
   });
 }

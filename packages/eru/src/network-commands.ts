@@ -1,5 +1,6 @@
 import type { Registry } from '@eru/cli';
 
+import type { InstallDockerFlags } from './install-docker-command.ts';
 import type * as Net from './net-command.ts';
 
 type Command = ReturnType<Registry['command']>;
@@ -20,6 +21,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       'folder of CNI plugins; may be repeated (default: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni)',
       collect,
     )
+    .option('--docker [socket]', 'give networks to containers of this dockerd (default: /var/run/docker.sock)')
     .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)');
   run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
 
@@ -97,6 +99,25 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
   act(
     verb('plugin', 'print the CNI IPAM plugin for other runtimes: eru net plugin > /opt/cni/bin/eru-ipam'),
     (module) => module.printPlugin,
+  );
+  run(
+    verb('install-docker', 'make the networks of `eru netd --docker` a runtime of dockerd; nothing else of it changes')
+      .option('--script <file>', 'where the runtime is put', '/usr/local/bin/eru-oci')
+      .option('--name <name>', "the runtime's name in Docker", 'eru')
+      .option('--default', 'all containers go through it; those that ask for nothing pass untouched')
+      .option('--runtime <file>', 'what is behind it (default: runc, or crun where there is none)')
+      .option('--network <name>', 'for containers that name none (default: the only one there is)')
+      .option('--ifname <name>', 'how their first interface is called (default: eth0)')
+      .option(
+        '--config <file>',
+        "the original's cni.yaml: each container with this runtime and `--network none` is ours",
+      )
+      .option('--trust-images', 'environment and labels of images may ask for addresses too')
+      .option('--daemon-json <file>', "dockerd's configuration", '/etc/docker/daemon.json')
+      .option('--docker <socket>', 'where dockerd answers', '/var/run/docker.sock')
+      .option('--print', 'print the runtime, and change nothing'),
+    async (context, flags: InstallDockerFlags) =>
+      (await import('./install-docker-command.ts')).installDocker(context, flags),
   );
   act(
     verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree').option(

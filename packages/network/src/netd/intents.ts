@@ -1,3 +1,6 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
 import type { Clock } from '@eru/kit';
 import { EruError, stableStringify } from '@eru/kit';
 import type { Store } from '@eru/store';
@@ -15,15 +18,20 @@ import type { Sandboxes } from './sandboxes.ts';
 
 const prefix = 'intents/';
 
+/** Where a daemon with its state in this folder keeps a file for each declared container, also over a reboot. */
+export function declaredFolder(folder: string): string {
+  return path.join(path.resolve(folder), 'declared');
+}
+
 export interface IntentsOptions {
   local: Store;
+  /** Gets a file for each declared container, so that a runtime need not ask a daemon whether one is ours. */
+  folder: string;
   allocator: Allocator;
   sandboxes: Sandboxes;
   network: (name: string) => NetworkDefinition;
   clock: Clock;
 }
-
-type Listener = (container: string, intent: Intent | undefined) => void;
 
 /**
  * What this node's containers are to have on our networks, declared before they start and kept until they are removed:
@@ -33,7 +41,6 @@ export class Intents {
   readonly #options: IntentsOptions;
   readonly #known = new Map<string, Intent>();
   readonly #locks = new KeyedLock();
-  readonly #listeners = new Set<Listener>();
 
   static async open(options: IntentsOptions): Promise<Intents> {
     const intents = new Intents(options);
@@ -42,6 +49,9 @@ export class Intents {
       const intent = decode<Intent>(kv);
       intents.#known.set(intent.container, intent);
     }
+    await mkdir(options.folder, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(options.folder)) if (!intents.#known.has(name)) await intents.#unmark(name);
+    for (const name of intents.#known.keys()) await intents.#mark(name);
     return intents;
   }
 
@@ -55,12 +65,6 @@ export class Intents {
 
   list(): Intent[] {
     return [...this.#known.values()];
-  }
-
-  /** Tells of each change, after it is on disk. Answers how to stop that. */
-  onChange(listener: Listener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   /**
@@ -105,6 +109,7 @@ export class Intents {
         const { expiresAt: _over, ...rest } = temporary;
         const intent = { ...rest, container };
         const { allocator, local } = this.#options;
+        await this.#mark(container);
         // Addresses first: whoever finds addresses of a container that nobody declared knows what was meant.
         for (const { ifname } of allocator.view.reservations(from))
           await allocator.transfer(from, ownerOf(intent), { ifname }, signal);
@@ -114,8 +119,9 @@ export class Intents {
             { op: 'delete', range: { key: prefix + from } },
           ],
         });
-        this.#set(from, undefined);
-        this.#set(container, intent);
+        this.#known.delete(from);
+        this.#known.set(container, intent);
+        await this.#unmark(from);
         return intent;
       }),
     );
@@ -167,12 +173,11 @@ export class Intents {
    */
   forget(container: string, signal?: AbortSignal): Promise<Reservation[]> {
     return this.#locks.exclusive(container, async () => {
-      const { sandboxes, allocator, local } = this.#options;
+      const { sandboxes, allocator } = this.#options;
       if (!this.#known.has(container)) return [];
       await sandboxes.detach(container, signal);
       const released = await allocator.release(container, {}, signal);
-      await local.txn({ then: [{ op: 'delete', range: { key: prefix + container } }] });
-      this.#set(container, undefined);
+      await this.#remove(container);
       return released;
     });
   }
@@ -202,7 +207,7 @@ export class Intents {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { container, policy, expiresAt } = intent;
-    const { allocator, network, clock, local } = this.#options;
+    const { allocator, network, clock } = this.#options;
     const made: { owner: string; ifname: string }[] = [];
     try {
       for (const wanted of policy === 'fixed' ? networks : []) {
@@ -225,10 +230,7 @@ export class Intents {
     } catch (error) {
       // Even when the caller has left.
       for (const { owner, ifname } of made) await this.#giveBack(owner, ifname);
-      if (fresh) {
-        await local.txn({ then: [{ op: 'delete', range: { key: prefix + container } }] });
-        this.#set(container, undefined);
-      }
+      if (fresh) await this.#remove(container);
       throw error;
     }
   }
@@ -244,14 +246,25 @@ export class Intents {
   }
 
   async #write(intent: Intent): Promise<void> {
-    await this.#options.local.txn({ then: [{ op: 'put', key: prefix + intent.container, value: encode(intent) }] });
-    this.#set(intent.container, intent);
+    const { container } = intent;
+    await this.#mark(container);
+    await this.#options.local.txn({ then: [{ op: 'put', key: prefix + container, value: encode(intent) }] });
+    this.#known.set(container, intent);
   }
 
-  #set(container: string, intent: Intent | undefined): void {
-    if (intent === undefined) this.#known.delete(container);
-    else this.#known.set(container, intent);
-    for (const listener of this.#listeners) listener(container, intent);
+  async #remove(container: string): Promise<void> {
+    await this.#options.local.txn({ then: [{ op: 'delete', range: { key: prefix + container } }] });
+    this.#known.delete(container);
+    await this.#unmark(container);
+  }
+
+  /** It is there whenever the record is. */
+  async #mark(container: string): Promise<void> {
+    await writeFile(path.join(this.#options.folder, container), '');
+  }
+
+  async #unmark(container: string): Promise<void> {
+    await rm(path.join(this.#options.folder, container), { force: true });
   }
 }
 

@@ -10,7 +10,7 @@ export function mailboxFolder(socket: string): string {
 /**
  * The CNI IPAM plugin `eru-ipam`, to be put into a folder of plugins. A shell script, because a plugin is a process per call
  * and a Node process takes 30 ms to begin (network.md section 6.6); and a shell cannot speak to a socket, so it leaves its
- * call in a file, says so in one FIFO, and reads the answer from another (`ipam-mailbox.ts`).
+ * call in a file, says so in one FIFO, and reads the answer from another (`mailbox.ts`).
  */
 export function ipamScript(socket: string): string {
   return `#!/bin/sh

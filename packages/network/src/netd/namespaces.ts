@@ -74,12 +74,13 @@ export class Namespaces {
     return undefined;
   }
 
-  /** Gives a living namespace its name again. */
-  async adopt(id: string, pid: number): Promise<void> {
+  /** Gives a living namespace a name. Answers its inode number. */
+  async adopt(id: string, pid: number): Promise<string> {
     await mkdir(this.folder, { recursive: true, mode: 0o755 });
     await this.remove(id);
     await writeFile(this.path(id), '', { flag: 'wx' });
     await runOk('mount', ['--bind', `/proc/${pid}/ns/net`, this.path(id)]);
+    return String((await stat(this.path(id))).ino);
   }
 
   /** Addresses on an interface, as the kernel has them; undefined when there is no such interface. */

@@ -19,7 +19,7 @@ import { syncRoutes } from './routes.ts';
 import type { Sandbox } from './sandbox.ts';
 import { attachSchema, connectSchema, reserveRequest } from './sandbox.ts';
 import type { Sandboxes } from './sandboxes.ts';
-import type { IpamAnswer, NetworkService, NetworkStatus, PoolStatus } from './service.ts';
+import type { DaemonStatus, IpamAnswer, NetworkService, NetworkStatus, PoolStatus } from './service.ts';
 import { requests } from './service.ts';
 
 /** How long changes of other nodes are gathered before routes are looked at. */
@@ -30,6 +30,7 @@ export interface NetdParts {
   sandboxes: Sandboxes;
   networks: Networks;
   compared: ConstructorParameters<typeof Reconciler>[0];
+  about: DaemonStatus;
   logger: Logger;
   closer: Closer;
   clock: Clock;
@@ -105,6 +106,15 @@ export class Netd implements NetworkService {
       request,
       async ({ id, name }) => (await this.#parts.sandboxes.disconnect(id, name)) ?? null,
     );
+  }
+
+  /** Whether a process lives in the namespace of this sandbox. */
+  occupied(id: string): Promise<boolean> {
+    return this.#parts.sandboxes.occupied(id);
+  }
+
+  async about(): Promise<DaemonStatus> {
+    return this.#parts.about;
   }
 
   describe(request: unknown): Promise<Sandbox> {

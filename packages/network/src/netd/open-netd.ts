@@ -9,7 +9,7 @@ import { Cni } from '../cni/cni.ts';
 import { canonical } from '../ipam/address.ts';
 import { Allocator } from '../ipam/allocator.ts';
 import { encode, keys } from '../ipam/records.ts';
-import { Intents } from './intents.ts';
+import { declaredFolder, Intents } from './intents.ts';
 import { Namespaces } from './namespaces.ts';
 import { Netd } from './netd.ts';
 import { Networks } from './networks.ts';
@@ -50,12 +50,13 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
     const { store, node, clock, logger } = full;
     const allocator = await Allocator.open(full);
     closer.add('allocator', () => allocator.close());
+    const { pluginFolders = defaultPluginFolders, namespaceFolder = defaultNamespaceFolder } = options;
     const cni = new Cni({
-      pluginFolders: options.pluginFolders ?? defaultPluginFolders,
+      pluginFolders,
       cacheFolder: path.join(options.folder, 'cni'),
       clock,
     });
-    const namespaces = new Namespaces(options.namespaceFolder ?? defaultNamespaceFolder);
+    const namespaces = new Namespaces(namespaceFolder);
     const networks = new Networks(store, allocator);
     const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
     const sandboxes = await Sandboxes.open({
@@ -70,6 +71,7 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
     });
     const intents = await Intents.open({
       local,
+      folder: declaredFolder(options.folder),
       allocator,
       sandboxes,
       network: (name) => networks.wanted(name),
@@ -93,6 +95,7 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
       sandboxes,
       networks,
       compared,
+      about: { node, folder: path.resolve(options.folder), namespaceFolder, pluginFolders },
       logger,
       closer,
       clock,

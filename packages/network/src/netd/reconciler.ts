@@ -167,10 +167,8 @@ export class Reconciler {
 
   /** Whatever its engine says: a process that lives in a namespace keeps its addresses. */
   async #detachIdle(id: string): Promise<unknown> {
-    const { sandboxes, namespaces } = this.#options;
-    const inode = sandboxes.get(id)?.inode;
-    if (inode !== undefined && (await namespaces.processIn(inode)) !== undefined) return false;
-    return sandboxes.detach(id);
+    const { sandboxes } = this.#options;
+    return (await sandboxes.occupied(id)) ? false : sandboxes.detach(id);
   }
 
   async #detachHalf(id: string): Promise<unknown> {

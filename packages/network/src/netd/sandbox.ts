@@ -38,6 +38,8 @@ export const attachSchema = z.strictObject({
   owner: text.optional(),
   kind: kindSchema,
   networks: z.array(interfaceSchema).min(1),
+  /** The namespace of this process gets the interfaces, and no new one. */
+  pid: z.int().min(1).optional(),
   /** Of addresses that the owner does not hold yet. */
   policy: z.enum(['fixed', 'ephemeral']).default('ephemeral'),
 });

@@ -91,10 +91,11 @@ export class Sandboxes {
       kind: Sandbox['kind'];
       networks: readonly InterfaceRequest[];
       policy: Policy;
+      pid?: number | undefined;
     },
     signal?: AbortSignal,
   ): Promise<Sandbox> {
-    const { id, owner, kind, policy } = request;
+    const { id, owner, kind, policy, pid } = request;
     return this.#locks.exclusive(`id/${id}`, async () => {
       checkName('id', id);
       checkName('owner', owner);
@@ -127,7 +128,7 @@ export class Sandboxes {
       };
       await this.#decide(sandbox, begun);
       try {
-        sandbox = { ...sandbox, inode: await namespaces.make(id) };
+        sandbox = { ...sandbox, inode: await (pid === undefined ? namespaces.make(id) : namespaces.adopt(id, pid)) };
         for (const [index, wanted] of networks.entries())
           sandbox = withInterface(
             sandbox,
@@ -202,6 +203,15 @@ export class Sandboxes {
       await namespaces.remove(id);
       return false;
     });
+  }
+
+  /** Whether a process lives in its namespace, whatever its engine says. */
+  async occupied(id: string): Promise<boolean> {
+    const { namespaces } = this.#options;
+    const sandbox = this.#known.get(id);
+    if (sandbox?.inode === undefined) return false;
+    const pid = await namespaces.processIn(sandbox.inode);
+    return pid !== undefined;
   }
 
   alive(id: string): Promise<boolean> {

@@ -63,6 +63,15 @@ export interface NetworkStatus {
   cidrs: string[];
 }
 
+/** Where a daemon keeps what others look at. */
+export interface DaemonStatus {
+  node: string;
+  /** Its state. */
+  folder: string;
+  namespaceFolder: string;
+  pluginFolders: readonly string[];
+}
+
 /** What a CNI plugin prints, and its exit code. */
 export interface IpamAnswer {
   code: number;
@@ -112,6 +121,7 @@ export interface NetworkService {
   removePool(request: Asked<typeof requests.named>, signal?: AbortSignal): Promise<void>;
   pools(request?: Asked<typeof requests.none>, signal?: AbortSignal): Promise<PoolStatus[]>;
 
+  about(request?: Asked<typeof requests.none>, signal?: AbortSignal): Promise<DaemonStatus>;
   /** Compares what is declared, attached and real; empty = all is well. */
   diagnose(request?: Asked<typeof requests.none>, signal?: AbortSignal): Promise<Finding[]>;
   /** One round of the reconciler now. What it does needs two rounds to agree. */
@@ -143,6 +153,7 @@ export const verbs = [
   'putPool',
   'removePool',
   'pools',
+  'about',
   'diagnose',
   'reconcile',
   'ipam',

@@ -1,5 +1,5 @@
 import { constants, openSync } from 'node:fs';
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,23 +7,26 @@ import { createInterface } from 'node:readline';
 import type { Logger } from '@eru/kit';
 import { EruError, isErrno, runOk, systemClock } from '@eru/kit';
 
-import { mailboxFolder } from './ipam-script.ts';
-import type { IpamAnswer, NetworkService } from './service.ts';
-
-/** How long a plugin may take from its call until it reads. */
+/** How long a caller may take from its call until it reads. */
 const readerMs = 5000;
 const readerPauseMs = 2;
 
+/** One digit for the caller's exit, and what it is to print. */
+export interface MailboxAnswer {
+  code: number;
+  output: string;
+}
+
 /**
- * Takes the calls that `ipamScript` leaves: a line in the FIFO `calls` names one, NAME.call holds it (command, container id,
- * interface, arguments, one per line, then the configuration), and NAME.reply gets one digit, the exit code, and the output.
+ * Calls of shell scripts, which cannot speak to a socket: a line in the FIFO `calls` names one, NAME.call holds it, and
+ * NAME.reply, a FIFO too, gets the answer. The file `pid` says whom to expect an answer from. Only root may look in.
  */
-export async function serveIpam(
-  service: Pick<NetworkService, 'ipam'>,
-  { socket, logger }: { socket: string; logger: Logger },
+export async function serveMailbox(
+  folder: string,
+  answer: (text: string) => Promise<MailboxAnswer>,
+  logger: Logger,
 ): Promise<{ close(): Promise<void> }> {
-  const folder = mailboxFolder(socket);
-  // What plugins of an earlier daemon have left is nobody's any more: they were told, or have given up.
+  await turnAway(folder);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await runOk('mkfifo', ['-m', '600', path.join(folder, 'calls')]);
@@ -32,10 +35,10 @@ export async function serveIpam(
   const fifo = new Socket({ fd, readable: true, writable: false });
   const answering = new Set<Promise<void>>();
   createInterface({ input: fifo }).on('line', (name) => {
-    const answer = answerCall(service, folder, name)
-      .catch((error: unknown) => logger.warn({ err: error, name }, 'a call of the IPAM plugin could not be answered'))
-      .finally(() => answering.delete(answer));
-    answering.add(answer);
+    const answered = answerCall(folder, name, answer)
+      .catch((error: unknown) => logger.warn({ err: error, name }, 'the call of a script could not be answered'))
+      .finally(() => answering.delete(answered));
+    answering.add(answered);
   });
   await writeFile(path.join(folder, 'pid'), `${process.pid}\n`);
   return {
@@ -48,26 +51,33 @@ export async function serveIpam(
   };
 }
 
-async function answerCall(service: Pick<NetworkService, 'ipam'>, folder: string, name: string): Promise<void> {
+/** Whoever waits for an earlier daemon waits in vain: an empty answer tells. */
+async function turnAway(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  });
+  for (const name of names.filter((one) => one.endsWith('.reply'))) {
+    const handle = await open(path.join(folder, name), constants.O_WRONLY | constants.O_NONBLOCK).catch(
+      () => undefined,
+    );
+    await handle?.close();
+  }
+}
+
+async function answerCall(
+  folder: string,
+  name: string,
+  answer: (text: string) => Promise<MailboxAnswer>,
+): Promise<void> {
   if (!/^\d+-[A-Za-z0-9_.-]+$/.test(name)) throw new EruError('invalid', `no call is named ${JSON.stringify(name)}`);
   const file = path.join(folder, `${name}.call`);
   const text = await readFile(file, 'utf8');
   await rm(file);
-  await reply(path.join(folder, `${name}.reply`), await answerOf(service, text));
+  await reply(path.join(folder, `${name}.reply`), await answer(text));
 }
 
-async function answerOf(service: Pick<NetworkService, 'ipam'>, text: string): Promise<IpamAnswer> {
-  const [command = '', containerId = '', ifname = '', args = '', ...rest] = text.split('\n');
-  try {
-    const config = JSON.parse(rest.join('\n')) as Record<string, unknown>;
-    return await service.ipam({ command: command as 'ADD', containerId, ifname, args, config });
-  } catch (error) {
-    const { message } = EruError.from(error);
-    return { code: 1, output: JSON.stringify({ cniVersion: '1.0.0', code: 6, msg: message }) };
-  }
-}
-
-async function reply(file: string, { code, output }: IpamAnswer): Promise<void> {
+async function reply(file: string, { code, output }: MailboxAnswer): Promise<void> {
   const until = systemClock.monotonic() + readerMs;
   for (;;) {
     try {
