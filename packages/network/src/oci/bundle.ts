@@ -1,7 +1,7 @@
 import { chmod, chown, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { JsonObject } from '@eru/kit';
+import type { Json, JsonObject } from '@eru/kit';
 import { EruError, isJsonObject } from '@eru/kit';
 
 /** An OCI bundle's configuration. Whatever we do not know of it stays as it is. */
@@ -39,10 +39,15 @@ export async function writeBundle({ folder, config }: Bundle): Promise<void> {
 
 /** What a container is told in `annotations`. */
 export function annotationsOf({ config }: Bundle): Record<string, string> {
-  const { annotations } = config;
-  return isJsonObject(annotations)
-    ? Object.fromEntries(Object.entries(annotations).map(([name, value]) => [name, String(value)]))
-    : {};
+  return textsOf(config['annotations']);
+}
+
+/** Names and texts of an object; what is no text has no meaning there. */
+export function textsOf(value: Json | undefined): Record<string, string> {
+  if (!isJsonObject(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+  );
 }
 
 /** The environment of its process; of a name that is given twice the last counts. */

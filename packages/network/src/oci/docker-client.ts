@@ -27,7 +27,7 @@ export class DockerClient {
   }
 
   /** Events as they come, until the stream ends. */
-  async *events(filters: Readonly<Record<string, readonly string[]>>, signal: AbortSignal): AsyncGenerator<unknown> {
+  async *events(filters: Readonly<Record<string, readonly string[]>>, signal: AbortSignal): AsyncGenerator {
     const response = await this.#send(`/events?filters=${encodeURIComponent(JSON.stringify(filters))}`, signal);
     for await (const line of createInterface({ input: response })) if (line !== '') yield JSON.parse(line);
   }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { EruError, isErrno, isJsonObject, type JsonObject } from '@eru/kit';
 
 import type { AttachedInterface, InterfaceRequest } from '../netd/sandbox.ts';
-import { mountedAt, type Bundle } from './bundle.ts';
+import { mountedAt, textsOf, type Bundle } from './bundle.ts';
 
 /** What dockerd has on disk of a container. It cannot be asked while it starts one: it holds that container's lock. */
 export interface DockerContainer {
@@ -124,5 +124,5 @@ function textAt(value: JsonObject, name: string): string {
 }
 
 function labelsAt(config: JsonObject): Record<string, string> {
-  return Object.fromEntries(Object.entries(objectAt(config, 'Labels')).map(([name, value]) => [name, String(value)]));
+  return textsOf(config['Labels']);
 }

@@ -6,9 +6,9 @@ const one = { networks: ['web'] };
 
 it('takes a fixed-ip label as the original does: there and not off', () => {
   for (const on of ['', '1', 'true', 'yes', 'off', 'nonsense', null, 1, true, {}])
-    expect(isFixed(on), String(on)).toBe(true);
+    expect(isFixed(on), JSON.stringify(on)).toBe(true);
   for (const off of ['0', 'false', 'FALSE', 'False', 0, false, undefined])
-    expect(isFixed(off), String(off)).toBe(false);
+    expect(isFixed(off), JSON.stringify(off)).toBe(false);
   expect([
     isWish({}),
     isWish({ 'fixed-ip': '0' }),
