@@ -165,6 +165,18 @@ test.each([
     [one],
     /resources: nothing reads tape; the resource kinds are cpumem/,
   ],
+  [
+    'too many instances for one answer',
+    { ...request, count: 50_001, strategy: 'EACH', nodes_limit: 2 },
+    [one],
+    /count: 50001 is not allowed; the most in one request are 100000 on all nodes/,
+  ],
+  [
+    'a size where a number is read',
+    { resources: { cpumem: { 'memory-request': '10G' } } },
+    [one],
+    /resources\.cpumem\.memory-request: "10G" is not allowed; write a number/,
+  ],
   ['a wrong request', { resources: { cpumem: { 'cpu-request': -1 } } }, [one], /cpumem cpu-request: -1 is not allowed/],
 ])('2 for %s, with the place, the value and the remedy', async (_name, asked, on, message) => {
   const outcome = await plan(asked, on);

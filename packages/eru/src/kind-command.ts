@@ -64,7 +64,7 @@ function builtin(name: string): KindDefinition {
   const near = nearest(name, names);
   throw new EruError(
     'invalid',
-    `kind ${name}: not built in; ${near === undefined ? `there are ${names.join(', ')}` : `did you mean ${near}?`} A kind that is a file needs its path: ./${name}`,
+    `kind ${name}: not built in; ${near === undefined ? `there are ${names.join(', ')}.` : `did you mean ${near}?`} A kind that is a file needs its path: ./${name}`,
   );
 }
 

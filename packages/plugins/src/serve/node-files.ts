@@ -37,9 +37,9 @@ export class NodeFiles {
     const file = this.#file(node);
     const text = await readIfExists(file);
     if (text === undefined) return undefined;
-    const value = JSON.parse(text) as Json;
+    const value = jsonOf(text);
     if (!isJsonObject(value) || !isJsonObject(value['capacity']) || !isJsonObject(value['usage']))
-      throw new EruError('failed', `${file} is no record of a node; put back what was there, or remove the node`);
+      throw new EruError('failed', `${file} is no record of a node; put back what was there, or remove the file`);
     return { capacity: value['capacity'], usage: value['usage'] };
   }
 
@@ -73,5 +73,13 @@ export class NodeFiles {
   /** Names of nodes are not names of files: they may hold a slash. */
   #file(node: string): string {
     return path.join(this.#folder, `${encodeURIComponent(node)}.json`);
+  }
+}
+
+function jsonOf(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
   }
 }

@@ -48,10 +48,14 @@ export function nodeNamesIn(request: JsonObject): string[] {
   return names;
 }
 
+/** An answer lists every instance; a core of ours asks for no more. */
+const countMost = 100_000;
+
 export function countIn(request: JsonObject, name: string): number {
   const value = field(request, name) ?? 0;
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
     throw new EruError('invalid', `${name}: ${JSON.stringify(value)}: invalid deploy count`);
+  if (value > countMost) throw new EruError('invalid', `${name}: ${value}: the most in one request are ${countMost}`);
   return value;
 }
 

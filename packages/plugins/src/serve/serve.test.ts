@@ -134,10 +134,18 @@ test('the idlest node is the one of which least is used', async () => {
   });
 });
 
-test('a record that is no record is an error, not an empty node', async () => {
-  await writeFile(path.join(folder, 'n1.json'), '[]');
+test.each(['[]', '{"capacity": {'])('a record that is no record is an error, not an empty node: %s', async (text) => {
+  await writeFile(path.join(folder, 'n1.json'), text);
   await expect(call('get-node-resource-info', { nodename: 'n1' })).rejects.toMatchObject({
     message: expect.stringContaining('n1.json is no record of a node'),
+  });
+});
+
+test('no answer lists more instances than can be written', async () => {
+  await call('add-node', { nodename: 'n1', resource: { a: 2 }, info: null });
+  const request = { nodename: 'n1', deploy_count: 100_001, workload_resource_request: {} };
+  await expect(call('calculate-deploy', request)).rejects.toMatchObject({
+    message: 'deploy_count: 100001: the most in one request are 100000',
   });
 });
 

@@ -1,7 +1,9 @@
-import { EruError, type JsonObject } from '@eru/kit';
+import { EruError, stableStringify, type JsonObject } from '@eru/kit';
 import { Fleet } from '../fleet.ts';
-import type { CapacityResult, Choice, PlannedInstance, PlannedNode } from '../model.ts';
+import type { ResourceKind } from '../kind.ts';
+import type { CapacityResult, Choice, PlannedInstance, PlannedNode, Resources } from '../model.ts';
 import type { Scheduler } from '../scheduler.ts';
+import { complaint } from './document.ts';
 import { countAlike } from './nodes.ts';
 import type { StandaloneRequest } from './request.ts';
 
@@ -25,6 +27,8 @@ export function planStandalone(
       details: { field: 'resources', unknown },
     });
   }
+  for (const kind of scheduler.kinds) refuseUnread(kind, request.resources);
+  refuseTooMany(request, nodes.length);
   const fleet = new Fleet(scheduler);
   for (const node of nodes) fleet.set(node);
   const asked = { ...request, candidates: nodes.map(({ name }) => name), counts: countAlike(nodes, request.labels) };
@@ -32,6 +36,37 @@ export function planStandalone(
   const { capacity, refused } = scheduler.capacity(fleet, asked);
   if (!plan.ok) return { message: plan.message, instances: [], choices: [], capacity, refused };
   return { message: '', instances: plan.instances, choices: plan.choices, capacity, refused };
+}
+
+/**
+ * On the wire a number that is none counts as 0; a person who wrote `10G` should hear of it. Such a text is read as 0 is, and
+ * so is any other in its place, whereas a kind that understands texts tells them apart.
+ */
+function refuseUnread(kind: ResourceKind, resources: Resources): void {
+  const raw = resources[kind.name] ?? {};
+  for (const [key, value] of Object.entries(raw)) {
+    if (typeof value !== 'string' || value.trim() === '' || Number.isFinite(Number(value))) continue;
+    const [given, ...others] = [value, 0, `${value}?`].map((text) => outcome(kind, { ...raw, [key]: text }));
+    if (others.some((other) => other !== given)) continue;
+    throw complaint(`resources.${kind.name}.${key}`, value, 'write a number');
+  }
+}
+
+function outcome(kind: ResourceKind, request: JsonObject): string {
+  try {
+    return stableStringify(kind.normal(kind.parse(request)));
+  } catch (error) {
+    return EruError.from(error).message;
+  }
+}
+
+/** An answer lists every instance; core takes as many in one request. */
+const instancesMost = 100_000;
+
+function refuseTooMany({ count, strategy, nodesLimit }: StandaloneRequest, nodes: number): void {
+  const perNode = strategy === 'FILL' || strategy === 'EACH';
+  if (count * (perNode ? nodesLimit || nodes : 1) <= instancesMost) return;
+  throw complaint('count', count, `the most in one request are ${instancesMost}${perNode ? ' on all nodes' : ''}`);
 }
 
 /** As JSON; a count that nothing bounds is null. */
