@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { builtinKinds } from './builtin.ts';
-import { Counts } from './counts.ts';
+import { Counts } from './fleet/counts.ts';
 import { withAllotments } from './external/allotments.ts';
 import { externalKind, type ExternalAnswer } from './external/kind.ts';
 import { cpumem } from './cpumem/kind.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet } from './fleet/fleet.ts';
 import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
 import type { Asked, Choice, Labels, PlannedNode, PlanRequest, PlanResult, SpreadResult } from './model.ts';
 import { createScheduler } from './scheduler.ts';

@@ -1,9 +1,9 @@
 import { assert } from '@eru/kit';
-import type { Fleet } from './fleet.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import type { Lack } from './kind.ts';
 import type { CapacityResult, NodeCapacity, Refusal } from './model.ts';
 import { snapshotOfAll } from './snapshot.ts';
-import { followed, type Survey } from './stage.ts';
+import { followed, type Survey } from './survey.ts';
 import { countInSteps, type Steps } from './steps.ts';
 
 /** Reasons that are asked for between two steps. */

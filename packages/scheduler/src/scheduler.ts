@@ -2,8 +2,8 @@ import { addNode, metrics, setCapacity } from './machines.ts';
 import { book, diff, fits, maxUsage, sum, type Diff } from './bookkeeping.ts';
 import { capacity, plan, spread } from './plan.ts';
 import { parseDemand } from './demand.ts';
-import { realloc, remap } from './change.ts';
-import type { Fleet } from './fleet.ts';
+import { realloc, remap } from './in-place.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import { atOnce, type Steps } from './steps.ts';
 import type { KindDefinition, Metric, MetricDescription, ResourceKind, Settings } from './kind.ts';
 import type {

@@ -1,7 +1,7 @@
-import type { Figures } from './field.ts';
-import type { Fleet } from './fleet.ts';
+import type { Figures } from './field/field.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import type { PlannedNode } from './model.ts';
-import type { Survey } from './stage.ts';
+import type { Survey } from './survey.ts';
 
 /** What was known of some nodes of a survey at one moment; they are meant by their place in the list that was asked for. */
 export interface Snapshot {

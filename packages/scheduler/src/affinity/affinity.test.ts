@@ -2,7 +2,7 @@ import type { JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { builtinKinds } from '../builtin.ts';
-import { Fleet } from '../fleet.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import type { Labels, PlannedNode, PlanRequest, PlanResult } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { permitted, type Placed } from './checker.suite.ts';

@@ -1,6 +1,6 @@
 import type { JsonObject } from '@eru/kit';
 import { describe, expect, test } from 'vitest';
-import { Fleet } from '../fleet.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import type { PlannedNode } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { enumerate } from './enumerator.suite.ts';

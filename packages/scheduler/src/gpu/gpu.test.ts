@@ -2,7 +2,7 @@ import type { JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { catching } from '../catching.suite.ts';
-import { Fleet } from '../fleet.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import type { MachineInfo, NodeResources, PlanResult, ReallocResult, Resources } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { gpu } from './kind.ts';

@@ -1,5 +1,5 @@
 import { EruError, stableStringify, type JsonObject } from '@eru/kit';
-import { Fleet } from '../fleet.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import type { ResourceKind } from '../kind.ts';
 import type { CapacityResult, Choice, PlannedInstance, PlannedNode, Resources } from '../model.ts';
 import type { Scheduler } from '../scheduler.ts';

@@ -1,7 +1,7 @@
 import type { JsonObject } from '@eru/kit';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Fleet } from '../fleet.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import type { NodeResources, ReallocResult, Resources } from '../model.ts';
 import { createScheduler } from '../scheduler.ts';
 import { storage } from './kind.ts';

@@ -1,6 +1,6 @@
-import type { Field, Order, StillField } from '../field.ts';
+import type { Field, Order, StillField } from '../field/field.ts';
 import { unlimited } from '../model.ts';
-import { Heap } from '../order.ts';
+import { Heap } from '../field/order.ts';
 import { countInSteps, eachInSteps, type Steps } from '../steps.ts';
 import { fuller } from './fuller.ts';
 import { needMore, notEnoughResource, oneByOne, sumOf, type Spread } from './spread.ts';

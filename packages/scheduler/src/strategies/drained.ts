@@ -1,4 +1,4 @@
-import type { Field, Order, StillField } from '../field.ts';
+import type { Field, Order, StillField } from '../field/field.ts';
 import type { Steps } from '../steps.ts';
 import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 

@@ -1,4 +1,4 @@
-import type { Field, Order } from '../field.ts';
+import type { Field, Order } from '../field/field.ts';
 import type { Steps } from '../steps.ts';
 import { fuller } from './fuller.ts';
 import { notEnoughCapacity, notEnoughResource, type Spread } from './spread.ts';

@@ -1,4 +1,4 @@
-import type { Figures } from '../field.ts';
+import type { Figures } from '../field/field.ts';
 import { unlimited } from '../model.ts';
 
 /**

@@ -1,5 +1,5 @@
-import type { Field, Order, StillField } from '../field.ts';
-import { Heap } from '../order.ts';
+import type { Field, Order, StillField } from '../field/field.ts';
+import { Heap } from '../field/order.ts';
 import { countInSteps, eachInSteps, type Steps } from '../steps.ts';
 import { fuller } from './fuller.ts';
 import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';

@@ -1,4 +1,4 @@
-import type { Order } from '../field.ts';
+import type { Order } from '../field/field.ts';
 import { auto, fewestFirst } from './auto.ts';
 import { drained, smallestFirst } from './drained.ts';
 import { each, roomiestFirst } from './each.ts';

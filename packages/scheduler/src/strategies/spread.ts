@@ -1,4 +1,4 @@
-import type { Field, MovingField, Order } from '../field.ts';
+import type { Field, MovingField, Order } from '../field/field.ts';
 import type { FailureIdentity } from '../model.ts';
 import type { Steps } from '../steps.ts';
 

@@ -1,15 +1,15 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Answers } from '../answers.ts';
-import { ChangeLog } from '../changes.ts';
-import { Classes } from '../classes.ts';
-import type { Field } from '../field.ts';
-import { FollowedField } from '../followed-field.ts';
+import { Answers } from '../fleet/answers.ts';
+import { ChangeLog } from '../fleet/change-log.ts';
+import { Classes } from '../fleet/classes.ts';
+import type { Field } from '../field/field.ts';
+import { FollowedField } from '../field/followed-field.ts';
 import type { Follower, Measure, ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
-import { OwnField } from '../own-field.ts';
+import { OwnField } from '../field/own-field.ts';
 import { atOnce } from '../steps.ts';
-import { SurveyedField } from '../surveyed-field.ts';
+import { SurveyedField } from '../field/surveyed-field.ts';
 import { ruleOf } from './rules.ts';
 import type { Spread } from './spread.ts';
 

@@ -1,4 +1,4 @@
-import type { Follower } from './kind.ts';
+import type { Follower } from '../kind.ts';
 
 /** Two kinds that follow the plan, as one: a group is what both see as one, and both must have room. */
 export function together(a: Follower, b: Follower): Follower {

@@ -1,5 +1,5 @@
-import type { ResourceKind } from './kind.ts';
-import type { PlannedNode } from './model.ts';
+import type { ResourceKind } from '../kind.ts';
+import type { PlannedNode } from '../model.ts';
 
 /**
  * What one kind knows of the nodes of a fleet. Nodes about which it would always say the same form a class and share a
