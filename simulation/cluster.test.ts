@@ -87,6 +87,7 @@ describe('the reconciler', () => {
           name,
           env: [],
           engineParams: {},
+          succeeds: '',
           labels: { ERU: '1', 'eru.coreid': cluster, 'eru.operation': 'long-over' },
         }),
       );

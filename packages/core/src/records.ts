@@ -162,7 +162,7 @@ export interface CreateOperation extends OperationBase {
 
 /** What a takeover needs to go on with a create: everything but files, which are not stored. */
 export interface StoredRequest {
-  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'rawArgs'>;
+  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'succeeds' | 'rawArgs'>;
   /** base64 */
   rawArgs: string;
   env: string[];

@@ -306,7 +306,8 @@ async function createNew(run: Run, making: Making): Promise<void> {
   const instance = making.instance(run.record.value);
   const slot = slotOf(run);
   const engineParams = paramsOf(context, operation.node, { ...slot, id: slot.name });
-  const spec = { ...specOf(instance, slot, operation.node, operation.id, context.view), engineParams };
+  const succeeds = run.record.value.name;
+  const spec = { ...specOf(instance, slot, operation.node, operation.id, context.view), engineParams, succeeds };
   const state = await run.call((engine, options) => engine.create(spec, options));
   // From here on its id says what to undo.
   if (run.slot !== undefined) run.slot = { ...run.slot, slot: { ...slot, id: state.id } };

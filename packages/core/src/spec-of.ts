@@ -8,7 +8,7 @@ export interface InstanceRequest {
   app: string;
   entrypoint: string;
   pod: string;
-  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams'>;
+  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'succeeds'>;
   env: readonly string[];
   /** Of the user; core's own are added. They win. */
   labels: Readonly<Record<string, string>>;
@@ -67,6 +67,7 @@ export function specOf(
       ...request.labels,
     },
     engineParams: slot.engineParams,
+    succeeds: '',
   };
 }
 

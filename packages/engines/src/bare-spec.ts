@@ -18,6 +18,7 @@ export function bareSpec(name: string, command: readonly string[], more: Partial
     pids: 0,
     restart: { type: 'no', retries: 0 },
     stopSignal: '',
+    succeeds: '',
     networks: {},
     publish: [],
     dns: [],

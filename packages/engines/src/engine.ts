@@ -146,7 +146,16 @@ export interface WorkloadSpec {
   pids: number;
   restart: RestartPolicy;
   stopSignal: string;
-  /** Network name -> wanted address (empty = any). `host` is the host's own; `none` an empty namespace; no entry = the engine's default. */
+  /**
+   * Name of the workload of this node whose place it takes; empty = nobody's. Where both are on a network, and it asks for no other
+   * address, that workload's address goes over to it: when it is started and that one is stopped, else when that one is removed. If it
+   * is removed first, the address goes back. Engines whose addresses are not kept over a stop know nothing of this.
+   */
+  succeeds: string;
+  /**
+   * Network name -> wanted address (empty = any). `host` is the host's own; `none` an empty namespace; for processes an absolute
+   * path is that of a namespace that somebody else has made; no entry = the engine's default.
+   */
   networks: Readonly<Record<string, string>>;
   /** Port numbers; or names, each of which asks for a free port on the host's network, kept over restarts, given to the workload as `ERU_PORT_<NAME>`. */
   publish: readonly string[];

@@ -17,6 +17,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--pod <name>', "pod of this machine's node", 'default')
     .option('--hub <registry>', 'HOST[:PORT][/NAMESPACE] that built images are pushed to (default: they stay here)')
     .option(...dockerOption)
+    .option(...netdOption)
     .option('--agent-config <file>', "agent.yaml of the original's form, docs/config.md: logs, figures, checks")
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
@@ -55,6 +56,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--advertise <address>', 'HOST:PORT at which they do, when it is not what this machine sees of itself')
     .option('--socket <path>', 'where it listens (default: in the data folder)')
     .option(...dockerOption)
+    .option(...netdOption)
     .option('--strict', 'refuse workloads with limits that this machine cannot enforce');
   run(runtime, async (context, flags: RuntimeFlags, core?: string) =>
     (await import('./daemon-commands.ts')).runtimeCommand(context, flags, core),
@@ -107,6 +109,12 @@ function withJoin(target: ReturnType<Registry['command']>): typeof target {
 const dockerOption = [
   '--docker <socket>',
   "the dockerd of this machine's node: auto (its own socket when it answers), none, or unix:///SOCKET",
+  'auto',
+] as const;
+
+const netdOption = [
+  '--netd <socket>',
+  'networks of processes: auto (a network daemon in this process), none, or unix:///SOCKET of one that runs apart',
   'auto',
 ] as const;
 

@@ -21,6 +21,7 @@ export interface RuntimeFlags extends JoinFlags {
   socket?: string;
   strict?: boolean;
   docker: string;
+  netd: string;
   listen?: string;
   advertise?: string;
 }
@@ -43,6 +44,7 @@ export async function runtimeCommand(context: Context, flags: RuntimeFlags, core
       socket: flags.socket ?? data.socket,
       strict: flags.strict === true,
       docker: flags.docker,
+      networks: { data, netd: flags.netd },
       logger,
     });
     closer.add('runtime', () => runtime.close());

@@ -12,6 +12,7 @@ import type { CoreSettings } from './core-settings.ts';
 import { serveMetrics } from './metrics-port.ts';
 import { hostsOf, tlsOf, wantsTls } from './core-tls.ts';
 import { openNodeEngine } from './node-engine.ts';
+import { openNodeNetworks, type NodeNetworkOptions } from './node-networks.ts';
 import { reachableAddress } from './reachable.ts';
 import type { ServingPlan } from './serving-flags.ts';
 import { parseEtcdUrl } from './store-url.ts';
@@ -35,11 +36,14 @@ export async function runRuntime(options: {
   socket: string;
   strict: boolean;
   docker: string;
+  networks: Omit<NodeNetworkOptions, 'logger'>;
   logger: Logger;
 }): Promise<LocalRuntime> {
   const { socket, logger } = options;
   return opened(async (closer) => {
-    const engine = await openNodeEngine(options);
+    const networks = await openNodeNetworks({ ...options.networks, logger });
+    closer.add('networks', () => networks.close());
+    const engine = await openNodeEngine({ ...options, networks: networks.daemon });
     closer.add('engines', () => engine.close());
     const serving = await serveRuntime({ socket, engine, logger });
     closer.add('runtime socket', () => serving.close());

@@ -12,6 +12,9 @@ export interface DataFolder {
   runtime: string;
   /** Socket of the node daemon. */
   socket: string;
+  /** Of the network daemon inside the node daemon: its state and its socket. */
+  network: string;
+  netdSocket: string;
   log: string;
   credential: string;
   /** The authority of a core that serves other machines. */
@@ -38,6 +41,8 @@ export async function openDataFolder(root: string): Promise<DataFolder> {
     store: at('store'),
     runtime: at('runtime'),
     socket: at('runtime.sock'),
+    network: at('network'),
+    netdSocket: at('netd.sock'),
     log: at('eru.log'),
     credential: at('credential'),
     ca: at('ca.pem'),

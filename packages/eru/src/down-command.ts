@@ -93,6 +93,7 @@ async function removeAlone({ globals: { data }, signal }: Context, home: Home | 
     agent: {},
     node: home?.node,
     docker: 'auto',
+    netd: 'auto',
     pod: 'default',
     signal,
   }).catch((cause: unknown) => {

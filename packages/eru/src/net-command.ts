@@ -4,15 +4,10 @@ import path from 'node:path';
 
 import { loadOutput, type Context } from '@eru/cli';
 import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
-import {
-  connectNetd,
-  defaultNetdSocket,
-  ipamScript,
-  parsePort,
-  type NetworkService,
-  type Reservation,
-} from '@eru/network';
+import { connectNetd, ipamScript, parsePort, type NetworkService, type Reservation } from '@eru/network';
 import { z } from 'zod';
+
+import { netdSocketOf } from './node-networks.ts';
 
 export interface SocketFlags {
   socket?: string;
@@ -30,7 +25,7 @@ export interface NetdFlags extends SocketFlags {
 export const defaultDockerSocket = '/var/run/docker.sock';
 
 export async function listNetworks(context: Context, flags: SocketFlags): Promise<undefined> {
-  const service = daemon(flags);
+  const service = daemon(context, flags);
   const [networks, pools] = await Promise.all([
     service.networks({}, context.signal),
     service.pools({}, context.signal),
@@ -78,15 +73,15 @@ interface CreateFlags extends SocketFlags {
 
 /** The CNI IPAM plugin, to be written into a folder of plugins. */
 export async function printPlugin(
-  { stdout }: Context,
-  { socket = defaultNetdSocket }: SocketFlags,
+  { stdout, globals }: Context,
+  { socket = netdSocketOf(globals.data) }: SocketFlags,
 ): Promise<undefined> {
   stdout.write(ipamScript(path.resolve(socket)));
 }
 
 /** One pool for each subnet, named after network and family. */
 export async function createNetwork(context: Context, flags: CreateFlags, name: string): Promise<undefined> {
-  const service = daemon(flags);
+  const service = daemon(context, flags);
   const { subnet: subnets = [], gateway: gateways = [], exclude = [] } = flags;
   const pools: string[] = [];
   const six = (text: string): boolean => text.includes(':');
@@ -117,7 +112,7 @@ export async function createNetwork(context: Context, flags: CreateFlags, name: 
 }
 
 export async function removeNetwork(context: Context, flags: SocketFlags, name: string): Promise<undefined> {
-  const service = daemon(flags);
+  const service = daemon(context, flags);
   const networks = await service.networks({}, context.signal);
   const found = networks.find(({ definition }) => definition.name === name);
   await service.removeNetwork({ name }, context.signal);
@@ -128,7 +123,7 @@ export async function removeNetwork(context: Context, flags: SocketFlags, name: 
 
 export async function listAddresses(context: Context, flags: SocketFlags, word?: string): Promise<number> {
   const asked = word === undefined ? {} : isIP(word) === 0 ? { owner: word } : { ip: word };
-  const found = await daemon(flags).reservations(asked, context.signal);
+  const found = await daemon(context, flags).reservations(asked, context.signal);
   await showReservations(context, found);
   // For scripts that ask about one.
   return word !== undefined && found.length === 0 ? 4 : 0;
@@ -146,7 +141,7 @@ export async function reserveAddress(context: Context, flags: ReserveFlags, owne
   const { network, ifname, ip: ips, mac, publish } = flags;
   const one = { network, ifname, ips, mac, ports: publish?.map((text) => parsePort('--publish', text)) };
   await showReservations(context, [
-    await daemon(flags).reserve({ owner, kind: 'process', network: one }, context.signal),
+    await daemon(context, flags).reserve({ owner, kind: 'manual', network: one }, context.signal),
   ]);
 }
 
@@ -156,7 +151,7 @@ export async function releaseOwner(
   owner: string,
 ): Promise<undefined> {
   const { ifname, lost } = flags;
-  await showReservations(context, await daemon(flags).release({ owner, ifname, lost }, context.signal));
+  await showReservations(context, await daemon(context, flags).release({ owner, ifname, lost }, context.signal));
 }
 
 export async function transferOwner(
@@ -165,7 +160,10 @@ export async function transferOwner(
   from: string,
   to: string,
 ): Promise<undefined> {
-  await showReservations(context, await daemon(flags).transfer({ from, to, lost: flags.lost }, context.signal));
+  await showReservations(
+    context,
+    await daemon(context, flags).transfer({ from, to, lost: flags.lost }, context.signal),
+  );
 }
 
 interface AttachFlags extends SocketFlags {
@@ -181,8 +179,8 @@ export async function attachNamespace(context: Context, flags: AttachFlags, id: 
   const networks = flags.network.map((network, index) =>
     index === 0 ? { network, ips, ports: publish?.map((text) => parsePort('--publish', text)) } : { network },
   );
-  const sandbox = await daemon(flags).attach(
-    { id, owner, kind: 'process', networks, policy: fixed === true ? 'fixed' : 'ephemeral' },
+  const sandbox = await daemon(context, flags).attach(
+    { id, owner, kind: 'manual', networks, policy: fixed === true ? 'fixed' : 'ephemeral' },
     context.signal,
   );
   const { show } = await loadOutput();
@@ -190,11 +188,11 @@ export async function attachNamespace(context: Context, flags: AttachFlags, id: 
 }
 
 export async function detachNamespace(context: Context, flags: SocketFlags, id: string): Promise<undefined> {
-  await daemon(flags).detach({ id }, context.signal);
+  await daemon(context, flags).detach({ id }, context.signal);
 }
 
 export async function diagnoseNetwork(context: Context, flags: SocketFlags & { fix?: boolean }): Promise<number> {
-  const service = daemon(flags);
+  const service = daemon(context, flags);
   const { say, showList, table } = await loadOutput();
   // Nothing is ended on one observation, so it takes two.
   const repairs =
@@ -218,7 +216,7 @@ export async function diagnoseNetwork(context: Context, flags: SocketFlags & { f
   return findings.some(({ level }) => level === 'fault') ? 1 : 0;
 }
 
-function daemon({ socket }: SocketFlags): NetworkService {
+function daemon({ globals }: Context, { socket = netdSocketOf(globals.data) }: SocketFlags): NetworkService {
   return connectNetd(socket);
 }
 

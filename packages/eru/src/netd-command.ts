@@ -19,7 +19,7 @@ export async function netdCommand(context: Context, flags: NetdFlags): Promise<n
       flags.store === 'embedded' ? undefined : await openEtcd(await parseEtcdUrl(flags.store, context.env), logger);
     if (store !== undefined) closer.add('store', () => store.close());
     const netd = await openNetd({
-      folder: path.join(data.root, 'network'),
+      folder: data.network,
       node: flags.node ?? hostname(),
       logger,
       ...(store !== undefined && { store }),

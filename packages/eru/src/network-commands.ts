@@ -29,7 +29,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
   const verb = (usage: string, description: string): Command =>
     command(usage, description, net).option(
       '--socket <path>',
-      'socket of the network daemon (default: /run/eru/netd.sock)',
+      "socket of the network daemon (default: that of the data folder's Eru, else /run/eru/netd.sock)",
     );
   const act = <Flags extends Net.SocketFlags, Args extends unknown[]>(
     target: Command,

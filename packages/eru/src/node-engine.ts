@@ -1,6 +1,6 @@
 import { createCompositeEngine, createEngines, type Engine } from '@eru/engines';
 import { EruError, invalid, readIfExists, systemClock, systemRandom, writeFileAtomic, type Logger } from '@eru/kit';
-import { createProcessEngine } from '@eru/runtime';
+import { createProcessEngine, type ProcessNetworkDaemon } from '@eru/runtime';
 import path from 'node:path';
 
 export interface NodeEngineOptions {
@@ -9,6 +9,7 @@ export interface NodeEngineOptions {
   strict: boolean;
   /** `auto`: as last time, at first docker's own socket when it answers; `none`; or the `unix://` socket of a dockerd. */
   docker: string;
+  networks: ProcessNetworkDaemon | undefined;
   logger: Logger;
 }
 
@@ -18,9 +19,15 @@ const answerMs = 3000;
 
 /** The engines of this machine as one: processes, and containers where there is a dockerd. */
 export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine> {
-  const { folder, strict, logger } = options;
+  const { folder, strict, networks, logger } = options;
   const clocks = { clock: systemClock, random: systemRandom };
-  const processes = await createProcessEngine({ folder, ...clocks, logger, unenforced: strict ? 'refuse' : 'allow' });
+  const processes = await createProcessEngine({
+    folder,
+    ...clocks,
+    logger,
+    unenforced: strict ? 'refuse' : 'allow',
+    ...(networks !== undefined && { networks }),
+  });
   try {
     const docker = await findDocker(options);
     if (docker === undefined) return processes;

@@ -43,6 +43,8 @@ export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   node: string | undefined;
   /** `auto`, `none` or the socket of a dockerd (`NodeEngineOptions`). */
   docker: string;
+  /** `auto`, `none` or the socket of a network daemon that runs apart (`NodeNetworkOptions`). */
+  netd: string;
   /** How its agent works. */
   agent: AgentConfig;
   /** Pod of this machine's node; made when it is not there. */
@@ -84,16 +86,22 @@ export async function up(options: UpOptions): Promise<Up> {
     };
     const logger = createLogger({ file: data.log });
     const credential = options.auth ? await credentialOf(data) : undefined;
+    const store = await openStore(home.store, data, logger);
+    closer.add('store', () => store.close());
     const runtime = await runRuntime({
       folder: data.runtime,
       socket: data.socket,
       strict: false,
       docker: options.docker,
+      // Addresses on a shared store are the whole cluster's.
+      networks: {
+        data,
+        netd: options.netd,
+        ...(home.store !== 'embedded' && { cluster: { store, node: home.node } }),
+      },
       logger,
     });
     closer.add('runtime', () => runtime.close());
-    const store = await openStore(home.store, data, logger);
-    closer.add('store', () => store.close());
     const serving = await readServing({ ...options, listen: options.listen ?? defaultListen });
     const settings = settingsOf(
       { ...hubOf(options.hub), 'git.scm_type': 'git', 'docker.build_pod': options.pod },

@@ -15,6 +15,7 @@ export type { DeclareRequest, Intent, IntentStatus } from './netd/intent.ts';
 export { declaredFolder } from './netd/intents.ts';
 export { serveIpam } from './netd/serve-ipam.ts';
 export { ipamScript } from './netd/ipam-script.ts';
+export { NetdWhenAsked } from './netd/netd-when-asked.ts';
 export { Netd } from './netd/netd.ts';
 export * from './netd/open-netd.ts';
 export type { Bandwidth, NetworkDefinition } from './netd/network-definition.ts';

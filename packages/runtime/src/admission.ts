@@ -10,11 +10,12 @@ import { defaultPath, rlimitsOf, rootOf } from './launcher.ts';
 import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
 import { readLogLimits } from './log-limits.ts';
 import type { Machine } from './machine.ts';
+import { checkNetworks, networkPlace } from './network-wishes.ts';
 import { parseSignal } from './signals.ts';
 import { resolveUser } from './user.ts';
 
 /** Refuses, before anything is made, everything that this machine cannot do or cannot enforce: `invalid` or `unsupported`. */
-export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
+export function checkSpec(spec: WorkloadSpec, machine: Machine, hasNetworks: boolean): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(spec.name))
     throw invalid('name', spec.name, 'begin with a letter or digit; letters, digits, _ . - may follow');
   checkEngine(spec, 'process');
@@ -24,9 +25,12 @@ export function checkSpec(spec: WorkloadSpec, machine: Machine): void {
       `image: this node runs processes and has no images; leave image ${JSON.stringify(spec.image)} out and give commands`,
     );
   if (spec.command.length === 0) throw invalid('commands', '', 'a process needs a command');
-  const foreign = Object.keys(spec.networks).find((name) => name !== 'host' && name !== 'none');
-  if (foreign !== undefined)
-    throw new EruError('unsupported', `networks: ${foreign} is not known here; processes have host or none`);
+  checkNetworks(spec);
+  if (networkPlace(spec) === 'networks' && !hasNetworks)
+    throw new EruError(
+      'unsupported',
+      `networks: ${Object.keys(spec.networks).join(', ')} cannot be had: this node daemon runs without networks; processes have host, none or the path of a namespace here`,
+    );
   if (spec.stopSignal !== '') parseSignal(spec.stopSignal, 'stop_signal');
   const nameless = spec.env.find((variable) => !/^[^=\0]+=[^\0]*$/s.test(variable));
   if (nameless !== undefined) throw invalid('env', nameless, 'write NAME=value');
@@ -108,9 +112,11 @@ function checkNames({ dns, extraHosts }: WorkloadSpec): void {
 }
 
 /** Only what belongs to a namespace of its own: anything else would change the machine. */
-function checkSysctls({ sysctls, networks }: WorkloadSpec): void {
-  for (const name of Object.keys(sysctls)) {
-    const own = /^(kernel\.(msg|sem|shm)|fs\.mqueue\.)/.test(name) || ('none' in networks && name.startsWith('net.'));
+function checkSysctls(spec: WorkloadSpec): void {
+  const place = networkPlace(spec);
+  const ownNetwork = place === 'none' || place === 'networks';
+  for (const name of Object.keys(spec.sysctls)) {
+    const own = /^(kernel\.(msg|sem|shm)|fs\.mqueue\.)/.test(name) || (ownNetwork && name.startsWith('net.'));
     if (!own)
       throw new EruError(
         'unsupported',
@@ -131,6 +137,9 @@ function checkPlain(spec: WorkloadSpec, machine: Machine): void {
   }).flatMap(([name, is]) => (is ? [name] : []));
   if (wanted.length > 0)
     throw new EruError('unsupported', `${wanted.join(', ')}: needs runc, which cannot be used on this node`);
+  const place = networkPlace(spec);
+  if ((place === 'networks' || place === 'path') && machine.uid !== 0)
+    throw new EruError('unsupported', 'networks: only root can start a process in another network namespace');
   if (Object.keys(spec.ulimits).length > 0 && machine.tools.prlimit === undefined)
     throw new EruError('unsupported', 'ulimits: need runc or prlimit, and neither can be used on this node');
   if (

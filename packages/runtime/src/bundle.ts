@@ -4,6 +4,7 @@ import type { CgroupTree } from './cgroup.ts';
 import { quotaOf } from './cgroup.ts';
 import type { Rlimit } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
+import { networkPlace } from './network-wishes.ts';
 import type { ResolvedUser } from './user.ts';
 
 export interface OciMount {
@@ -45,6 +46,8 @@ export interface BundleInput {
   layer: { upper: string; work: string } | undefined;
   /** Private folders in which something was put before the start; the others are new each time. */
   kept: { tmp?: string; run?: string };
+  /** Path of the network namespace; undefined = the host's, or an empty one. */
+  netns: string | undefined;
   /** Folders that no workload may see: the engine's own. */
   hidden: readonly string[];
 }
@@ -72,14 +75,10 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
 export function ociConfig(input: BundleInput): Record<string, unknown> {
   const { spec, limits, cgroups } = input;
   const { privileged } = spec;
-  const namespaces = [
-    'pid',
-    'ipc',
-    'uts',
-    'mount',
-    ...(cgroups.version === 2 ? ['cgroup'] : []),
-    ...('none' in spec.networks ? ['network'] : []),
-  ];
+  const namespaces = ['pid', 'ipc', 'uts', 'mount', ...(cgroups.version === 2 ? ['cgroup'] : [])].map((type) => ({
+    type,
+  }));
+  const network = { type: 'network', ...(input.netns !== undefined && { path: input.netns }) };
   return {
     ociVersion: '1.0.2',
     hostname: input.hostname,
@@ -88,7 +87,7 @@ export function ociConfig(input: BundleInput): Record<string, unknown> {
     mounts: mountsOf(input),
     linux: {
       cgroupsPath: cgroupPath(input.id),
-      namespaces: namespaces.map((type) => ({ type })),
+      namespaces: networkPlace(spec) === 'host' ? namespaces : [...namespaces, network],
       resources: ociResources(limits, input.swapLimits, privileged),
       sysctl: spec.sysctls,
       maskedPaths: [...(privileged ? [] : maskedPaths), ...input.hidden],

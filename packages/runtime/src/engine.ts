@@ -5,6 +5,7 @@ import {
   type Engine,
   type EngineEvent,
   type EngineInfo,
+  type EngineNetwork,
   type EngineParams,
   type EngineVerb,
   type ExecSpec,
@@ -40,12 +41,15 @@ import type { LogLimits } from './log-files.ts';
 import { readLogLimits } from './log-limits.ts';
 import { readLog } from './log-reader.ts';
 import { systemMachineId, type Machine } from './machine.ts';
+import { networkPlace, ownerOf, wishesOf } from './network-wishes.ts';
 import { choosePorts } from './ports.ts';
 import { probe } from './probe.ts';
-import { pipeSession, terminalSession } from './session.ts';
+import { ProcessNetworks, type Neighbour, type ProcessNetworkDaemon } from './process-networks.ts';
+import { leaveOn, pipeSession, terminalSession } from './session.ts';
 import { freshStatus, WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import { Workload } from './workload.ts';
 import { readTopology } from './topology.ts';
+import { WithoutImages } from './without-images.ts';
 
 export interface ProcessEngineOptions {
   /** Holds every workload; owned by one daemon at a time. */
@@ -57,6 +61,8 @@ export interface ProcessEngineOptions {
   unenforced: 'refuse' | 'allow';
   /** How much of each workload's output is kept; default 5 files of 10 MiB. */
   log?: LogLimits;
+  /** The network daemon of this node; absent: processes have the host's network, or none. */
+  networks?: ProcessNetworkDaemon;
   /** How the machine is looked at; default `probe`. */
   look?: (folder: string, random: Random) => Promise<Machine>;
 }
@@ -73,6 +79,7 @@ export async function createProcessEngine(options: ProcessEngineOptions): Promis
   try {
     const engine = new ProcessEngine(options, await look(trials, random), () => lock.release());
     await engine.adopt();
+    options.networks?.addSource?.({ kind: 'process', list: async () => engine.owners() });
     return engine;
   } catch (error) {
     await lock.release();
@@ -80,20 +87,25 @@ export async function createProcessEngine(options: ProcessEngineOptions): Promis
   }
 }
 
-class ProcessEngine implements Engine {
+class ProcessEngine extends WithoutImages implements Engine {
   readonly #options: ProcessEngineOptions;
   readonly #machine: Machine;
   readonly #folders: WorkloadFolders;
   readonly #events: EventRing;
   readonly #workloads = new Map<string, Workload>();
+  readonly #networks: ProcessNetworks | undefined;
   readonly #release: () => Promise<void>;
+  /** Owns addresses before it is there. */
+  #making: WorkloadRecord | undefined;
   /** Creations take turns: names and ports are chosen among what is there. */
   #creating: Promise<unknown> = Promise.resolve();
 
   constructor(options: ProcessEngineOptions, machine: Machine, release: () => Promise<void>) {
+    super((id) => void this.#get(id));
     this.#options = options;
     this.#machine = machine;
     this.#release = release;
+    this.#networks = options.networks && new ProcessNetworks(options.networks.service);
     this.#folders = new WorkloadFolders(path.join(options.folder, 'workloads'));
     this.#events = new EventRing(options.clock, options.random.hex(8));
   }
@@ -113,6 +125,17 @@ class ProcessEngine implements Engine {
       ),
     );
     await Promise.all(adopted);
+  }
+
+  /** Who owns addresses, for the network daemon. */
+  owners(): { id: string; owner: string; running: boolean }[] {
+    const known = [...this.#workloads.values()].map(({ record, attached }) => ({ record, running: attached }));
+    const making = this.#making === undefined ? [] : [{ record: this.#making, running: false }];
+    return [...known, ...making].map(({ record: { id, spec }, running }) => ({
+      id,
+      owner: ownerOf(spec.name),
+      running,
+    }));
   }
 
   info(): Promise<EngineInfo> {
@@ -147,18 +170,33 @@ class ProcessEngine implements Engine {
       await known.allow(revision);
       return known.state();
     }
-    checkSpec(spec, this.#machine);
+    checkSpec(spec, this.#machine, this.#networks !== undefined);
     const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
     const taken = new Set([...this.#workloads.values()].flatMap(({ heldPorts }) => heldPorts));
     const { random, clock } = this.#options;
-    const ports = 'none' in spec.networks ? {} : await choosePorts(spec.publish, taken, random);
+    const ports = networkPlace(spec) === 'none' ? {} : await choosePorts(spec.publish, taken, random);
     const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports };
-    const status = await this.#folders.create(record, async () => ({
-      ...freshStatus,
-      revision: revision ?? 0,
-      engineParams: spec.engineParams,
-      effective: await tryLimits(this.#machine.cgroups, cgroupPath(record.id), limits),
-    }));
+    const before = this.#named(spec.succeeds)?.neighbour;
+    const interfaces = wishesOf(spec, before?.wishes);
+    const make = async (): Promise<WorkloadStatus> => {
+      await this.#networks?.reserve(record, interfaces, before);
+      const effective = await tryLimits(this.#machine.cgroups, cgroupPath(record.id), limits);
+      return {
+        ...freshStatus,
+        revision: revision ?? 0,
+        engineParams: spec.engineParams,
+        effective,
+        ...(interfaces.length > 0 && { interfaces }),
+      };
+    };
+    this.#making = record;
+    const status = await this.#folders
+      .create(record, make)
+      .catch(async (error: unknown) => {
+        if (interfaces.length > 0) await this.#networks?.release(record, []).catch(() => {}); // The daemon releases what is nobody's.
+        throw error;
+      })
+      .finally(() => (this.#making = undefined));
     const workload = this.#workload(record, status);
     this.#workloads.set(record.id, workload);
     this.#events.emit('created', record.id, spec.name);
@@ -194,10 +232,23 @@ class ProcessEngine implements Engine {
 
   async #remove(workload: Workload, { force = false, revision }: FencedOptions & { force?: boolean }): Promise<void> {
     const { id, spec } = workload.record;
-    await workload.remove(force, revision);
+    await workload.remove(force, () => this.#heirs(workload), revision);
     await this.#folders.remove(id);
     // Two may have asked; one event is told.
     if (this.#workloads.delete(id)) this.#events.emit('removed', id, spec.name);
+  }
+
+  /** Its successor, to whom what it holds goes at once; or the one whose place it was to take, and did not. */
+  async #heirs(workload: Workload): Promise<Neighbour[]> {
+    const { name, succeeds } = workload.record.spec;
+    const successor = [...this.#workloads.values()].find(({ record }) => record.spec.succeeds === name);
+    if (successor !== undefined && (await successor.succeed(workload.neighbour)))
+      this.#events.emit('updated', successor.record.id, successor.record.spec.name);
+    return [successor, this.#named(succeeds)].flatMap((one) => (one === undefined ? [] : [one.neighbour]));
+  }
+
+  #named(name: string): Workload | undefined {
+    return [...this.#workloads.values()].find(({ record }) => record.spec.name === name);
   }
 
   async inspect(id: string): Promise<WorkloadState> {
@@ -270,52 +321,33 @@ class ProcessEngine implements Engine {
     return { atMs: this.#options.clock.now(), ...this.#get(id).usage() };
   }
 
-  networkConnect(id: string): Promise<string[]> {
-    return this.#unsupported('connecting processes to networks', id);
+  async networkConnect(
+    id: string,
+    network: string,
+    options: CallOptions & { ipv4?: string; ipv6?: string } = {},
+  ): Promise<string[]> {
+    const { ipv4 = '', ipv6 = '' } = options;
+    if (this.#networks === undefined) return this.unsupported('connecting processes to networks', id);
+    if (ipv4 !== '' && ipv6 !== '')
+      throw invalid('ipv6', ipv6, `give one of both; the network gives an address of the other family beside ${ipv4}`);
+    const workload = this.#get(id);
+    const addresses = await this.#limited('networkConnect', options, workload.connect(network, ipv4 || ipv6));
+    this.#events.emit('updated', id, workload.record.spec.name);
+    return addresses;
   }
 
-  networkDisconnect(id: string): Promise<void> {
-    return this.#unsupported('disconnecting processes from networks', id);
+  async networkDisconnect(id: string, network: string, options: CallOptions = {}): Promise<void> {
+    if (this.#networks === undefined) return this.unsupported('disconnecting processes from networks', id);
+    const workload = this.#get(id);
+    await this.#limited('networkDisconnect', options, workload.disconnect(network));
+    this.#events.emit('updated', id, workload.record.spec.name);
   }
 
-  networkList(): Promise<[]> {
-    return this.#unsupported('listing networks');
-  }
-
-  imageList(): Promise<[]> {
-    return this.#unsupported('images');
-  }
-
-  async *imagePull(): AsyncGenerator<never> {
-    yield await this.#unsupported('images');
-  }
-
-  async *imagePush(): AsyncGenerator<never> {
-    yield await this.#unsupported('images');
-  }
-
-  imageRemove(): Promise<string[]> {
-    return this.#unsupported('images');
-  }
-
-  imagePrune(): Promise<void> {
-    return this.#unsupported('images');
-  }
-
-  async *imageBuild(): AsyncGenerator<never> {
-    yield await this.#unsupported('images');
-  }
-
-  imageBuildPrune(): Promise<void> {
-    return this.#unsupported('images');
-  }
-
-  imageCommit(id: string): Promise<string> {
-    return this.#unsupported('images', id);
-  }
-
-  raw(id: string): Promise<Uint8Array> {
-    return this.#unsupported('raw operations', id);
+  async networkList(options: CallOptions & { drivers?: readonly string[] } = {}): Promise<EngineNetwork[]> {
+    const { drivers = [] } = options;
+    if (this.#networks === undefined) return this.unsupported('listing networks');
+    const networks = await this.#limited('networkList', options, this.#networks.list());
+    return networks.filter(({ driver }) => drivers.length === 0 || drivers.includes(driver));
   }
 
   async close(): Promise<void> {
@@ -336,6 +368,8 @@ class ProcessEngine implements Engine {
         hidden: [folder],
       },
       status,
+      networks: this.#networks,
+      before: () => this.#named(record.spec.succeeds)?.neighbour,
       logLimits: readLogLimits(record.spec.log, log),
       clock,
       logger,
@@ -368,18 +402,4 @@ class ProcessEngine implements Engine {
     const limit = { timeoutMs: callLimitMs(verb, timeoutMs, graceMs), ...(signal !== undefined && { signal }) };
     return waitFor(work, verb, limit, this.#options.clock);
   }
-
-  async #unsupported(what: string, id?: string): Promise<never> {
-    if (id !== undefined) this.#get(id);
-    throw new EruError('unsupported', `${what} is not supported by the process engine`);
-  }
-}
-
-/** The caller's signal ends the session too. */
-function leaveOn(signal: AbortSignal | undefined, session: Session): Session {
-  const leave = (): void => void session.close();
-  signal?.addEventListener('abort', leave, { once: true });
-  const ended = (): void => signal?.removeEventListener('abort', leave);
-  session.exit.then(ended, ended);
-  return session;
 }

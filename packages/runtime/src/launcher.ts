@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { WantedLimits } from './limits.ts';
 import { ownHardLimit, type Machine } from './machine.ts';
 import { portVariable } from './ports.ts';
+import type { AttachedNetwork } from './process-networks.ts';
 import { resolveUser } from './user.ts';
 import type { WorkloadFolder, WorkloadRecord } from './workload-folder.ts';
 
@@ -17,6 +18,8 @@ export interface Place {
   runcRoot: string;
   /** Folders that no workload may see. */
   hidden: readonly string[];
+  /** Of the present run; absent on the host's network, and in an empty namespace. */
+  network?: AttachedNetwork | undefined;
 }
 
 /** A program with its arguments, ready to be spawned. */

@@ -8,6 +8,8 @@ import { KeptStatus } from './kept-status.ts';
 import type { Place } from './launcher.ts';
 import { wantedLimits, type WantedLimits } from './limits.ts';
 import type { LogLimits } from './log-files.ts';
+import { checkNamespace, networkPlace } from './network-wishes.ts';
+import type { AttachedNetwork, Neighbour, ProcessNetworks } from './process-networks.ts';
 import { decideRestart, pauseAfter } from './restart.ts';
 import { chooseRun, Run, type RunEnd, type RunStart } from './run.ts';
 import type { Serial } from './serial.ts';
@@ -17,6 +19,10 @@ import type { WorkloadStatus } from './workload-folder.ts';
 export interface LifeOptions {
   place: Place;
   status: WorkloadStatus;
+  /** Absent where no process has a network of its own. */
+  networks: ProcessNetworks | undefined;
+  /** The one whose place it takes, while that is there. */
+  before: () => Neighbour | undefined;
   logLimits: LogLimits;
   clock: Clock;
   logger: Logger;
@@ -93,10 +99,31 @@ export class LifeCycle {
     const run = chooseRun(this.#options.place.machine, this.#options.place.record.spec);
     await this.kept.write({ ...change, phase: 'starting', run, error: '' });
     try {
+      const network = await this.#attach();
+      if (network !== undefined) await this.kept.save({ run: { ...run, network } });
       await this.#started(await this.run.launch(this.limits));
     } catch (error) {
       await this.#failed(error);
       throw error;
+    }
+  }
+
+  /** The namespace of its run. */
+  async #attach(): Promise<AttachedNetwork | undefined> {
+    const { place, networks, before } = this.#options;
+    const [netns = ''] = Object.keys(place.record.spec.networks);
+    const { interfaces = [] } = this.#status;
+    switch (networkPlace(place.record.spec)) {
+      case 'path':
+        checkNamespace(netns);
+        return { netns, addresses: { [netns]: '' }, nameservers: [], search: [] };
+      case 'networks':
+        if (networks === undefined)
+          throw new EruError('unsupported', 'networks: this node daemon runs without networks; start it with --netd');
+        return networks.attach(place.record, interfaces, before());
+      case 'host':
+      case 'none':
+        return undefined;
     }
   }
 
@@ -244,8 +271,19 @@ export class LifeCycle {
     if (this.#status.run === null) return;
     this.following.leave();
     await this.run.clear();
+    await this.detach().catch((error: unknown) =>
+      this.#options.logger.warn(
+        { err: error, workload: this.#options.place.record.id },
+        'a namespace could not be cleared away; the network daemon does it later',
+      ),
+    );
     // Kept in memory only: a later daemon clears once more, which finds nothing.
     this.kept.assume({ run: null });
+  }
+
+  async detach(): Promise<void> {
+    const { place, networks } = this.#options;
+    if (networkPlace(place.record.spec) === 'networks') await networks?.detach(place.record);
   }
 
   /** All that a run has said is in the log. */
@@ -265,9 +303,14 @@ export class LifeCycle {
     return wantedLimits(this.#status.engineParams, this.#options.place.record.spec.pids).limits;
   }
 
+  /** Where the present run is. */
+  get place(): Place {
+    return { ...this.#options.place, network: this.#status.run?.network };
+  }
+
   get run(): Run {
     const { place, clock } = this.#options;
-    return new Run(place, this.#status.run ?? chooseRun(place.machine, place.record.spec), clock);
+    return new Run(this.place, this.#status.run ?? chooseRun(place.machine, place.record.spec), clock);
   }
 
   get #cgroups(): CgroupTree {

@@ -6,12 +6,15 @@ import { cgroupPath } from './bundle.ts';
 import { limitWrites, makeGroup, writeLimits } from './cgroup.ts';
 import { environmentOf, pidFile, rlimitsOf, type Launcher, type Place } from './launcher.ts';
 import type { Machine } from './machine.ts';
+import { writeNameFiles } from './name-files.ts';
 import { findProcesses, readProc } from './process-identity.ts';
 import { resolveUser } from './user.ts';
 
 /** Joins the groups, says its pid where asked, becomes the command. */
 const join =
   'pid=$1; shift; while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; [ -z "$pid" ] || echo $$ > "$pid"; exec "$@"';
+/** Binds each first file over the second, becomes the command. */
+const bindFiles = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 126; shift 2; done; shift; exec "$@"';
 /** What marks every process of a workload, also one that leaves its session: its environment is inherited. */
 const marker = 'ERU_WORKLOAD';
 
@@ -25,7 +28,7 @@ export const plainLauncher: Launcher = {
     await makeGroup(machine.cgroups, group);
     await writeLimits(machine.cgroups, group, limitWrites(machine.cgroups, limits));
     const command = [...asUser(machine, record.spec, record.spec.dir), ...record.spec.command];
-    return { words: inside(place, pidFile(place.folder), command), env: environment(place) };
+    return { words: await inside(place, pidFile(place.folder), command), env: environment(place) };
   },
 
   async exec(place, spec) {
@@ -33,7 +36,7 @@ export const plainLauncher: Launcher = {
     const user = spec.user === '' ? record.spec.user : spec.user;
     const dir = spec.dir === '' ? record.spec.dir : spec.dir;
     const command = [...asUser(machine, { ...record.spec, user }, dir), ...spec.command];
-    return { words: inside(place, '', command), env: environment(place, spec) };
+    return { words: await inside(place, '', command), env: environment(place, spec) };
   },
 
   clear: () => Promise.resolve(), // The cgroup and the processes in it are cleared for every launcher.
@@ -49,7 +52,8 @@ export function markedProcesses(id: string): number[] {
   );
 }
 
-function inside({ machine, record }: Place, pid: string, command: readonly string[]): string[] {
+async function inside(place: Place, pid: string, command: readonly string[]): Promise<string[]> {
+  const { machine, record } = place;
   const { setsid } = machine.tools;
   const groups = [...new Set(Object.values(machine.cgroups.mounts))].map((mount) =>
     path.join(mount, cgroupPath(record.id), 'cgroup.procs'),
@@ -64,9 +68,18 @@ function inside({ machine, record }: Place, pid: string, command: readonly strin
     pid,
     ...groups,
     '--',
+    ...(await inNamespace(place)),
     ...limited(machine, record.spec),
     ...command,
   ];
+}
+
+/** Into its network namespace, with the resolver's files of its own bound in a mount namespace that nobody else is in. */
+async function inNamespace(place: Place): Promise<string[]> {
+  if (place.network === undefined) return [];
+  const files = (await writeNameFiles(place)).flatMap(({ source, target }) => [source, target]);
+  const alone = ['nsenter', `--net=${place.network.netns}`, '--', 'unshare', '--mount', '--propagation', 'slave', '--'];
+  return [...alone, '/bin/sh', '-c', bindFiles, 'eru-bind', ...files, '--'];
 }
 
 function environment({ record }: Place, spec?: ExecSpec): NodeJS.ProcessEnv {

@@ -6,6 +6,7 @@ import path from 'node:path';
 
 import { ociConfig, ociProcess, type OciMount } from './bundle.ts';
 import { privateFolder, privateNames } from './file-view.ts';
+import { hostNameOf, writeNameFiles } from './name-files.ts';
 import { hostFileSystems, neededFromPrivate } from './host-view.ts';
 import {
   defaultPath,
@@ -107,37 +108,30 @@ async function writeBundle(place: Place, limits: WantedLimits): Promise<void> {
     limits,
     cgroups: machine.cgroups,
     swapLimits: machine.swapLimits,
-    hostname: spec.name.replaceAll(/[^A-Za-z0-9-]/g, '-').slice(0, 63),
+    hostname: hostNameOf(spec),
     capabilities: machine.capabilities,
     rlimits: rlimitsOf(spec),
     hostMounts,
-    fileMounts: await nameFiles(place),
+    fileMounts: await fileMounts(place),
     layer,
     kept: Object.fromEntries(
       privateNames.map((name) => [name, privateFolder(place, name)] as const).filter(([, own]) => existsSync(own)),
     ),
+    netns: place.network?.netns,
     hidden,
   });
   await writeFile(path.join(folder.run, 'config.json'), encode(config), { mode: 0o600 });
 }
 
-/** The resolver's files where the request has its own words for them, bound over those of the root. */
-async function nameFiles({ folder, record }: Place): Promise<OciMount[]> {
-  const { dns, extraHosts } = record.spec;
-  const files: [string, string][] = [];
-  if (dns.length > 0) files.push(['resolv.conf', dns.map((server) => `nameserver ${server}\n`).join('')]);
-  if (extraHosts.length > 0) {
-    const present = await readFile(path.join(rootOf(record.spec), 'etc/hosts'), 'utf8').catch(() => '');
-    const added = extraHosts.map((entry) => entry.replace(/^([^:]+):(.*)$/, '$2 $1\n'));
-    files.push(['hosts', `${present.trimEnd()}\n${added.join('')}`]);
-  }
-  const mounts: OciMount[] = [];
-  for (const [name, text] of files) {
-    const source = path.join(folder.run, name);
-    await writeFile(source, text);
-    mounts.push({ destination: `/etc/${name}`, type: 'bind', source, options: ['bind', 'rprivate', 'ro'] });
-  }
-  return mounts;
+/** Generated files over those of the root. */
+async function fileMounts(place: Place): Promise<OciMount[]> {
+  const written = await writeNameFiles(place);
+  return written.map(({ source, target }) => ({
+    destination: target,
+    type: 'bind',
+    source,
+    options: ['bind', 'rprivate', 'ro'],
+  }));
 }
 
 /** JSON has no number for "no limit" that JavaScript can hold: it is 2^64 - 1, in all its digits. */

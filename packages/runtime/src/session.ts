@@ -91,3 +91,12 @@ export function terminalSession({ words, env }: Command, spec: ExecSpec): Sessio
     close: () => Promise.resolve(terminal.kill('SIGKILL')),
   };
 }
+
+/** The caller's signal ends the session too. */
+export function leaveOn(signal: AbortSignal | undefined, session: Session): Session {
+  const leave = (): void => void session.close();
+  signal?.addEventListener('abort', leave, { once: true });
+  const ended = (): void => signal?.removeEventListener('abort', leave);
+  session.exit.then(ended, ended);
+  return session;
+}

@@ -1,10 +1,11 @@
-import type { ExitState, Limits, RunState, WorkloadState } from '@eru/engines';
+import type { ExitState, Limits, RunState, WorkloadSpec, WorkloadState } from '@eru/engines';
 
 import { cgroupPath } from './bundle.ts';
 import { readLimits } from './cgroup.ts';
 import { isFrozen } from './freezer.ts';
 import type { Place } from './launcher.ts';
 import { shownLimits, wantedLimits } from './limits.ts';
+import { networkPlace } from './network-wishes.ts';
 import type { WorkloadStatus } from './workload-folder.ts';
 
 /** A workload as people and cores see it: its record, its status, and what the kernel says of it now. */
@@ -27,11 +28,15 @@ export function shownState({ machine, record }: Place, status: WorkloadStatus): 
     startedAtMs: status.startedAtMs,
     restarts: status.restarts,
     limits: { requested, effective: askedOf(requested, effective) },
-    networks: running && !('none' in spec.networks) ? { host: '127.0.0.1' } : {},
+    networks: running ? shownNetworks(spec, status) : {},
     ports: record.ports,
     revision: status.revision,
     ...exitOf(status),
   };
+}
+
+function shownNetworks(spec: WorkloadSpec, { run }: WorkloadStatus): Readonly<Record<string, string>> {
+  return networkPlace(spec) === 'host' ? { host: '127.0.0.1' } : (run?.network?.addresses ?? {});
 }
 
 export function exitOf({ exitCode, oomKilled, finishedAtMs, error }: WorkloadStatus): ExitState {

@@ -3,6 +3,8 @@ import { EruError, isEruError, isErrno, readIfExists, syncFolder, writeFileAtomi
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
+import type { InterfaceWish } from './network-wishes.ts';
+import type { AttachedNetwork } from './process-networks.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 /** What never changes; `spec.json`. */
@@ -19,6 +21,8 @@ export interface WorkloadStatus {
   /** The highest store revision that an effect has carried. */
   revision: number;
   engineParams: EngineParams;
+  /** What it has in its own namespace; absent = none. Connecting and disconnecting change it. */
+  interfaces?: readonly InterfaceWish[];
   /** What its user wants; only start and stop change it. */
   wanted: 'running' | 'stopped';
   phase: 'created' | 'starting' | 'running' | 'restarting' | 'exited';
@@ -44,6 +48,8 @@ export interface RunRecord {
   /** Absent while it is starting. */
   main?: ProcessIdentity;
   bootId: string;
+  /** Absent on the host's network, and in an empty namespace. */
+  network?: AttachedNetwork;
   /** A signal whose default action we carried out, because the kernel spares the first process of a pid namespace. */
   endedBySignal?: number;
 }

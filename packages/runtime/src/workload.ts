@@ -11,6 +11,9 @@ import type { Command } from './launcher.ts';
 import { LifeCycle, type LifeOptions } from './life-cycle.ts';
 import type { WantedLimits } from './limits.ts';
 import { followLog } from './log-reader.ts';
+import { writeNameFiles } from './name-files.ts';
+import { checkNetworks, freeName, networkPlace, type InterfaceWish } from './network-wishes.ts';
+import type { AttachedNetwork, Neighbour, ProcessNetworks } from './process-networks.ts';
 import { Serial } from './serial.ts';
 import { inputPipe } from './shell.ts';
 import { exitOf, shownState } from './shown-state.ts';
@@ -114,7 +117,8 @@ export class Workload {
     });
   }
 
-  remove(force: boolean, revision?: number): Promise<void> {
+  /** `heirs` is asked when it has ended: who may have its addresses. */
+  remove(force: boolean, heirs: () => Promise<Neighbour[]>, revision?: number): Promise<void> {
     return this.#turns.run(async () => {
       this.#life.kept.fence(revision);
       if (this.#status.phase === 'running' && !force)
@@ -123,6 +127,8 @@ export class Workload {
       await this.#life.kept.write({ wanted: 'stopped' }).catch(() => {});
       await this.#life.end(0);
       await this.#life.clear();
+      await this.#life.detach();
+      if (this.interfaces.length > 0) await this.#options.networks?.release(this.record, await heirs());
       this.#gone.abort();
       await this.close();
       this.#life.kept.tell();
@@ -149,11 +155,104 @@ export class Workload {
     });
   }
 
+  get interfaces(): readonly InterfaceWish[] {
+    return this.#status.interfaces ?? [];
+  }
+
+  /** As one that takes its place sees it, or one whose place it takes. */
+  get neighbour(): Neighbour {
+    const { wanted, phase } = this.#status;
+    const keeps = wanted === 'running' && phase !== 'created' && phase !== 'exited';
+    return { name: this.record.spec.name, wishes: this.interfaces, keeps };
+  }
+
+  /** Whether the network daemon should have it attached. */
+  get attached(): boolean {
+    return this.#status.phase === 'running' || this.#status.phase === 'starting';
+  }
+
+  /** The one whose place it takes is going, and has ended. Answers whether it has other addresses now. */
+  succeed(before: Neighbour): Promise<boolean> {
+    return this.#turns.run(async () => {
+      const { networks } = this.#options;
+      if (networks === undefined || this.interfaces.length === 0) return false;
+      const network = await networks.succeed(this.record, this.interfaces, before, this.attached);
+      if (network !== undefined) await this.#use(network);
+      return network !== undefined;
+    });
+  }
+
+  /** @param ip empty = any. Answers its addresses there. */
+  connect(network: string, ip: string): Promise<string[]> {
+    return this.#turns.run(async () => {
+      const networks = this.#ownNetworks();
+      const { name } = this.record.spec;
+      if (this.interfaces.some((one) => one.network === network))
+        throw new EruError('exists', `${name} is on network ${network} already`);
+      const wish = { network, ip, ifname: freeName(this.interfaces.map(({ ifname }) => ifname)) };
+      checkNetworks({ networks: { [network]: ip } });
+      const before = this.interfaces;
+      // Written first: what a dead daemon has begun is its own, and goes with it.
+      await this.#life.kept.write({ interfaces: [...before, wish] });
+      try {
+        const addresses = await networks.connect(this.record, wish, this.attached);
+        if (!this.attached) return addresses;
+        const attached = await networks.attached(this.record);
+        await this.#use(attached);
+        return addresses.length > 0 ? addresses : [attached.addresses[network] ?? ''];
+      } catch (error) {
+        await networks.disconnect(this.record, wish).catch(() => {}); // The daemon clears away what is nobody's.
+        await this.#life.kept.write({ interfaces: before });
+        throw error;
+      }
+    });
+  }
+
+  disconnect(network: string): Promise<void> {
+    return this.#turns.run(async () => {
+      const networks = this.#ownNetworks();
+      const { name } = this.record.spec;
+      const wish = this.interfaces.find((one) => one.network === network);
+      if (wish === undefined) throw new EruError('not_found', `${name} is not on network ${network}`);
+      if (this.interfaces.length === 1)
+        throw new EruError(
+          'precondition',
+          `${network} is the only network of ${name}; connect it to another one first`,
+        );
+      await networks.disconnect(this.record, wish);
+      await this.#life.kept.write({ interfaces: this.interfaces.filter((one) => one !== wish) });
+      if (this.attached) await this.#use(await networks.attached(this.record));
+    });
+  }
+
+  /** What it is attached to has changed while it runs. */
+  async #use(network: AttachedNetwork): Promise<void> {
+    const { run } = this.#status;
+    if (run === null) return;
+    await this.#life.kept.write({ run: { ...run, network } });
+    await writeNameFiles(this.#life.place);
+  }
+
+  #ownNetworks(): ProcessNetworks {
+    const { networks } = this.#options;
+    const { spec } = this.record;
+    if (networks === undefined)
+      throw new EruError(
+        'unsupported',
+        'networks: this node daemon runs without networks; processes cannot be connected',
+      );
+    if (networkPlace(spec) === 'networks') return networks;
+    throw new EruError(
+      'precondition',
+      `${spec.name} was made for network ${Object.keys(spec.networks)[0] ?? 'host'}, and stays there; only what was made for a network of Eru can be connected to more`,
+    );
+  }
+
   /** The command that runs one more beside it. */
   async exec(spec: ExecSpec): Promise<Command> {
     if (this.#status.phase !== 'running') throw this.#notRunning();
     if (this.#isPaused) throw new EruError('precondition', `${this.record.spec.name} is paused; resume it`);
-    return this.#life.run.launcher.exec(this.#options.place, spec);
+    return this.#life.run.launcher.exec(this.#life.place, spec);
   }
 
   /** Its own streams, for as long as this run lasts. */

@@ -9,7 +9,7 @@ import { cniCodeOf, cniCodes } from './error.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { checkInterfaceName, checkName } from './names.ts';
 import type { CniCommand } from './plugin.ts';
-import { callPlugin } from './plugin.ts';
+import { callPlugin, findPlugin } from './plugin.ts';
 import type { CniResult } from './result.ts';
 import { convertResult, parseResult } from './result.ts';
 import { atLeast } from './version.ts';
@@ -56,6 +56,14 @@ export class Cni {
   constructor(options: CniOptions) {
     this.#options = { timeoutMs: 60_000, clock: systemClock, random: systemRandom, ...options };
     this.cache = new AttachmentCache(options.cacheFolder);
+  }
+
+  /** @throws EruError `precondition` when this machine lacks one of the plugins, with what provides it */
+  async require(types: readonly string[]): Promise<void> {
+    for (const type of types)
+      await findPlugin(type, this.#options.pluginFolders).catch((cause: unknown) => {
+        throw new EruError('precondition', EruError.from(cause).message, { cause });
+      });
   }
 
   /**

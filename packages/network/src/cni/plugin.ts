@@ -53,7 +53,8 @@ export async function callPlugin(call: PluginCall): Promise<string> {
   }
 }
 
-async function findPlugin(type: string, folders: readonly string[]): Promise<string> {
+/** @throws EruError `not_found` that says how to get it */
+export async function findPlugin(type: string, folders: readonly string[]): Promise<string> {
   for (const folder of folders) {
     const file = path.join(folder, type);
     try {
@@ -65,7 +66,7 @@ async function findPlugin(type: string, folders: readonly string[]): Promise<str
   }
   throw new EruError(
     'not_found',
-    `CNI plugin ${type} is in none of ${folders.join(', ')}; install it, or name its folder`,
+    `CNI plugin ${type} is in none of ${folders.join(', ')}; install it (Debian, Ubuntu: apt-get install containernetworking-plugins), or name its folder`,
     {
       details: { plugin: type },
     },

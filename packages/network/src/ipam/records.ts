@@ -4,8 +4,8 @@ import type { KeyValue } from '@eru/store';
 import type { PoolDefinition } from './pool.ts';
 import { formatAddress, parseAddress } from './address.ts';
 
-/** `foreign`: another runtime's, which tells us nothing but by its CNI calls. */
-export type WorkloadKind = 'container' | 'vm' | 'process' | 'foreign';
+/** `manual`: made by hand, and ended by hand. `foreign`: another runtime's, which tells us nothing but by its CNI calls. */
+export type WorkloadKind = 'container' | 'vm' | 'process' | 'manual' | 'foreign';
 
 export interface Port {
   readonly protocol: 'tcp' | 'udp' | 'sctp';

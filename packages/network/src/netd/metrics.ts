@@ -1,7 +1,7 @@
-import type { Netd } from './netd.ts';
+import type { Served } from './server.ts';
 
 /** In Prometheus' text form. */
-export async function metricsOf(netd: Netd): Promise<string> {
+export async function metricsOf(netd: Served): Promise<string> {
   const [pools, sandboxes, findings] = await Promise.all([netd.pools(), netd.sandboxes(), netd.diagnose()]);
   const lines: string[] = [];
   const family = (

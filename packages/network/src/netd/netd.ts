@@ -9,9 +9,10 @@ import type { Reservation } from '../ipam/records.ts';
 import { diagnose, type Finding } from './diagnose.ts';
 import type { Intent, IntentStatus } from './intent.ts';
 import { declareSchema, ownerOf } from './intent.ts';
+import { removeIdleBridges } from './bridges.ts';
 import { answerIpam, type IpamCall } from './ipam-call.ts';
 import type { NetworkDefinition } from './network-definition.ts';
-import { networkSchema } from './network-definition.ts';
+import { bridgeName, networkSchema, pluginsNeeded } from './network-definition.ts';
 import type { Networks } from './networks.ts';
 import type { Repair, WorkloadSource } from './reconciler.ts';
 import { Reconciler } from './reconciler.ts';
@@ -133,6 +134,8 @@ export class Netd implements NetworkService {
     return this.#checked(requests.reserve, request, async ({ owner, kind, network: one, policy, expiresInMs }) => {
       const { allocator } = this.#parts;
       const definition = this.#parts.networks.wanted(one.network);
+      // Said before anything depends on it: without them nothing can ever be attached here.
+      await this.#parts.compared.cni.require(pluginsNeeded(definition));
       return allocator.reserve({ ...reserveRequest(definition, { owner, kind, policy }, one), expiresInMs }, signal);
     });
   }
@@ -262,9 +265,12 @@ export class Netd implements NetworkService {
     );
   }
 
-  /** Workloads keep their interfaces: nothing of them goes through us. */
-  close(): Promise<void> {
-    return this.#parts.closer.close();
+  /** Workloads keep their interfaces: nothing of them goes through us. A bridge that nobody is on goes. */
+  async close(): Promise<void> {
+    const { networks, logger, closer } = this.#parts;
+    await closer.close();
+    const names = networks.list().flatMap(({ name, driver }) => (driver === 'bridge' ? [bridgeName(name)] : []));
+    await removeIdleBridges(names).catch((error: unknown) => logger.warn({ err: error }, 'an idle bridge stays'));
   }
 
   #statusOf(intent: Intent): IntentStatus {

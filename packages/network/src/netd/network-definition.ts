@@ -63,6 +63,13 @@ export function listFor(
   return parseNetworkList(JSON.stringify(list), `network ${definition.name}`);
 }
 
+/** File names of the plugins that every attachment needs. */
+export function pluginsNeeded(definition: NetworkDefinition): string[] {
+  const own = [definition.driver === 'bridge' ? 'bridge' : 'ptp', 'firewall'];
+  const types = definition.plugins?.map(({ type }) => type) ?? own;
+  return [...new Set([...types, ...(definition.pools.length > 0 ? ['static'] : [])])];
+}
+
 /** Whether the network's first plugin can set a MAC, so that one is reserved. */
 export function setsMac({ driver, plugins }: NetworkDefinition): boolean {
   if (plugins === undefined) return driver === 'bridge';
@@ -101,7 +108,7 @@ function ownPlugins(
 }
 
 /** Interface names have 15 characters; two long names must not share a bridge. */
-function bridgeName(network: string): string {
+export function bridgeName(network: string): string {
   if (network.length <= 11) return `eru-${network}`;
   return `eru-${createHash('sha256').update(network).digest('hex').slice(0, 11)}`;
 }

@@ -32,7 +32,10 @@ export class Networks {
     const found = this.find(name);
     if (found !== undefined) return found;
     const known = this.list().map((definition) => definition.name);
-    throw new EruError('not_found', `there is no network ${name}; there are: ${known.toSorted().join(', ') || 'none'}`);
+    throw new EruError(
+      'not_found',
+      `there is no network ${name}; there are: ${known.toSorted().join(', ') || 'none; make one with: eru net create NAME --subnet 10.8.0.0/24'}`,
+    );
   }
 
   async put(definition: NetworkDefinition, signal?: AbortSignal): Promise<void> {

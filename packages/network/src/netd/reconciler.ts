@@ -14,7 +14,7 @@ export interface Repair {
 
 /** Who knows which workloads of a kind there are on this node. */
 export interface WorkloadSource {
-  readonly kind: Exclude<WorkloadKind, 'foreign'>;
+  readonly kind: Exclude<WorkloadKind, 'manual' | 'foreign'>;
   /** All of them, running or not. Throws rather than answer in part: what is missing here is released. */
   list(signal?: AbortSignal): Promise<readonly { id: string; owner: string; running: boolean }[]>;
   /** Whether an owner of this name would be in its list if it were there. Absent: all of its kind would. */

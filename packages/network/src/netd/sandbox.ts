@@ -29,7 +29,7 @@ export const interfaceSchema = z.strictObject({
 /** An interface as it is asked for. */
 export type InterfaceRequest = z.infer<typeof interfaceSchema>;
 
-export const kindSchema = z.enum(['container', 'vm', 'process']);
+export const kindSchema = z.enum(['container', 'vm', 'process', 'manual']);
 
 export const attachSchema = z.strictObject({
   /** The runtime's name of what gets the interfaces: a container id. */

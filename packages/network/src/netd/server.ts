@@ -6,8 +6,13 @@ import path from 'node:path';
 import { EruError, isErrno, type Logger } from '@eru/kit';
 
 import { metricsOf } from './metrics.ts';
-import type { Netd } from './netd.ts';
-import { verbs } from './service.ts';
+import { verbs, type NetworkService } from './service.ts';
+
+/** A daemon, open or opened when it is asked. */
+export type Served = NetworkService & {
+  /** How much its reconciler has put right. */
+  readonly repairs: number;
+};
 
 /** A request of ours has some kilobytes. */
 const bodyBytesMax = 2 ** 20;
@@ -32,7 +37,7 @@ const statuses: Partial<Record<EruError['code'], number>> = {
  * @throws EruError `busy` when another daemon answers there
  */
 export async function serveNetd(
-  netd: Netd,
+  netd: Served,
   { socket, logger }: { socket: string; logger: Logger },
 ): Promise<{ close(): Promise<void> }> {
   await mkdir(path.dirname(socket), { recursive: true, mode: 0o755 });
@@ -66,7 +71,7 @@ export async function serveNetd(
 }
 
 async function answer(
-  netd: Netd,
+  netd: Served,
   request: IncomingMessage,
   response: ServerResponse,
   signal: AbortSignal,
