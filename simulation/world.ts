@@ -314,4 +314,12 @@ function watched(store: Store, look: (request: TxnRequest) => Promise<void>): St
   });
 }
 
-const { name: _name, labels: _labels, env: _env, engineParams: _params, ...template } = bareSpec('', ['server']);
+const {
+  name: _name,
+  labels: _labels,
+  env: _env,
+  engineParams: _params,
+  ...template
+} = bareSpec('', ['server'], {
+  networks: { bridge: '' },
+});

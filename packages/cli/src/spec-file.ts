@@ -32,7 +32,7 @@ export interface SpecFlags {
   nodelabel?: string[];
   deployStrategy?: string;
   nodesLimit?: string;
-  network?: string;
+  network?: string[];
   env?: string[];
   label?: string[];
   user?: string;

@@ -165,12 +165,18 @@ export const labels = pairs('write key=value, the key without blanks and =', /^[
 export const environment = pairs('write KEY=value, the key without blanks and =', /^[^\s=\0]+$/);
 export const settings = pairs('write a map of texts', /^[^\0]+$/);
 
-/** Network name -> wanted address (empty = any). One network only. */
+/** Network name -> wanted address (empty = any); one, or a list. A path is that of a namespace. */
 export const network: Parse<Record<string, string>> = (value) => {
-  const [name = '', address = '', ...rest] = text(value).split('=');
-  if (!/^[^\s/,=]+$/.test(name) || rest.length > 0 || /\s/.test(address))
-    throw refuse(value, 'write a network, or network=address');
-  return { [name]: address };
+  const networks: Record<string, string> = {};
+  for (const item of Array.isArray(value) ? value : [value]) {
+    const [name = '', address = '', ...rest] = text(item).split('=');
+    if (!/^(\/[^\s,=]+|[^\s/,=]+)$/.test(name) || rest.length > 0 || /\s/.test(address))
+      throw refuse(item, 'write a network, network=address, or the absolute path of a network namespace');
+    if (name in networks) throw refuse(item, `${name} is there already`);
+    networks[name] = address;
+  }
+  if (Object.keys(networks).length === 0) throw refuse(value, 'write at least one network');
+  return networks;
 };
 
 /** A number, or a name that asks for a free port. */

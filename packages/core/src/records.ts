@@ -227,9 +227,9 @@ export interface ReplaceOperation extends WorkloadOperation {
   gateMs: number;
 }
 
-/** Something is done to a workload that its record does not speak of: a file is put in, its engine does what only it knows. */
+/** Something is done to a workload that its record does not speak of: a file is put in, its networks change, its engine does what only it knows. */
 export interface WorkOperation extends WorkloadOperation {
-  kind: 'send' | 'raw';
+  kind: 'send' | 'raw' | 'network';
   /** For people: what is put in or done. */
   what: string;
 }

@@ -36,6 +36,7 @@ export function tableOf(operation: OperationRecord): Table {
       return operation.overlap ? replaceTables.overlap : replaceTables.inPlace;
     case 'send':
     case 'raw':
+    case 'network':
       return workTable;
   }
 }

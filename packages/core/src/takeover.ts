@@ -159,6 +159,7 @@ export class Takeovers {
         return this.#finishClaimed(header.modRevision, value, replaceMachine(undefined));
       case 'send':
       case 'raw':
+      case 'network':
         return this.#finishClaimed(header.modRevision, value, workMachine(undefined));
     }
   }

@@ -174,8 +174,20 @@ class CompositeEngine implements Engine {
     await (await this.#home(id, options)).networkDisconnect(id, network, options);
   }
 
-  networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]> {
-    return this.#able((engine) => engine.networkList(options));
+  /** Of all parts that have networks. */
+  async networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]> {
+    const lists: EngineNetwork[][] = [];
+    let refusal: unknown;
+    for (const { engine } of this.#parts) {
+      try {
+        lists.push(await engine.networkList(options));
+      } catch (error) {
+        if (!isEruError(error, 'unsupported')) throw error;
+        refusal ??= error;
+      }
+    }
+    if (lists.length === 0) throw EruError.from(refusal);
+    return lists.flat();
   }
 
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]> {

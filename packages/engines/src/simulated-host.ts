@@ -92,7 +92,14 @@ export class SimulatedHost {
       onChange: (change) => this.#happened(change, id, spec.name),
     });
     try {
-      for (const [network, wanted] of Object.entries(spec.networks)) this.connect(workload, network, wanted);
+      const before = this.#named(spec.succeeds);
+      for (const [network, wanted] of Object.entries(spec.networks)) {
+        const held = before?.running === false ? this.#heldOn(before, network) : undefined;
+        if (before !== undefined && held !== undefined && (wanted === '' || wanted === held))
+          this.#hand(before, workload, network, held);
+        // While the one before runs, what it has is its own.
+        else this.connect(workload, network, wanted === this.#heldOn(before, network) ? '' : wanted);
+      }
       if (spec.image !== '') this.images.pull(spec.image);
     } catch (error) {
       this.#release(workload);
@@ -112,6 +119,7 @@ export class SimulatedHost {
     await workload.stop(0);
     // Two removals may have waited for the same end.
     if (!this.#byId.delete(id)) return;
+    this.#handOver(workload);
     this.#release(workload);
     workload.log.end();
     this.#happened('removed', id, workload.spec.name);
@@ -159,6 +167,39 @@ export class SimulatedHost {
 
   pruneImages(): void {
     this.images.prune(new Set(this.workloads().map(({ spec }) => spec.image)));
+  }
+
+  #named(name: string): SimulatedWorkload | undefined {
+    return [...this.#byId.values()].find(({ spec }) => spec.name === name);
+  }
+
+  /** Its address on a network, if it is its own still. */
+  #heldOn(workload: SimulatedWorkload | undefined, network: string): string | undefined {
+    const address = workload?.addresses.get(network);
+    if (workload === undefined || address === undefined) return undefined;
+    return this.networks.holder(network, address) === workload.id ? address : undefined;
+  }
+
+  #hand(from: SimulatedWorkload, to: SimulatedWorkload, network: string, address: string): void {
+    const own = this.#heldOn(to, network);
+    if (own !== undefined) this.networks.give(network, own, to.id);
+    this.networks.hand(network, address, to.id);
+    to.addresses.set(network, address);
+    from.addresses.set(network, address);
+  }
+
+  /** One that goes: its successor gets what it has; or the one that it was to succeed gets back what it gave. */
+  #handOver(gone: SimulatedWorkload): void {
+    const { name, succeeds } = gone.spec;
+    const successor = [...this.#byId.values()].find(({ spec }) => spec.succeeds === name);
+    const before = this.#named(succeeds);
+    for (const [network, address] of gone.addresses) {
+      if (this.#heldOn(gone, network) === undefined) continue;
+      const wanted = successor?.spec.networks[network];
+      if (successor !== undefined && (wanted === '' || wanted === address))
+        this.#hand(gone, successor, network, address);
+      else if (before?.addresses.get(network) === address) this.networks.hand(network, address, before.id);
+    }
   }
 
   #check(spec: WorkloadSpec): void {

@@ -42,6 +42,16 @@ export class SimulatedNetworks {
     throw new EruError('busy', `network ${network} has no free address`);
   }
 
+  /** From one that gives it up to another. */
+  hand(network: string, address: string, to: string): void {
+    this.#held.set(`${network} ${address}`, to);
+  }
+
+  /** Who has it. */
+  holder(network: string, address: string): string | undefined {
+    return this.#held.get(`${network} ${address}`);
+  }
+
   give(network: string, address: string, holder: string): void {
     const key = `${network} ${address}`;
     if (this.#held.get(key) === holder) this.#held.delete(key);

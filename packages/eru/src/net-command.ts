@@ -68,6 +68,8 @@ interface CreateFlags extends SocketFlags {
   quarantine: string;
   masquerade: boolean;
   mtu?: string;
+  rate?: string;
+  dns?: string[];
   plugins?: string;
 }
 
@@ -106,9 +108,21 @@ export async function createNetwork(context: Context, flags: CreateFlags, name: 
     pools,
     masquerade: flags.masquerade,
     ...(flags.mtu !== undefined && { mtu: Number(flags.mtu) }),
+    ...(flags.rate !== undefined && { bandwidth: bandwidthOf(flags.rate) }),
+    ...(flags.dns !== undefined && { dns: { nameservers: flags.dns } }),
   };
   const how = flags.plugins === undefined ? { driver: flags.driver } : await pluginsOf(flags.plugins);
   await service.putNetwork({ ...common, ...how }, context.signal);
+}
+
+/** The same both ways; a tenth of a second of it may come at once. */
+function bandwidthOf(text: string): Record<string, number> {
+  const match = /^(\d+(?:\.\d+)?)([KMG]?)$/i.exec(text);
+  const [, number, unit = ''] = match ?? [];
+  const rate = Math.round(Number(number) * 1000 ** ['', 'K', 'M', 'G'].indexOf(unit.toUpperCase()));
+  if (match === null || rate < 1000) throw invalid('--rate', text, 'write bits per second, from 1K: 500K, 100M, 1G');
+  const burst = Math.max(80_000, Math.round(rate / 10));
+  return { ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst };
 }
 
 export async function removeNetwork(context: Context, flags: SocketFlags, name: string): Promise<undefined> {

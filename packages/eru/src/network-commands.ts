@@ -56,6 +56,8 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       .option('--quarantine <duration>', 'how long a released address rests', '30s')
       .option('--no-masquerade', 'outgoing connections keep their address')
       .option('--mtu <bytes>', 'of the interfaces')
+      .option('--rate <bits>', 'of each interface, per second and each way: 100M')
+      .option('--dns <address>', "name server of its workloads (default: the machine's); may be repeated", collect)
       .option('--plugins <file>', 'a CNI configuration list whose plugins are used instead of a driver'),
     (module) => module.createNetwork,
   );

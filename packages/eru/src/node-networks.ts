@@ -15,8 +15,8 @@ export interface NodeNetworkOptions {
   data: DataFolder;
   /** `auto`: a network daemon in this process, `none`, or the `unix://` socket of one that runs apart. */
   netd: string;
-  /** Where addresses are the whole cluster's, and who this node is there. Absent: they are this node's alone. */
-  cluster?: { store: Store; node: string };
+  /** Where addresses are the whole cluster's, who this node is there, and where others reach it. Absent: they are this node's alone. */
+  cluster?: { store: Store; node: string; address: string };
   logger: Logger;
 }
 
@@ -68,7 +68,7 @@ async function openOwn(data: DataFolder, cluster: NodeNetworkOptions['cluster'],
     namespaceFolder: `/run/eru/${createHash('sha256').update(path.resolve(data.root)).digest('hex').slice(0, 8)}/netns`,
     node: cluster?.node ?? (await ownName(data)),
     logger,
-    ...(cluster !== undefined && { store: cluster.store }),
+    ...(cluster !== undefined && { store: cluster.store, addresses: [cluster.address] }),
   });
 }
 

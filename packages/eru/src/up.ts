@@ -25,8 +25,10 @@ import { settingsOf } from './core-settings.ts';
 import { defaultListen } from './default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
 import { runAgent } from './run-agent.ts';
+import { reachableAddress } from './reachable.ts';
 import { findHome, writeRunning } from './running.ts';
 import { readServing, type ServingFlags } from './serving-flags.ts';
+import { parseEtcdUrl } from './store-url.ts';
 import { tellOwnMachine } from './tell-own-machine.ts';
 
 export interface UpOptions extends Omit<ServingFlags, 'listen'> {
@@ -97,7 +99,9 @@ export async function up(options: UpOptions): Promise<Up> {
       networks: {
         data,
         netd: options.netd,
-        ...(home.store !== 'embedded' && { cluster: { store, node: home.node } }),
+        ...(home.store !== 'embedded' && {
+          cluster: { store, node: home.node, address: await addressTowards(home.store) },
+        }),
       },
       logger,
     });
@@ -202,6 +206,15 @@ function unless(code: 'exists' | 'not_found'): (error: unknown) => undefined {
     if (isEruError(error, code)) return undefined;
     throw error;
   };
+}
+
+/** This machine's address as other machines of an etcd see it. */
+async function addressTowards(etcd: string): Promise<string> {
+  const { endpoints } = await parseEtcdUrl(etcd, process.env);
+  const addressOf = async (probe?: string): Promise<string> =>
+    (await reachableAddress('0.0.0.0:0', probe)).replace(/:0$/, '');
+  const seen = await addressOf(endpoints[0]);
+  return seen.startsWith('127.') ? addressOf() : seen;
 }
 
 /** A host name as a node name: what the planner's keys can hold. */

@@ -172,14 +172,17 @@ class ProcessEngine extends WithoutImages implements Engine {
     }
     checkSpec(spec, this.#machine, this.#networks !== undefined);
     const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
-    const taken = new Set([...this.#workloads.values()].flatMap(({ heldPorts }) => heldPorts));
+    const before = this.#named(spec.succeeds);
+    const place = networkPlace(spec);
+    // In a namespace of its own it listens at once, and is published when the one before it has gone.
+    const others = [...this.#workloads.values()].filter((one) => place !== 'networks' || one !== before);
+    const taken = new Set(others.flatMap(({ heldPorts }) => heldPorts));
     const { random, clock } = this.#options;
-    const ports = networkPlace(spec) === 'none' ? {} : await choosePorts(spec.publish, taken, random);
+    const ports = place === 'none' ? {} : await choosePorts(spec.publish, taken, random);
     const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports };
-    const before = this.#named(spec.succeeds)?.neighbour;
-    const interfaces = wishesOf(spec, before?.wishes);
+    const interfaces = wishesOf(spec, before?.interfaces);
     const make = async (): Promise<WorkloadStatus> => {
-      await this.#networks?.reserve(record, interfaces, before);
+      await this.#networks?.reserve(record, interfaces, before?.neighbour);
       const effective = await tryLimits(this.#machine.cgroups, cgroupPath(record.id), limits);
       return {
         ...freshStatus,

@@ -58,7 +58,9 @@ export class ProcessNetworks {
       if (inherited && !waits)
         await this.#service.transfer({ from: ownerOf(before?.name ?? ''), to: owner, ifname: wish.ifname });
       if (!waits) await this.#reserve(record, wish, index === 0);
-      networks.push({ network: wish.network, ifname: wish.ifname, ...(index === 0 && { ports: portsOf(record) }) });
+      // The same port of the machine may be the other one's for so long.
+      const ports = index === 0 && !waits ? portsOf(record) : undefined;
+      networks.push({ network: wish.network, ifname: wish.ifname, ports });
     }
     const sandbox = await this.#service.attach({
       id: record.id,

@@ -113,6 +113,7 @@ function detailOf(record: OperationRecord): string {
       return record.overlap ? 'overlap' : 'in place';
     case 'send':
     case 'raw':
+    case 'network':
       return record.what;
     case 'realloc':
     case 'dissociate':

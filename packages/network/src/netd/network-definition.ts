@@ -12,6 +12,15 @@ import type { HeldAddress, Port } from '../ipam/records.ts';
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'write letters, digits, _, . and -, at most 63');
 
+const rate = z.int().min(1).optional();
+
+export const bandwidthSchema = z.strictObject({
+  ingressRate: rate,
+  ingressBurst: rate,
+  egressRate: rate,
+  egressBurst: rate,
+});
+
 /** What people write of a network. */
 export const networkSchema = z
   .strictObject({
@@ -29,6 +38,8 @@ export const networkSchema = z
     /** Outgoing connections get the host's address. */
     masquerade: z.boolean().default(true),
     mtu: z.int().min(576).max(65535).optional(),
+    /** Of each interface, where what is attached asks for none of its own. */
+    bandwidth: bandwidthSchema.optional(),
     /** For the resolv.conf of workloads that have one of their own. */
     dns: z
       .strictObject({ nameservers: z.array(z.string()).default([]), search: z.array(z.string()).default([]) })

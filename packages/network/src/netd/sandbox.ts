@@ -4,10 +4,9 @@ import { addressesOf, type CniResult } from '../cni/result.ts';
 import type { Port, WorkloadKind } from '../ipam/records.ts';
 import type { ReserveRequest } from '../ipam/allocator.ts';
 import type { Bandwidth, NetworkDefinition } from './network-definition.ts';
-import { setsMac } from './network-definition.ts';
+import { bandwidthSchema, setsMac } from './network-definition.ts';
 
 const text = z.string().min(1);
-const rate = z.int().min(1).optional();
 
 const portSchema = z.strictObject({
   containerPort: z.int(),
@@ -23,7 +22,8 @@ export const interfaceSchema = z.strictObject({
   ips: z.array(text).optional(),
   mac: text.optional(),
   ports: z.array(portSchema).optional(),
-  bandwidth: z.strictObject({ ingressRate: rate, ingressBurst: rate, egressRate: rate, egressBurst: rate }).optional(),
+  /** Absent: the network's. */
+  bandwidth: bandwidthSchema.optional(),
 });
 
 /** An interface as it is asked for. */

@@ -223,8 +223,9 @@ export class Sandboxes {
     return inode !== undefined && (await this.#options.namespaces.inode(id)) === inode;
   }
 
-  #begin({ network, ifname, bandwidth }: InterfaceRequest & { ifname: string }): AttachedInterface {
+  #begin({ network, ifname, ...wanted }: InterfaceRequest & { ifname: string }): AttachedInterface {
     const definition = this.#options.network(network);
+    const bandwidth = wanted.bandwidth ?? definition.bandwidth;
     return {
       network,
       ifname,
