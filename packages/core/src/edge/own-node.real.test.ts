@@ -79,6 +79,8 @@ test('a machine reports its own node and no other, whatever it is asked to', asy
   const calls = { core: client(pb.CoreRPC, machine), eru: client(eru.Eru, machine) };
   expect(await codeOf(calls.core.setNodeStatus({ nodename: 'n1', ttl: 60n }))).toBe('ok');
   expect(await codeOf(calls.eru.reportWorkloads({ node: 'n1', reports: [] }))).toBe('ok');
+  expect(await calls.core.getNode({ nodename: 'n1' })).toMatchObject({ name: 'n1', podname: 'p' });
+  expect(await codeOf(calls.core.getNode({ nodename: 'n2' }))).toBe('forbidden');
   expect(await codeOf(calls.core.setNodeStatus({ nodename: 'n2', ttl: 60n }))).toBe('forbidden');
   expect(await codeOf(calls.eru.reportWorkloads({ node: 'n2', reports: [] }))).toBe('forbidden');
   expect(await codeOf(calls.core.listPods({}))).toBe('forbidden');

@@ -101,6 +101,7 @@ export function roleFor({ parent, localName }: CallContext['method']): Access {
 export const ofNodes: Readonly<Record<string, string | null>> = {
   'pb.CoreRPC.Info': null,
   'pb.CoreRPC.WatchServiceStatus': null,
+  'pb.CoreRPC.GetNode': 'nodename',
   'pb.CoreRPC.SetNodeStatus': 'nodename',
   'eru.v1.Eru.ReportWorkloads': 'node',
   'eru.v1.Eru.RenewCertificate': null,
