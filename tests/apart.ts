@@ -20,11 +20,13 @@ export class EruApart {
   readonly eru: EruUnderTest;
   readonly #listen: string;
   readonly #store: string;
+  /** Of every part, besides that of this process. */
+  readonly #environment: Readonly<Record<string, string>>;
   readonly #children = new Map<Part, ChildProcess>();
 
   /** All three serve, and the node is in the pod `default`. */
-  static async start(store = 'embedded'): Promise<EruApart> {
-    const apart = new EruApart(await EruUnderTest.create(), `127.0.0.1:${await freePort()}`, store);
+  static async start(store = 'embedded', environment: Readonly<Record<string, string>> = {}): Promise<EruApart> {
+    const apart = new EruApart(await EruUnderTest.create(), `127.0.0.1:${await freePort()}`, store, environment);
     apart.spawn('runtime');
     await apart.core();
     await apart.eru.ok(['pod', 'add', 'default']);
@@ -39,8 +41,9 @@ export class EruApart {
     return apart;
   }
 
-  private constructor(eru: EruUnderTest, listen: string, store: string) {
+  private constructor(eru: EruUnderTest, listen: string, store: string, environment: Readonly<Record<string, string>>) {
     this.eru = eru;
+    this.#environment = environment;
     this.#listen = listen;
     this.#store = store;
   }
@@ -58,7 +61,7 @@ export class EruApart {
     const log = openSync(path.join(this.eru.data, `${part}.log`), 'a');
     const child = spawn(process.execPath, [command, part, ...options, '--data', this.eru.data], {
       stdio: ['ignore', log, log],
-      env: childEnvironment(),
+      env: { ...childEnvironment(), ...this.#environment },
     });
     closeSync(log);
     this.#children.set(part, child);

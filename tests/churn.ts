@@ -8,10 +8,15 @@ import { settle, whatIsBroken } from './rest.ts';
 
 /** Requests at the same time. */
 const clients = 3;
-/** A core lives up to so many times as long as its start took, so that slow machines see work done too. */
-const lives = 3;
+/** A core lives until so many requests were answered, and a moment longer, so that it dies in the middle of others. */
+const answersPerLife = { least: 2, most: 7 };
 /** One in so many dies while it starts. */
 const startKills = 6;
+
+/** Requests that were answered well. */
+export function workDone({ failed: _failed, ...answered }: Answered): number {
+  return Object.values(answered).reduce((sum, count) => sum + count, 0);
+}
 
 /**
  * Clients work without pause while core is killed again and again at random moments, also in the middle of its start. Answers
@@ -20,7 +25,7 @@ const startKills = 6;
 export async function churn(
   apart: EruApart,
   { kills, random }: { kills: number; random: Random },
-): Promise<{ result: Answered & { kills: number }; broken: string[] }> {
+): Promise<{ kills: number; answered: Answered; broken: string[] }> {
   let core = await apart.connect();
   const load = new Load(() => core, random);
   let startMs = 300;
@@ -28,7 +33,9 @@ export async function churn(
   const working = Array.from({ length: clients }, () => load.run(over.signal));
   let killed = 0;
   while (killed < kills) {
-    await sleep(random.next() * lives * startMs);
+    const { least, most } = answersPerLife;
+    await load.answers(least + random.int(most - least + 1));
+    await sleep(random.next() * startMs);
     await apart.kill('core');
     killed += 1;
     core.close();
@@ -48,5 +55,5 @@ export async function churn(
   const broken = [...(await settle(core, [engine])), ...(await whatIsBroken(core, [engine], load))];
   await engine.close();
   core.close();
-  return { result: { kills: killed, ...load.answered }, broken };
+  return { kills: killed, answered: load.answered, broken };
 }

@@ -1,3 +1,5 @@
+import { EventEmitter, once } from 'node:events';
+
 import type { Core } from '@eru/client';
 import type { eru, MessageInitShape } from '@eru/contract';
 import { EruError, retry, type Random } from '@eru/kit';
@@ -6,6 +8,8 @@ import { EruError, retry, type Random } from '@eru/kit';
 const crowd = 12;
 const MiB = 2 ** 20;
 const memory = 16 * MiB;
+/** However often daemons die: requests that wait for a dead one are answered within a lease or two. */
+const longestSilenceMs = 60_000;
 
 /** How often each kind of request has been answered well. */
 export interface Answered {
@@ -43,6 +47,7 @@ export class Load {
   readonly complaints = new Map<string, number>();
   /** One request at a time on each workload, so that what was told last is what must hold. */
   readonly #busy = new Set<string>();
+  readonly #progress = new EventEmitter();
   readonly #core: () => Core;
   readonly #random: Random;
 
@@ -61,6 +66,7 @@ export class Load {
     while (!signal.aborted) {
       try {
         await this.#oneRequest();
+        this.#progress.emit('answer');
       } catch (error) {
         this.answered.failed += 1;
         const { code, message } = EruError.from(error);
@@ -69,6 +75,19 @@ export class Load {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
+  }
+
+  /** Resolves when so many more requests have been answered well. @throws when none is for too long */
+  async answers(count: number): Promise<void> {
+    for (let left = count; left > 0; left--)
+      await once(this.#progress, 'answer', { signal: AbortSignal.timeout(longestSilenceMs) }).catch(
+        (error: unknown) => {
+          const said = [...this.complaints].map(([text, times]) => `${times} × ${text}`).join('; ');
+          throw new EruError('timeout', `no request was answered for ${longestSilenceMs / 1000} s: ${said}`, {
+            cause: error,
+          });
+        },
+      );
   }
 
   /** One workload of each sort, and away again. */

@@ -20,7 +20,8 @@ const heartbeatS = '3';
 
 /**
  * A cluster over several network namespaces: etcd, two cores, two nodes with a node daemon and an agent each, every daemon a process
- * of its own. It writes to `<daemon>.log` in a folder in /tmp, where each machine has its data folder as well.
+ * of its own. The nodes have joined with a token: all that goes between them and cores is TCP under mutual TLS. Each daemon
+ * writes to `<daemon>.log` in a folder in /tmp, where each machine has its data folder as well.
  */
 export class Scattered {
   /** How the names of their folders begin. */
@@ -30,7 +31,7 @@ export class Scattered {
   readonly cores = cores;
   readonly nodes = nodes;
   /** Of every daemon, how it is started. */
-  readonly #daemons: ReadonlyMap<string, { member: string; words: string[] }>;
+  readonly #daemons = new Map<string, Daemon>();
   readonly #children = new Map<string, ChildProcess>();
   readonly #frozen = new Set<string>();
 
@@ -41,9 +42,8 @@ export class Scattered {
     const cluster = new Scattered(folder, network);
     try {
       for (const member of [...cores, ...nodes]) await mkdir(path.join(folder, member));
-      for (const daemon of cluster.daemons) cluster.spawn(daemon);
-      cluster.spawn(relays);
-      await cluster.#introduce();
+      for (const daemon of cluster.#daemons.keys()) cluster.spawn(daemon);
+      await cluster.#join();
       return cluster;
     } catch (error) {
       await cluster.close();
@@ -56,37 +56,14 @@ export class Scattered {
     this.network = network;
     const url = `http://${network.address('etcd')}:2379`;
     const urls = ['--listen-client-urls', url, '--advertise-client-urls', url, '--log-level', 'error'];
-    const etcd = { member: 'etcd', words: ['etcd', '--data-dir', path.join(folder, 'etcd'), ...urls] };
-    const eru = (member: string, words: readonly string[]) => ({
-      member,
-      words: [process.execPath, command, ...words, '--data', path.join(folder, member)],
+    this.#daemons.set('etcd', {
+      member: 'etcd',
+      words: ['etcd', '--data-dir', path.join(folder, 'etcd'), ...urls],
     });
     const store = ['--store', `etcd://${network.address('etcd')}:2379`];
-    const all = cores.map((core) => `${network.address(core)}:${corePort}`).join(',');
-    this.#daemons = new Map([
-      ['etcd', etcd],
-      ...cores.map((core): [string, Daemon] => [
-        core,
-        eru(core, ['core', '--no-auth', '--listen', `${network.address(core)}:${corePort}`, ...store]),
-      ]),
-      ...nodes.map((node): [string, Daemon] => [`runtime of ${node}`, eru(node, ['runtime'])]),
-      ...nodes.map((node): [string, Daemon] => [
-        `agent of ${node}`,
-        eru(node, ['agent', '--node', node, '--heartbeat', heartbeatS, '--eru', all]),
-      ]),
-      [
-        relays,
-        {
-          member: 'bridge',
-          words: [
-            process.execPath,
-            '-e',
-            relay,
-            ...cores.flatMap((core) => [this.#relay(core), network.address(core), String(corePort)]),
-          ],
-        },
-      ],
-    ]);
+    for (const core of cores) this.#add(core, core, ['core', '--no-auth', '--listen', this.#address(core), ...store]);
+    const ends = cores.flatMap((core) => [this.#relay(core), network.address(core), String(corePort)]);
+    this.#daemons.set(relays, { member: 'bridge', words: [process.execPath, '-e', relay, ...ends] });
   }
 
   get daemons(): string[] {
@@ -138,7 +115,7 @@ export class Scattered {
 
   /** The command, as a user beside the bridge has it. */
   eru(args: readonly string[], core = 'core0'): Promise<RunResult> {
-    const words = [process.execPath, command, ...args, '--eru', `${this.network.address(core)}:${corePort}`];
+    const words = [process.execPath, command, ...args, '--eru', this.#address(core)];
     const [program = '', ...rest] = this.network.words(words);
     return run(program, rest, { timeoutMs: 120_000, env: { ...process.env, NO_COLOR: '1' } });
   }
@@ -171,18 +148,34 @@ export class Scattered {
     if (!keep) await rm(this.folder, { recursive: true, force: true });
   }
 
-  async #introduce(): Promise<void> {
+  /** With a token for each machine, made by one core; each joins at another one first. */
+  async #join(): Promise<void> {
     const client = this.connect(['core0']);
     try {
       await retry(() => client.core.addPod({ name: 'default' }), patience);
-      for (const node of nodes) {
-        const endpoint = `eru+unix://${path.join(this.folder, node, 'runtime.sock')}`;
-        await retry(() => client.core.addNode({ nodename: node, podname: 'default', endpoint }), patience);
+      for (const [index, node] of nodes.entries()) {
+        const { token } = await retry(() => client.eru.createNodeToken({ node, pod: 'default' }), patience);
+        const all = [...cores.slice(index), ...cores.slice(0, index)].map((core) => this.#address(core)).join(',');
+        // The same again is no new start: it has joined with this token.
+        this.#add(`runtime of ${node}`, node, ['runtime', '--docker', 'none', '--join', token, all]);
+        this.spawn(`runtime of ${node}`);
+        await retry(() => client.core.getNode({ nodename: node }), patience);
+        this.#add(`agent of ${node}`, node, ['agent', '--heartbeat', heartbeatS]);
+        this.spawn(`agent of ${node}`);
       }
     } finally {
       client.close();
     }
     await this.ready();
+  }
+
+  #add(daemon: string, member: string, words: readonly string[]): void {
+    const data = ['--data', path.join(this.folder, member)];
+    this.#daemons.set(daemon, { member, words: [process.execPath, command, ...words, ...data] });
+  }
+
+  #address(core: string): string {
+    return `${this.network.address(core)}:${corePort}`;
   }
 
   /** Socket by which this process, which is outside of the network, reaches a core. */

@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto';
+
 import { describeCertificate, selfSignedCertificate, type KeyPair } from '@eru/contract';
 import { SimulatedMachine } from '@eru/engines';
 import { Closer, EruError, seededRandom, silentLogger, VirtualClock } from '@eru/kit';
@@ -76,6 +78,14 @@ function join(secret: string, request: Partial<JoinRequest> = {}): Promise<Joine
 const fingerprint = (cert: string): string => describeCertificate(cert).fingerprint;
 const caller = (cert: string, node = 'n1') =>
   nodeCallerOf(core.context.view, { name: `node:${node}`, fingerprint: fingerprint(cert) });
+
+/** Whether the first core takes it for the node's. */
+const isKnown = (cert: string): boolean => {
+  const record = core.context.view.nodes.get('n1')?.value;
+  return record !== undefined && isCurrent(record, fingerprint(cert));
+};
+const isSignedBy = (cert: string, authority: string): boolean =>
+  new X509Certificate(cert).verify(new X509Certificate(authority).publicKey);
 
 test('a machine joins with a token: looked at over its own certificate, registered with one of the authority', async () => {
   const joined = await join(await token());
@@ -260,6 +270,21 @@ test('a renewal overlaps with the certificate before it, and ends the one before
   expect(() => caller(certificate)).toThrow('the certificate is dead');
   expect(caller(second)).toBeDefined();
   expect(caller(third)).toBeDefined();
+});
+
+test('a token of one core is good at another, which signs with the same authority, and a third renews', async () => {
+  const secret = await token();
+  const [second, third] = [await start(), await start()];
+  const asked = { secret, endpoint, certificate: own.cert, nowMs: clock.now() };
+  const { context, membership, cluster } = second;
+  const joined = await joinNode(context, membership.current(), { cluster, engines }, asked, never);
+  await third.context.view.until(() => third.context.view.nodes.get('n1'), never);
+  const asking = nodeCallerOf(third.context.view, { name: 'node:n1', fingerprint: fingerprint(joined.certificate) });
+  if (asking === undefined) throw new Error('not a node');
+  const renewed = await renewCertificate(third.context, third.membership.current(), asking, another.cert);
+  await core.context.view.until(() => isKnown(renewed) || undefined, never);
+  expect(isSignedBy(renewed, joined.authority)).toBe(true);
+  expect(caller(joined.certificate)).toBeDefined();
 });
 
 test('each core has a certificate of its own, of the one authority, as soon as there is one', async () => {
