@@ -9,7 +9,7 @@ import { startBed, type Bed } from './contract-bed.suite.ts';
 import { requestOf } from './requests.suite.ts';
 
 const seed = Number(process.env['ERU_SEED'] ?? Date.now() % 2 ** 31);
-const requestsOfEach = 25;
+const requestsOfEach = Number(process.env['ERU_FUZZ_REQUESTS'] ?? 25);
 const atOnce = 8;
 const deadlineMs = 1500;
 const stuckMs = 20_000;
@@ -102,7 +102,7 @@ async function running(): Promise<string[]> {
   return (calls?.values ?? []).flatMap(({ labels, value }) => (value > 0 ? [String(labels['method'])] : []));
 }
 
-test(`requests of every shape end as answers or refusals (ERU_SEED=${seed})`, async () => {
+test(`requests of every shape end as answers or refusals (ERU_SEED=${seed}, ERU_FUZZ_REQUESTS)`, async () => {
   const words = wordsOf();
   const methods: Method[] = [...pb.CoreRPC.methods, ...eru.Eru.methods];
   const calls = methods.flatMap((method, index) => {

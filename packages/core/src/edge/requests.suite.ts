@@ -11,6 +11,7 @@ const good: Readonly<Record<string, Record<string, unknown>>> = {
     podname: 'pod',
     image: 'image:1',
     count: 1,
+    env: ['A=/a', 'BARE', '=', 'B=/c=d'],
     entrypoint: { name: 'web', commands: ['echo', 'x'] },
   },
 };
@@ -19,7 +20,7 @@ type Field = DescMessage['fields'][number];
 
 const plain = `x a_b .. / /etc/app/config /../etc a/b \u202e stop start restart suspend resume echo all 10 -1 42m 1e999 image:1
   sha256: 172.18.0.9 ::1 bridge extra host none mock://n1 mock://n9?cpus=0 unix:///x tcp://a:b __proto__ constructor toString
-  A=1 = {} 'unclosed`;
+  A=1 BARE B=/c=d = $A \${B} {} 'unclosed`;
 const texts = ['', '\0', 'y'.repeat(5000), ...plain.split(/\s+/)];
 /** Bodies of resource requests, one a line. */
 const bodies = `{}
@@ -40,6 +41,7 @@ null
 {"memory-request":[]}
 {"numa-cpu":["0,99"],"numa-memory":["1"]}
 {"volumes-request":["a:b:c:d:e"]}
+{"volumes-request":["$A/\${B}:/data:rw:1M","\${:/x","AUTO:/y:rwm:10"]}
 {"volumes":[":",null]}
 {"storage":"x"}
 {"prod_count_map":{"p":-1}}`;

@@ -32,12 +32,44 @@ async function watchWithoutReading(path: string): Promise<http2.ClientHttp2Strea
   return stream;
 }
 
+/** Ten that do not read on each of these methods. */
+function slowOnes(...methods: string[]): Promise<unknown> {
+  return Promise.all(methods.flatMap((path) => Array.from({ length: 10 }, () => watchWithoutReading(path))));
+}
+
+test('who does not read a stream of statuses holds neither other watchers nor writers', async () => {
+  await core.rpc.addPod({ name: 'pod' });
+  await core.rpc.addNode({ nodename: 'n1', podname: 'pod', endpoint: 'sim://n1?cpus=4&memory=1G' });
+  // They answer with the first event.
+  let round = 0;
+  const answered = new AbortController();
+  const slow = slowOnes('/pb.CoreRPC/NodeStatusStream').finally(() => answered.abort());
+  while (!answered.signal.aborted) await change('n1', round++);
+  await slow;
+  const channel = connect(core.address);
+  try {
+    const told: string[] = [];
+    const seen = (async () => {
+      for await (const { nodename, alive } of client(pb.CoreRPC, channel).nodeStatusStream({})) {
+        told.push(`${nodename} ${alive}`);
+        if (told.length === 100) return;
+      }
+    })();
+    for (const enough = round + 10_000; told.length < 100 && round < enough; round++) await change('n1', round);
+    await seen;
+    expect(new Set(told)).toEqual(new Set(['n1 true', 'n1 false']));
+  } finally {
+    channel.close();
+  }
+});
+
+/** A heartbeat, or its end. */
+async function change(nodename: string, round: number): Promise<void> {
+  await core.rpc.setNodeStatus({ nodename, ttl: round % 2 === 0 ? -1n : 60n });
+}
+
 test('who does not read a watch of services or objects holds neither other watchers nor writers', async () => {
-  await Promise.all(
-    ['/pb.CoreRPC/WatchServiceStatus', '/eru.v1.Eru/Watch'].flatMap((path) =>
-      Array.from({ length: 10 }, () => watchWithoutReading(path)),
-    ),
-  );
+  await slowOnes('/pb.CoreRPC/WatchServiceStatus', '/eru.v1.Eru/Watch');
   const channel = connect(core.address);
   try {
     const services = client(pb.CoreRPC, channel).watchServiceStatus({});

@@ -61,9 +61,10 @@ const golden: Readonly<Record<string, Golden>> = {
   processes: { ask: { pids: 64 }, inspect: { HostConfig: { PidsLimit: 64 } }, files: { 'pids/pids.max': '64' } },
   'volumes and mounts': {
     ask: {
-      env: ['WHERE=/tmp'],
+      // Without a value it is nothing.
+      env: ['WHERE=/tmp', 'BARE'],
       mounts: [{ source: '/etc', target: '/host-etc', readOnly: true }],
-      engineParams: kinds({}, { volumes: ['$WHERE:/data:rw:1G', '/var/tmp:/more:ro'] }),
+      engineParams: kinds({}, { volumes: ['$WHERE${BARE}$NONE:/data:rw:1G', '/var/tmp:/more:ro'] }),
     },
     inspect: { HostConfig: { Binds: ['/etc:/host-etc:ro', '/tmp:/data:rw', '/var/tmp:/more:ro'] } },
   },
