@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { sweep, type Disturbance } from './crash-sweep.ts';
 import { pairScenarios, scenarios } from './scenarios.ts';
 
-/** The seed of every run below; a failure names scenario, await and disturbance, which with it replay the run. */
-const seed = 7;
+/** The seed of every run below; a failure names scenario, await and disturbance, which with it (ERU_SEED) replay the run. */
+const seed = Number(process.env['ERU_SEED'] ?? 7);
 
 /** Of some only each n-th await: what differs is who comes, not where it stopped. Seeds (`seeds.test.ts`) choose among all. */
 const kinds: readonly { disturbance: Disturbance; every: number; what: string }[] = [

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { countPoints, sweep, sweepOne } from './crash-sweep.ts';
 import { externalScenarios } from './external-scenarios.ts';
 
-/** The seed of every run below; a failure names scenario, await and disturbance, which with it replay the run. */
-const seed = 11;
+/** The seed of every run below; a failure names scenario, await and disturbance, which with it (ERU_SEED) replay the run. */
+const seed = Number(process.env['ERU_SEED'] ?? 11);
 
 describe.each(externalScenarios)('$name, with an external kind, disturbed at every await', (scenario) => {
   it('asks the kind', async () => {
