@@ -28,12 +28,12 @@ export async function churn(
 ): Promise<{ kills: number; answered: Answered; broken: string[] }> {
   let core = await apart.connect();
   const load = new Load(() => core, random);
+  const { least, most } = answersPerLife;
   let startMs = 300;
   const over = new AbortController();
   const working = Array.from({ length: clients }, () => load.run(over.signal));
   let killed = 0;
   while (killed < kills) {
-    const { least, most } = answersPerLife;
     await load.answers(least + random.int(most - least + 1));
     await sleep(random.next() * startMs);
     await apart.kill('core');
