@@ -44,9 +44,11 @@ export interface GitSource {
  */
 export function buildPlan(builds: pb.Builds | undefined): { plan: BuildPlan; unknown: string[] } {
   if (builds === undefined || builds.stages.length === 0) throw new EruError('invalid', 'no builds in spec');
-  const unknown = builds.stages.filter((name) => builds.builds[name] === undefined);
+  // A stage may be called like something that every object has.
+  const given = new Map(Object.entries(builds.builds));
+  const unknown = builds.stages.filter((name) => !given.has(name));
   const plan = builds.stages.flatMap((name) => {
-    const build = builds.builds[name];
+    const build = given.get(name);
     return build === undefined ? [] : [stageOf(name, build)];
   });
   if (plan.length === 0) throw new EruError('invalid', 'no build spec');

@@ -71,6 +71,10 @@ test('artifacts stand in place of the repository, or alone', () => {
   expect(sources({})).toBeUndefined();
 });
 
+test.each(['toString', 'constructor', '__proto__'])('a stage called %s is none that was given', (name) => {
+  expect(() => planOf({ stages: [name], builds: {} })).toThrow('no build spec');
+});
+
 test('a stage without a build is skipped, and told', () => {
   const { plan, unknown } = buildPlan(create(pb.BuildsSchema, { stages: ['x', 'a'], builds: { a: { base: 'b' } } }));
   expect([plan.map(({ name }) => name), unknown]).toEqual([['a'], ['x']]);
