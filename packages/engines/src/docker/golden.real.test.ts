@@ -61,10 +61,9 @@ const golden: Readonly<Record<string, Golden>> = {
   processes: { ask: { pids: 64 }, inspect: { HostConfig: { PidsLimit: 64 } }, files: { 'pids/pids.max': '64' } },
   'volumes and mounts': {
     ask: {
-      // Without a value it is nothing.
-      env: ['WHERE=/tmp', 'BARE'],
+      env: ['WHERE=/tmp'],
       mounts: [{ source: '/etc', target: '/host-etc', readOnly: true }],
-      engineParams: kinds({}, { volumes: ['$WHERE${BARE}$NONE:/data:rw:1G', '/var/tmp:/more:ro'] }),
+      engineParams: kinds({}, { volumes: ['$WHERE${NONE}$NONE:/data:rw:1G', '/var/tmp:/more:ro'] }),
     },
     inspect: { HostConfig: { Binds: ['/etc:/host-etc:ro', '/tmp:/data:rw', '/var/tmp:/more:ro'] } },
   },
