@@ -196,6 +196,11 @@ describeAsRoot(['docker', 'busybox'], 'docker: what a deploy asks and what a con
     expect(Number(cgroup(id, 'memory/memory.limit_in_bytes'))).toBeGreaterThan(2 ** 50);
   });
 
+  it('a name without a value is refused, which volumes might ask for', async () => {
+    const volumes = kinds({}, { volumes: ['$BARE:/data:rw:1G'] });
+    await refused(bench.created(serve, { env: ['BARE'], engineParams: volumes }), 'invalid');
+  });
+
   it('what docker cannot do is refused as docs/engines.md says', async () => {
     const { engine } = bench;
     const iops = { iops_options: { '/dev/vda': '100:0:0:0' } };
