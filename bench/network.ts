@@ -7,6 +7,7 @@ import { Allocator, ipamScript } from '@eru/network';
 import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
 import { EtcdProcess } from '@eru/store/etcd-process';
 
+import { containerStarts } from './container-starts.ts';
 import { quantile, type Bench, type Row } from './table.ts';
 
 /** How long an address takes: to be reserved and bound on each store, to be on an interface, and through the IPAM plugin. */
@@ -27,7 +28,7 @@ export const networkBench: Bench = {
         await store.close();
         await etcd.remove();
       }
-      return [...rows, ...(await attachments(folder, quick))];
+      return [...rows, ...(await attachments(folder, quick)), ...(await containerStarts(folder, quick))];
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -6,6 +6,8 @@ import path from 'node:path';
 
 import { retry, run, runOk, type RunResult } from '@eru/kit';
 
+import { connectNetd, type NetworkService } from '@eru/network';
+
 import { Dockerd } from './dockerd.ts';
 import { command } from './eru.ts';
 
@@ -35,10 +37,17 @@ export class DockerNetwork {
 
   async startNetd(): Promise<void> {
     const { folder } = this.machine;
-    const words = ['netd', '--node', 'here', '--data', path.join(folder, 'eru'), '--docker', this.dockerd.socket];
+    const plugins = ['--plugins', '/usr/lib/cni', '--plugins', path.join(folder, 'plugins'), '--plugin-timeout', '3s'];
+    const at = ['--node', 'here', '--data', path.join(folder, 'eru'), '--docker', this.dockerd.socket];
+    const words = ['netd', ...at, ...plugins];
     this.#netd = this.machine.spawn(process.execPath, [command, ...words], ['ignore', 'ignore', 'pipe']);
     this.#netd.stderr?.pipe(createWriteStream(this.#log, { flags: 'a' }));
-    await retry(() => this.net('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
+    const { pid } = this.#netd;
+    // It takes calls of the runtime last.
+    const ready = async (): Promise<void> => {
+      if ((await this.machine.runOk('cat', ['/run/eru/runtime/pid'])).trim() !== `${pid}`) throw new Error('not yet');
+    };
+    await retry(ready, { attempts: 200, baseMs: 20, maxMs: 100 });
   }
 
   async killNetd(): Promise<void> {
@@ -49,6 +58,15 @@ export class DockerNetwork {
     // `nsenter` is our child, and becomes the daemon.
     child.kill('SIGKILL');
     await exit;
+  }
+
+  get alive(): boolean {
+    return this.#netd !== undefined;
+  }
+
+  /** The daemon's socket, seen from here. */
+  get service(): NetworkService {
+    return connectNetd(`/proc/${this.#netd?.pid}/root/run/eru/netd.sock`);
   }
 
   /** `eru net WORDS`, as on the machine. */

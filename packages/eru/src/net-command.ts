@@ -18,6 +18,7 @@ export interface NetdFlags extends SocketFlags {
   node?: string;
   address?: string[];
   plugins?: string[];
+  pluginTimeout?: string;
   namespaces?: string;
   docker?: string | true;
 }

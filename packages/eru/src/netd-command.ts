@@ -2,7 +2,7 @@ import path from 'node:path';
 import { hostname } from 'node:os';
 
 import type { Context } from '@eru/cli';
-import { createLogger } from '@eru/kit';
+import { createLogger, parseDuration } from '@eru/kit';
 import { defaultNetdSocket, openNetd, serveContainers, serveIpam, serveNetd } from '@eru/network';
 
 import { openEtcd } from './daemons.ts';
@@ -25,6 +25,9 @@ export async function netdCommand(context: Context, flags: NetdFlags): Promise<n
       ...(store !== undefined && { store }),
       ...(flags.address !== undefined && { addresses: flags.address }),
       ...(flags.plugins !== undefined && { pluginFolders: flags.plugins }),
+      ...(flags.pluginTimeout !== undefined && {
+        pluginTimeoutMs: parseDuration(flags.pluginTimeout, '--plugin-timeout'),
+      }),
       ...(flags.namespaces !== undefined && { namespaceFolder: path.resolve(flags.namespaces) }),
     });
     closer.add('netd', () => netd.close());

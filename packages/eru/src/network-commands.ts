@@ -1,5 +1,6 @@
 import type { Registry } from '@eru/cli';
 
+import type { ImportDockerFlags } from './import-docker-command.ts';
 import type { InstallDockerFlags } from './install-docker-command.ts';
 import type * as Net from './net-command.ts';
 
@@ -21,6 +22,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       'folder of CNI plugins; may be repeated (default: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni)',
       collect,
     )
+    .option('--plugin-timeout <duration>', 'how long one call of a plugin may take (default: 60s)')
     .option('--docker [socket]', 'give networks to containers of this dockerd (default: /var/run/docker.sock)')
     .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)');
   run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
@@ -120,6 +122,14 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       .option('--print', 'print the runtime, and change nothing'),
     async (context, flags: InstallDockerFlags) =>
       (await import('./install-docker-command.ts')).installDocker(context, flags),
+  );
+  run(
+    verb(
+      'import-docker [network...]',
+      "make networks out of dockerd's bridges, and reserve what its containers have",
+    ).option('--docker <socket>', 'where dockerd answers (default: /var/run/docker.sock)'),
+    async (context, flags: ImportDockerFlags, names: string[]) =>
+      (await import('./import-docker-command.ts')).importDocker(context, flags, names),
   );
   act(
     verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree').option(

@@ -34,6 +34,8 @@ export interface Intent extends Omit<DeclareRequest, 'networks' | 'expiresInMs'>
   readonly createdAt: number;
   /** Of a temporary name. */
   readonly expiresAt?: number;
+  /** The temporary name whose addresses it is taking over. */
+  readonly adopts?: string;
 }
 
 /** An intent, what is reserved for it, and what is attached now. */

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { VirtualClock } from '@eru/kit';
+import { openEmbeddedStore } from '@eru/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
 import type { Netd } from './netd.ts';
@@ -66,6 +67,21 @@ it('becomes the created container’s, over a lost answer and a restart, and goe
   await expect(netd.adopt({ from: 'request-2', container: 'd' })).rejects.toMatchObject({ code: 'not_found' });
   expect(await netd.forget({ container: id })).toMatchObject([{ owner: id }]);
   expect(await held()).toEqual([]);
+});
+
+it('hands over at the next start what the last one was killed at', async () => {
+  await netd.declare(lease);
+  await netd.close();
+  // As a process leaves it that was killed between its decision and the hand-over.
+  const store = await openEmbeddedStore({ folder: path.join(folder, 'state') });
+  const record = JSON.parse(Buffer.from((await store.get('intents/request-1'))?.value ?? []).toString()) as object;
+  const half = { ...record, container: id, adopts: 'request-1', expiresAt: undefined };
+  await store.txn({ then: [{ op: 'put', key: `intents/${id}`, value: Buffer.from(JSON.stringify(half)) }] });
+  await store.close();
+  netd = await open();
+  expect(await netd.intents()).toMatchObject([{ container: id, reservations: [{ owner: id }] }]);
+  expect((await netd.intents())[0]).not.toHaveProperty('adopts');
+  expect(await readdir(path.join(folder, 'declared'))).toEqual([id]);
 });
 
 it('forgets what nobody adopted in time', async () => {

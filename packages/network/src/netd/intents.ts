@@ -101,30 +101,39 @@ export class Intents {
         checkName('container', container);
         const temporary = this.#known.get(from);
         const there = this.#known.get(container);
-        if (temporary === undefined) {
-          if (there !== undefined) return there;
+        if (there !== undefined && (temporary === undefined || there.adopts === from))
+          return there.adopts === undefined ? there : this.#finish(there, there.adopts, signal);
+        if (temporary === undefined)
           throw new EruError('not_found', `${from} is not declared, or its time is over; declare it again`);
-        }
         if (there !== undefined) throw new EruError('exists', `${container} is declared already; forget that first`);
         const { expiresAt: _over, ...rest } = temporary;
-        const intent = { ...rest, container };
-        const { allocator, local } = this.#options;
-        await this.#mark(container);
-        // Addresses first: whoever finds addresses of a container that nobody declared knows what was meant.
-        for (const { ifname } of allocator.view.reservations(from))
-          await allocator.transfer(from, ownerOf(intent), { ifname }, signal);
-        await local.txn({
-          then: [
-            { op: 'put', key: prefix + container, value: encode(intent) },
-            { op: 'delete', range: { key: prefix + from } },
-          ],
-        });
-        this.#known.delete(from);
-        this.#known.set(container, intent);
-        await this.#unmark(from);
-        return intent;
+        const intent = { ...rest, container, adopts: from };
+        await this.#write(intent);
+        return this.#finish(intent, from, signal);
       }),
     );
+  }
+
+  /** Ends what an earlier process left half done. */
+  async recover(): Promise<void> {
+    for (const intent of this.list()) if (intent.adopts !== undefined) await this.#finish(intent, intent.adopts);
+  }
+
+  async #finish(intent: Intent, from: string, signal?: AbortSignal): Promise<Intent> {
+    const { allocator, local } = this.#options;
+    const { adopts: _done, ...after } = intent;
+    for (const { ifname } of allocator.view.reservations(from))
+      await allocator.transfer(from, ownerOf(intent), { ifname }, signal);
+    await local.txn({
+      then: [
+        { op: 'put', key: prefix + intent.container, value: encode(after) },
+        { op: 'delete', range: { key: prefix + from } },
+      ],
+    });
+    this.#known.delete(from);
+    this.#known.set(intent.container, after);
+    await this.#unmark(from);
+    return after;
   }
 
   /** One more network for a container, or one less, now if it runs and at every start from now on. */
@@ -269,6 +278,6 @@ export class Intents {
 }
 
 /** What was asked, apart from when. */
-function wish({ createdAt: _then, expiresAt: _lease, ...asked }: Intent): string {
+function wish({ createdAt: _then, expiresAt: _lease, adopts: _half, ...asked }: Intent): string {
   return stableStringify(asked);
 }

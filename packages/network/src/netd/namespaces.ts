@@ -36,6 +36,22 @@ export class Namespaces {
     for (const address of addresses) await inside('address', 'add', address, 'dev', ifname);
   }
 
+  /** Takes IPv6 into use again, with these addresses and routes: whoever switches it off takes them away. */
+  async restoreIpv6(
+    id: string,
+    ifname: string,
+    addresses: readonly string[],
+    routes: readonly { dst: string; gateway: string }[],
+  ): Promise<void> {
+    const ip = (...words: string[]): string => ['ip', '-6', ...words].join(' ');
+    const lines = [
+      'echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6',
+      ...addresses.map((address) => ip('address', 'replace', address, 'dev', ifname, 'nodad')),
+      ...routes.map(({ dst, gateway }) => ip('route', 'replace', dst, 'via', gateway, 'dev', ifname)),
+    ];
+    await runOk('nsenter', [`--net=${this.path(id)}`, 'sh', '-ec', lines.join('\n')]);
+  }
+
   /** The inode number of a namespace; undefined when there is none on this name. */
   async inode(id: string): Promise<string | undefined> {
     try {

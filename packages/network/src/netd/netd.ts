@@ -56,6 +56,9 @@ export class Netd implements NetworkService {
     const { sandboxes, allocator, logger, closer, clock, roundMs } = this.#parts;
     for (const { id, state } of await sandboxes.recover())
       logger.info({ id, state }, 'what an earlier life left is ended');
+    await this.#parts.compared.intents
+      .recover()
+      .catch((error: unknown) => logger.warn({ err: error }, 'declarations could not be handed over'));
     closer.add(
       'watching',
       allocator.view.onChange((key) => this.#onChange(key)),
@@ -112,6 +115,11 @@ export class Netd implements NetworkService {
   /** Whether a process lives in the namespace of this sandbox. */
   occupied(id: string): Promise<boolean> {
     return this.#parts.sandboxes.occupied(id);
+  }
+
+  /** Of a sandbox that is attached: an engine has switched its IPv6 off meanwhile. */
+  restoreIpv6(id: string): Promise<void> {
+    return this.#parts.sandboxes.restoreIpv6(id);
   }
 
   async about(): Promise<DaemonStatus> {

@@ -28,6 +28,8 @@ export interface NetdOptions {
   addresses?: readonly string[];
   /** Where CNI plugins lie; default the usual places. */
   pluginFolders?: readonly string[];
+  /** Of one call of a plugin; default 60 s. */
+  pluginTimeoutMs?: number;
   /** Between two rounds of the reconciler; default one minute. */
   roundMs?: number;
   /** Tells one boot of the machine from another; default the kernel's. */
@@ -53,6 +55,7 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
     const { pluginFolders = defaultPluginFolders, namespaceFolder = defaultNamespaceFolder } = options;
     const cni = new Cni({
       pluginFolders,
+      ...(options.pluginTimeoutMs !== undefined && { timeoutMs: options.pluginTimeoutMs }),
       cacheFolder: path.join(options.folder, 'cni'),
       clock,
     });
@@ -84,6 +87,7 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
       namespaces,
       sandboxes,
       intents,
+      clock,
       network: (name: string) => networks.find(name),
     };
     if (options.addresses !== undefined) {

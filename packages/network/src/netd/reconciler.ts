@@ -1,4 +1,4 @@
-import type { Logger } from '@eru/kit';
+import type { Clock, Logger } from '@eru/kit';
 import { EruError } from '@eru/kit';
 
 import type { Reservation, WorkloadKind } from '../ipam/records.ts';
@@ -19,6 +19,8 @@ export interface WorkloadSource {
   list(signal?: AbortSignal): Promise<readonly { id: string; owner: string; running: boolean }[]>;
   /** Whether an owner of this name would be in its list if it were there. Absent: all of its kind would. */
   owns?(owner: string): boolean;
+  /** A namespace is there before its engine says that its workload runs: so long it may be. Default 0. */
+  readonly startGraceMs?: number;
   /** The engine of whose declared containers it knows. Absent: of none. */
   readonly engine?: Intent['engine'];
 }
@@ -35,13 +37,13 @@ interface Finding {
  * other. A workload that nobody can be asked about is left alone.
  */
 export class Reconciler {
-  readonly #options: DiagnoseOptions;
+  readonly #options: DiagnoseOptions & { clock: Clock };
   readonly #logger: Logger;
   readonly #sources: WorkloadSource[] = [];
   #before: ReadonlySet<string> = new Set();
   #round: Promise<Repair[]> | undefined;
 
-  constructor(options: DiagnoseOptions, logger: Logger) {
+  constructor(options: DiagnoseOptions & { clock: Clock }, logger: Logger) {
     this.#options = options;
     this.#logger = logger;
   }
@@ -111,7 +113,7 @@ export class Reconciler {
 
   /** What their engines say: who does not run is detached, who is gone gives back what it holds. */
   async #workloads(signal: AbortSignal | undefined): Promise<Finding[]> {
-    const { allocator, sandboxes, intents } = this.#options;
+    const { allocator, sandboxes, intents, clock } = this.#options;
     const findings: Finding[] = [];
     for (const source of this.#sources) {
       let workloads: Awaited<ReturnType<WorkloadSource['list']>>;
@@ -135,8 +137,11 @@ export class Reconciler {
       }
       const running = new Set(workloads.filter((workload) => workload.running).map(({ id }) => id));
       const owners = new Set(workloads.map(({ owner }) => owner));
-      for (const { id, kind } of sandboxes.list()) {
+      for (const { id, kind, createdAt } of sandboxes.list()) {
         if (kind !== source.kind || running.has(id)) continue;
+        const young = createdAt > clock.now() - (source.startGraceMs ?? 0);
+        // Whose engine knows nothing of it any more is not being started.
+        if (young && (there.has(id) || intents.get(id)?.engine !== source.engine)) continue;
         findings.push({ key: `stopped/${id}`, text: `${id} does not run: detached`, mend: () => this.#detachIdle(id) });
       }
       const attached = new Set(sandboxes.list().map(({ id }) => id));

@@ -5,6 +5,7 @@ import type { Store } from '@eru/store';
 import type { Cni } from '../cni/cni.ts';
 import { KeyedLock } from '../cni/keyed-lock.ts';
 import { checkInterfaceName, checkName } from '../cni/names.ts';
+import { addressesOf } from '../cni/result.ts';
 import type { Allocator } from '../ipam/allocator.ts';
 import { decode, encode, type Reservation } from '../ipam/records.ts';
 import type { Namespaces } from './namespaces.ts';
@@ -212,6 +213,30 @@ export class Sandboxes {
     if (sandbox?.inode === undefined) return false;
     const pid = await namespaces.processIn(sandbox.inode);
     return pid !== undefined;
+  }
+
+  /** Gives interfaces their IPv6 addresses and routes back, as their plugins gave them. */
+  restoreIpv6(id: string): Promise<void> {
+    return this.#locks.exclusive(`id/${id}`, async () => {
+      const { cni, namespaces } = this.#options;
+      for (const { ifname, network } of this.#attached(id).interfaces) {
+        const { result } = (await cni.cache.read({ network, containerId: id, ifname })) ?? {};
+        if (result === undefined) continue;
+        const ips = addressesOf(result, ifname).filter(({ address }) => address.includes(':'));
+        if (ips.length === 0) continue;
+        const gateway = ips[0]?.gateway ?? '';
+        const routes = (result.routes ?? [])
+          .filter(({ dst }) => dst.includes(':'))
+          .map(({ dst, gw = gateway }) => ({ dst, gateway: gw }))
+          .filter((route) => route.gateway !== '');
+        await namespaces.restoreIpv6(
+          id,
+          ifname,
+          ips.map(({ address }) => address),
+          routes,
+        );
+      }
+    });
   }
 
   alive(id: string): Promise<boolean> {

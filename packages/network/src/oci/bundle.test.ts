@@ -10,7 +10,7 @@ import {
   hasOwnNetwork,
   hasOwnUsers,
   readBundle,
-  withHooks,
+  withHook,
   withNetwork,
   writeBundle,
 } from './bundle.ts';
@@ -39,8 +39,9 @@ it('sets the namespace and adds hooks, and keeps all else, its mode too', async 
   const bundle = await readBundle(folder);
   expect([hasOwnNetwork(bundle), hasOwnUsers(bundle)]).toEqual([true, false]);
   expect([annotationsOf(bundle), environmentOf(bundle)]).toEqual([{ 'eru.network/name': 'web' }, { A: '2=3', B: '' }]);
-  const hooked = withHooks(withNetwork(bundle, '/run/eru/netns/c1'), '/bin/eru-oci', 'c1');
-  expect(withHooks(hooked, '/bin/eru-oci', 'c1')).toEqual(hooked);
+  const added = withHook(withNetwork(bundle, '/run/eru/netns/c1'), 'createRuntime', '/bin/eru-oci', ['ADD', 'c1']);
+  const hooked = withHook(added, 'poststop', '/bin/eru-oci', ['DEL', 'c1']);
+  expect(withHook(hooked, 'poststop', '/bin/eru-oci', ['DEL', 'c1'])).toEqual(hooked);
   await writeBundle(hooked);
   const hook = (verb: string): object => ({ path: '/bin/eru-oci', args: ['/bin/eru-oci', 'eru-hook', verb, 'c1'] });
   expect(await written()).toEqual({

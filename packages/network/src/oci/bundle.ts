@@ -90,19 +90,21 @@ export function withNetwork({ folder, config }: Bundle, netns: string): Bundle {
   return { folder, config: { ...config, linux: { ...(config['linux'] as JsonObject), namespaces } } };
 }
 
-/** `script eru-hook ADD|DEL ID` is called when its namespaces are there, and after it is deleted; after the hooks that it has. */
-export function withHooks({ folder, config }: Bundle, script: string, id: string): Bundle {
+/** When a hook is called: its namespaces are there, and after it is deleted. */
+type HookMoment = 'createRuntime' | 'poststop';
+
+/** `script eru-hook VERB ID` is called at a moment, after the hooks that are there. */
+export function withHook(
+  { folder, config }: Bundle,
+  moment: HookMoment,
+  script: string,
+  [verb, id]: readonly [verb: string, id: string],
+): Bundle {
   const hooks = isJsonObject(config['hooks']) ? config['hooks'] : {};
-  const hook = (verb: string): JsonObject => ({ path: script, args: [script, 'eru-hook', verb, id] });
-  const after = (name: string, verb: string): JsonObject => {
-    const there = Array.isArray(hooks[name]) ? hooks[name] : [];
-    const ours = there.some((one) => isJsonObject(one) && one['path'] === script);
-    return { [name]: ours ? there : [...there, hook(verb)] };
-  };
-  return {
-    folder,
-    config: { ...config, hooks: { ...hooks, ...after('createRuntime', 'ADD'), ...after('poststop', 'DEL') } },
-  };
+  const there = Array.isArray(hooks[moment]) ? hooks[moment] : [];
+  if (there.some((one) => isJsonObject(one) && one['path'] === script)) return { folder, config };
+  const hook = { path: script, args: [script, 'eru-hook', verb, id] };
+  return { folder, config: { ...config, hooks: { ...hooks, [moment]: [...there, hook] } } };
 }
 
 function namespacesOf({ config }: Bundle): JsonObject[] {

@@ -13,7 +13,7 @@ import {
   hasOwnNetwork,
   hasOwnUsers,
   readBundle,
-  withHooks,
+  withHook,
   withNetwork,
   writeBundle,
 } from './bundle.ts';
@@ -63,6 +63,7 @@ export class Containers {
       if (verb === 'create') return { code: 0, output: await this.#create(id, third, settingsOf(rest.join('\n'))) };
       if (verb === 'delete') await this.#delete(id, Number(third));
       else if (verb === 'ADD') await this.#hook(id, settingsOf(third), rest.join('\n'));
+      else if (verb === 'IPV6') await this.#netd.restoreIpv6(id);
       else if (verb === 'DEL') await this.#netd.detach({ id });
       else
         throw new EruError(
@@ -93,12 +94,17 @@ export class Containers {
           'unsupported',
           'a namespace cannot be kept over a stop when its container has users of its own',
         );
-      await writeBundle(withHooks(bundle, settings.script, id));
+      const added = withHook(bundle, 'createRuntime', settings.script, ['ADD', id]);
+      await writeBundle(withHook(added, 'poststop', settings.script, ['DEL', id]));
       return 'ours';
     }
     await this.#attach(id, declared, async ({ netns, interfaces }) => {
       if (container !== undefined) await writeNames(container, interfaces, declared.aliases);
-      await writeBundle(withNetwork(bundle, netns));
+      const joined = withNetwork(bundle, netns);
+      const six = interfaces.some(({ addresses }) => addresses.some(({ address }) => address.includes(':')));
+      // A hook of dockerd's own switches IPv6 off in a container without a network of Docker's (measured with 20.10).
+      const restored = six && container !== undefined;
+      await writeBundle(restored ? withHook(joined, 'createRuntime', settings.script, ['IPV6', id]) : joined);
     });
     return 'ours';
   }

@@ -1,5 +1,4 @@
 import { request } from 'node:http';
-import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import type { IncomingMessage } from 'node:http';
 
@@ -26,10 +25,15 @@ export class DockerClient {
     return JSON.parse(body);
   }
 
-  /** Events as they come, until the stream ends. */
+  /** Events as they come, until the stream ends; it throws when it breaks. */
   async *events(filters: Readonly<Record<string, readonly string[]>>, signal: AbortSignal): AsyncGenerator {
     const response = await this.#send(`/events?filters=${encodeURIComponent(JSON.stringify(filters))}`, signal);
-    for await (const line of createInterface({ input: response })) if (line !== '') yield JSON.parse(line);
+    let rest = '';
+    for await (const piece of response.setEncoding('utf8') as AsyncIterable<string>) {
+      const lines = (rest + piece).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line !== '') yield JSON.parse(line);
+    }
   }
 
   #send(path: string, signal: AbortSignal): Promise<IncomingMessage> {

@@ -9,10 +9,17 @@ import type { DockerClient } from './docker-client.ts';
 const listSchema = z.array(z.looseObject({ Id: z.string(), State: z.string() }));
 
 /** A namespace is there before its engine says that the container runs. */
-const startGraceMs = 30_000;
+const defaultStartGraceMs = 30_000;
 const reconnectMs = 1000;
 /** Between what an event says and a look at what is: an engine tells of an end before it has cleared away. */
 const settleMs = 1000;
+
+const imported = 'docker.';
+
+/** Whose an address is that Docker itself has given to a container. It goes with that container. */
+export function importedOwner(container: string): string {
+  return imported + container;
+}
 
 export interface DockerSourceOptions {
   netd: Netd;
@@ -25,21 +32,20 @@ export interface DockerSourceOptions {
 
 /** Which containers a dockerd has. */
 export function dockerSource(options: DockerSourceOptions): WorkloadSource {
-  const { netd, docker, clock, startGraceMs: grace = startGraceMs } = options;
+  const { netd, docker, startGraceMs = defaultStartGraceMs } = options;
   return {
     kind: 'container',
     engine: 'docker',
+    startGraceMs,
     // What is declared says whose an address is; other engines' containers are not in this list.
-    owns: () => false,
+    owns: (owner) => owner.startsWith(imported),
     list: async (signal) => {
       const containers = listSchema.parse(await docker.get('/containers/json?all=1', signal));
-      const [intents, sandboxes] = await Promise.all([netd.intents(), netd.sandboxes()]);
-      const declared = new Map(intents.map((intent) => [intent.container, intent]));
-      const young = new Set(sandboxes.filter(({ createdAt }) => createdAt > clock.now() - grace).map(({ id }) => id));
+      const declared = new Map((await netd.intents()).map((intent) => [intent.container, intent]));
       return containers.map(({ Id: id, State: state }) => ({
         id,
-        owner: declared.get(id)?.owner ?? id,
-        running: state === 'running' || state === 'paused' || young.has(id) || declared.get(id)?.keepNetns === true,
+        owner: declared.get(id)?.owner ?? importedOwner(id),
+        running: state === 'running' || state === 'paused' || declared.get(id)?.keepNetns === true,
       }));
     },
   };

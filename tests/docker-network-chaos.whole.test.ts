@@ -1,0 +1,66 @@
+import { seededRandom, systemClock } from '@eru/kit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { DockerNetwork } from './docker-network.ts';
+import { createByLabels, doubles, faults, steps, type Fault, type Step } from './docker-network-steps.ts';
+import { describeAsRoot } from './parts.ts';
+
+const count = Number(process.env['ERU_CHAOS_STEPS'] ?? 25);
+const seed = Number(process.env['ERU_SEED'] ?? Date.now() % 1_000_000);
+/** Something dies in one of so many steps. */
+const faultEvery = 4;
+const checkEvery = 50;
+
+describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'chaos on a plain dockerd', () => {
+  let host: DockerNetwork;
+  beforeAll(async () => {
+    host = await DockerNetwork.start();
+    await host.net('create', 'web', '--subnet', '10.8.0.0/24', '--quarantine', '0s');
+    await host.net('create', 'back', '--subnet', '10.8.1.0/24', '--quarantine', '0s');
+    await host.install();
+  });
+  afterAll(() => host?.remove());
+
+  it(
+    `${count} steps with deaths between any two: no double address, nothing left (ERU_CHAOS_STEPS, ERU_SEED=${seed})`,
+    async () => {
+      const random = seededRandom(seed);
+      const before = await host.traces();
+      const all = steps(createByLabels);
+      const done: Record<string, number> = {};
+      const noted = <T extends Step | Fault>(one: T): T => {
+        done[one.name] = (done[one.name] ?? 0) + 1;
+        return one;
+      };
+      for (let index = 1; index <= count; index++) {
+        const step = noted(all[random.int(all.length)] as Step);
+        const doing = step.run(host, random).catch(() => {}); // It may meet the dead.
+        if (random.int(faultEvery) === 0) {
+          await systemClock.sleep(random.int(400));
+          const fault = noted(faults[random.int(faults.length)] as Fault);
+          const revive = await fault.strike(host, random);
+          await Promise.all([doing, revive()]);
+        }
+        await doing;
+        if (index % checkEvery === 0) expect(await doubles(host)).toEqual([]);
+      }
+      console.log(`seed ${seed}: ${JSON.stringify(done)}`);
+      expect(await doubles(host)).toEqual([]);
+      const { service } = host;
+      const ids = (await host.docker('ps', '-aq')).split('\n').filter((id) => id !== '');
+      if (ids.length > 0) await host.docker('rm', '-f', ...ids);
+      const repairs: string[] = [];
+      for (let round = 0; round < 10; round++) {
+        for (const { text } of await service.reconcile()) repairs.push(text);
+        const left = [await service.sandboxes(), await service.intents(), await service.reservations()];
+        if (left.flat().length === 0 && (await service.diagnose()).length === 0) break;
+      }
+      console.log(`repaired at the end: ${JSON.stringify(repairs)}`);
+      expect(await service.diagnose()).toEqual([]);
+      expect(await service.reservations()).toEqual([]);
+      expect([await service.sandboxes(), await service.intents()]).toEqual([[], []]);
+      expect(await host.traces()).toEqual(before);
+    },
+    Math.max(300_000, count * 10_000),
+  );
+});
