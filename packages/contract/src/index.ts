@@ -10,7 +10,7 @@ export * as health from './gen/health_pb.ts';
 export * as pb from './gen/core_pb.ts';
 export type { CallContext, ClientCertificate, MountedService, ServiceHandlers } from './handlers.ts';
 export { mount } from './handlers.ts';
-export { parseEndpoint } from './listen.ts';
+export { listen, parseEndpoint } from './listen.ts';
 export { openApi } from './openapi.ts';
 export { foreignRequest } from './origin.ts';
 export * from './serve.ts';

@@ -7,6 +7,8 @@ export type { FaultHook } from './simulated-call.ts';
 export type { Program, SimulatedProcess } from './simulated-process.ts';
 export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
 export { createEngines, type Engines } from './endpoints.ts';
+export { dockerAddress, type DockerAddress } from './docker/endpoint.ts';
+export { DockerHttp } from './docker/http-client.ts';
 export { connectDocker } from './docker/connect.ts';
 export type { DockerSettings } from './docker/create-body.ts';
 export { createCompositeEngine } from './composite.ts';

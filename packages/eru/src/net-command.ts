@@ -4,7 +4,15 @@ import path from 'node:path';
 
 import { loadOutput, type Context } from '@eru/cli';
 import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
-import { connectNetd, ipamScript, parsePort, type NetworkService, type Reservation } from '@eru/network';
+import {
+  connectNetd,
+  ipamScript,
+  parsePort,
+  putNetworkOn,
+  removeNetworkAndPools,
+  type NetworkService,
+  type Reservation,
+} from '@eru/network';
 import { z } from 'zod';
 
 import { netdSocketOf } from './node-networks.ts';
@@ -84,36 +92,27 @@ export async function printPlugin(
 
 /** One pool for each subnet, named after network and family. */
 export async function createNetwork(context: Context, flags: CreateFlags, name: string): Promise<undefined> {
-  const service = daemon(context, flags);
-  const { subnet: subnets = [], gateway: gateways = [], exclude = [] } = flags;
-  const pools: string[] = [];
+  const { subnet: subnets = [], gateway: gateways = [], exclude = [], mtu, masquerade, rate, dns } = flags;
   const six = (text: string): boolean => text.includes(':');
-  for (const cidr of subnets) {
-    const pool = six(cidr) ? `${name}-v6` : name;
-    const gateway = gateways.find((one) => six(one) === six(cidr));
-    await service.putPool(
-      {
-        name: pool,
-        cidr,
-        scope: flags.scope,
-        exclude: exclude.filter((one) => six(one) === six(cidr)),
-        quarantineMs: parseDuration(flags.quarantine, '--quarantine'),
-        ...(gateway !== undefined && { gateway }),
-      },
-      context.signal,
-    );
-    pools.push(pool);
-  }
-  const common = {
-    name,
-    pools,
-    masquerade: flags.masquerade,
-    ...(flags.mtu !== undefined && { mtu: Number(flags.mtu) }),
-    ...(flags.rate !== undefined && { bandwidth: bandwidthOf(flags.rate) }),
-    ...(flags.dns !== undefined && { dns: { nameservers: flags.dns } }),
-  };
   const how = flags.plugins === undefined ? { driver: flags.driver } : await pluginsOf(flags.plugins);
-  await service.putNetwork({ ...common, ...how }, context.signal);
+  await putNetworkOn(
+    daemon(context, flags),
+    {
+      name,
+      masquerade,
+      ...(mtu !== undefined && { mtu: Number(mtu) }),
+      ...(rate !== undefined && { bandwidth: bandwidthOf(rate) }),
+      ...(dns !== undefined && { dns: { nameservers: dns } }),
+      ...how,
+    },
+    subnets.map((cidr) => ({
+      cidr,
+      exclude: exclude.filter((one) => six(one) === six(cidr)),
+      gateway: gateways.find((one) => six(one) === six(cidr)),
+    })),
+    { scope: flags.scope, quarantineMs: parseDuration(flags.quarantine, '--quarantine') },
+    context.signal,
+  );
 }
 
 /** The same both ways; a tenth of a second of it may come at once. */
@@ -127,13 +126,7 @@ function bandwidthOf(text: string): Record<string, number> {
 }
 
 export async function removeNetwork(context: Context, flags: SocketFlags, name: string): Promise<undefined> {
-  const service = daemon(context, flags);
-  const networks = await service.networks({}, context.signal);
-  const found = networks.find(({ definition }) => definition.name === name);
-  await service.removeNetwork({ name }, context.signal);
-  const others = new Set(networks.filter((one) => one !== found).flatMap(({ definition }) => definition.pools));
-  for (const pool of found?.definition.pools ?? [])
-    if (!others.has(pool)) await service.removePool({ name: pool }, context.signal);
+  await removeNetworkAndPools(daemon(context, flags), name, context.signal);
 }
 
 export async function listAddresses(context: Context, flags: SocketFlags, word?: string): Promise<number> {

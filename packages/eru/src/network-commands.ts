@@ -2,11 +2,12 @@ import type { Registry } from '@eru/cli';
 
 import type { ImportDockerFlags } from './import-docker-command.ts';
 import type { InstallDockerFlags } from './install-docker-command.ts';
+import type { BarrelFlags } from './barrel-command.ts';
 import type * as Net from './net-command.ts';
 
 type Command = ReturnType<Registry['command']>;
 
-/** `eru netd` and `eru net`: the network of this machine. They need no core; what they ask, they ask the daemon's socket. */
+/** `eru netd`, `eru barrel` and `eru net`: the network of this machine. They need no core; what they ask, they ask the daemon's socket. */
 export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 'run'>): void {
   const netd = command('netd', "run this machine's network daemon: networks, fixed addresses, namespaces")
     .option('--socket <path>', 'where it listens (default: /run/eru/netd.sock)')
@@ -26,6 +27,29 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     .option('--docker [socket]', 'give networks to containers of this dockerd (default: /var/run/docker.sock)')
     .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)');
   run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
+
+  const barrel = command(
+    'barrel',
+    "stand in front of dockerd: its clients get this machine's networks and fixed addresses",
+  )
+    .option(
+      '-H, --host <address>',
+      'unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT; may be repeated (BARREL_HOSTS; default: unix:///var/run/barrel.sock)',
+      collect,
+    )
+    .option('-D, --dockerd-path <socket>', "dockerd's (BARREL_DOCKERD_PATH; default: unix:///var/run/docker.sock)")
+    .option('--server-cert <file>', 'certificate of https:// (BARREL_TLS_CERT_FILE_PATH)')
+    .option('--server-key <file>', 'its key (BARREL_TLS_KEY_FILE_PATH)')
+    .option('--client-ca <file>', 'authority of the clients that may come in by https://')
+    .option('--group <name>', 'who may open unix sockets beside root (default: docker, where there is such a group)')
+    .option('--netd <path>', 'socket of the network daemon (default: /run/eru/netd.sock)')
+    .option('--socket <path>', 'own socket, with /health, /ready and /metrics (default: /run/eru/barrel.sock)')
+    .option('--runtime <name>', 'the runtime that dockerd was given for Eru, docs/network.md', 'eru')
+    .option('--default-network <name>', 'for containers with the label fixed-ip that name no network')
+    .option('--log-level <level>', 'debug, info, warn, error or silent (BARREL_LOG_LEVEL)');
+  run(barrel, async (context, flags: BarrelFlags) =>
+    (await import('./barrel-command.ts')).barrelCommand(context, flags),
+  );
 
   const net = command('net', 'networks of this machine, their addresses and namespaces');
   const verb = (usage: string, description: string): Command =>

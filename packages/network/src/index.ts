@@ -23,6 +23,7 @@ export type { Repair, WorkloadSource } from './netd/reconciler.ts';
 export type { AttachedInterface, AttachRequest, InterfaceRequest, Sandbox } from './netd/sandbox.ts';
 export { serveNetd } from './netd/server.ts';
 export type * from './netd/service.ts';
+export * from './netd/subnets.ts';
 export { DockerClient } from './oci/docker-client.ts';
 export { importedOwner } from './oci/docker-source.ts';
 export { runtimeFolder, runtimeScript, type RuntimeScript } from './oci/runtime-script.ts';

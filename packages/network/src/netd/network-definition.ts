@@ -44,6 +44,8 @@ export const networkSchema = z
     dns: z
       .strictObject({ nameservers: z.array(z.string()).default([]), search: z.array(z.string()).default([]) })
       .optional(),
+    /** Of those who made it through Docker's API, such as compose: shown to them again. */
+    labels: z.record(z.string(), z.string()).optional(),
   })
   .refine(({ driver, plugins }) => (driver === undefined) !== (plugins === undefined), {
     message: 'give either a driver (bridge, routed) or plugins',

@@ -1,0 +1,1 @@
+export { openBarrel, type BarrelOptions } from './barrel.ts';

@@ -1,0 +1,152 @@
+import { isIP } from 'node:net';
+
+import type { IntentStatus, NetworkStatus, PoolStatus, Subnet } from '@eru/network';
+import { formatAddress, parseCidr } from '@eru/network';
+import { EruError, invalid, isJsonObject, type JsonObject } from '@eru/kit';
+
+import { canonicalFields, objectAt, textAt } from './exact-json.ts';
+import { endpointId, networkId } from './known-networks.ts';
+
+/** The drivers of `docker network create` that make a network of ours. */
+const drivers: Readonly<Record<string, string>> = { eru: 'bridge', 'eru-routed': 'routed' };
+
+/** Whether a request for a network is for one of ours. */
+export function isOurDriver(driver: unknown): driver is string {
+  return typeof driver === 'string' && Object.hasOwn(drivers, driver);
+}
+
+/** As `GET /networks/ID` tells of it. `names`: of containers, by id. */
+export function showNetwork(
+  { definition, cidrs }: NetworkStatus,
+  pools: readonly PoolStatus[],
+  intents: readonly IntentStatus[],
+  names: ReadonlyMap<string, string> = new Map(),
+): JsonObject {
+  const { name, driver, labels = {}, mtu } = definition;
+  const own = pools.filter((pool) => definition.pools.includes(pool.definition.name));
+  return {
+    Name: name,
+    Id: networkId(name),
+    Created: '0001-01-01T00:00:00Z',
+    Scope: 'local',
+    Driver: driver === 'routed' ? 'eru-routed' : 'eru',
+    EnableIPv6: cidrs.some((cidr) => cidr.includes(':')),
+    IPAM: {
+      Driver: 'default',
+      Options: null,
+      Config: own.map(({ definition: { cidr, gateway } }) => ({ Subnet: cidr, Gateway: gateway ?? firstOf(cidr) })),
+    },
+    Internal: false,
+    Attachable: false,
+    Ingress: false,
+    ConfigFrom: { Network: '' },
+    ConfigOnly: false,
+    Containers: Object.fromEntries(intents.flatMap((intent) => attachedTo(name, intent, names))),
+    Options: mtu === undefined ? {} : { [mtuOption]: String(mtu) },
+    Labels: labels,
+  };
+}
+
+/** A pool's gateway where none is said. */
+function firstOf(cidr: string): string {
+  const { family, first } = parseCidr('cidr', cidr);
+  return formatAddress({ family, value: first + 1n });
+}
+
+function attachedTo(
+  network: string,
+  { container, sandbox }: IntentStatus,
+  names: ReadonlyMap<string, string>,
+): [string, JsonObject][] {
+  const one = sandbox?.interfaces.find((candidate) => candidate.network === network && candidate.state === 'attached');
+  if (sandbox === null || one === undefined) return [];
+  const [four = '', six = ''] = [4, 6].map(
+    (family) => one.addresses.find(({ address }) => isIP(address.split('/')[0] ?? '') === family)?.address,
+  );
+  const entry = {
+    Name: names.get(container) ?? '',
+    EndpointID: endpointId(sandbox.netns, sandbox.inode, one.ifname),
+    MacAddress: one.mac ?? '',
+    IPv4Address: four,
+    IPv6Address: six,
+  };
+  return [[container, entry]];
+}
+
+/** Whether `GET /networks?filters=` asks for this one, by what Docker filters on. */
+export function matchesFilters(network: JsonObject, filters: ReadonlyMap<string, readonly string[]>): boolean {
+  const any = (name: string, test: (value: string) => boolean): boolean => {
+    const values = filters.get(name);
+    return values === undefined || values.some(test);
+  };
+  const labels = network['Labels'] as Record<string, string>;
+  const unused = Object.keys(network['Containers'] as JsonObject).length === 0;
+  return (
+    any('name', (value) => textAt(network, 'Name').includes(value.replace(/^\^|\$$/g, ''))) &&
+    any('id', (value) => textAt(network, 'Id').startsWith(value)) &&
+    any('driver', (value) => value === network['Driver']) &&
+    any('scope', (value) => value === 'local') &&
+    any('type', (value) => value === 'custom') &&
+    any('dangling', (value) => ['1', 'true'].includes(value.toLowerCase()) === unused) &&
+    (filters.get('label') ?? []).every((value) => {
+      const [key = '', ...rest] = value.split('=');
+      return Object.hasOwn(labels, key) && (rest.length === 0 || labels[key] === rest.join('='));
+    })
+  );
+}
+
+/** `filters=` in both of its forms: `{"name": ["a"]}` and `{"name": {"a": true}}`. Undefined when it is neither. */
+export function parseFilters(text: string | null): Map<string, string[]> | undefined {
+  if (text === null || text === '') return new Map();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined; // dockerd says what is wrong with it.
+  }
+  if (!isJsonObject(value)) return undefined;
+  const entries = Object.entries(value).map(([name, values]): [string, string[]] => [
+    name,
+    Array.isArray(values) ? values.map(String) : isJsonObject(values) ? Object.keys(values) : [],
+  ]);
+  return new Map(entries);
+}
+
+/** A request to create a network of ours, for netd. @throws EruError `invalid` that names the field */
+export function createdNetwork(body: JsonObject): { network: { name: string } & JsonObject; subnets: Subnet[] } {
+  const { Name: name = '' } = body;
+  if (typeof name !== 'string') throw invalid('Name', JSON.stringify(name), 'write a name');
+  for (const flag of ['Internal', 'ConfigOnly', 'Ingress', 'Attachable'])
+    if (body[flag] === true) throw invalid(flag, true, 'a network of Eru cannot be that; leave it out');
+  const options = objectAt(body, 'Options', 'the request');
+  const unknown = Object.keys(options).find((option) => option !== mtuOption);
+  if (unknown !== undefined) throw invalid('Options', unknown, `only ${mtuOption} is understood`);
+  const mtu = options[mtuOption];
+  const labels = objectAt(body, 'Labels', 'the request');
+  const ipam = objectAt(body, 'IPAM', 'the request');
+  const configs = ipam['Config'] ?? [];
+  if (!Array.isArray(configs) || configs.length === 0)
+    throw new EruError('invalid', 'IPAM.Config: a network of Eru needs a subnet, such as --subnet 10.8.0.0/24');
+  return {
+    network: {
+      name,
+      driver: drivers[textAt(body, 'Driver')] as string,
+      ...(Object.keys(labels).length > 0 && { labels }),
+      ...(mtu !== undefined && { mtu: Number(mtu) }),
+    },
+    subnets: configs.map(subnetOf),
+  };
+}
+
+function subnetOf(config: unknown): Subnet {
+  if (!isJsonObject(config)) throw invalid('IPAM.Config', JSON.stringify(config), 'write {"Subnet": …}');
+  canonicalFields(config, ['Subnet', 'Gateway', 'IPRange', 'AuxiliaryAddresses'], 'IPAM.Config');
+  const { Subnet: cidr, Gateway: gateway = '', IPRange: range = '' } = config;
+  if (typeof cidr !== 'string' || typeof gateway !== 'string')
+    throw invalid('IPAM.Config.Subnet', JSON.stringify(cidr), 'write a network such as 10.8.0.0/24');
+  if (range !== '') throw invalid('IPAM.Config.IPRange', JSON.stringify(range), 'use eru net create with --exclude');
+  const taken = Object.values(objectAt(config, 'AuxiliaryAddresses', 'IPAM.Config')).map(String);
+  return { cidr, ...(gateway !== '' && { gateway }), ...(taken.length > 0 && { exclude: taken }) };
+}
+
+const mtuOption = 'com.docker.network.driver.mtu';
