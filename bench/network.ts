@@ -8,9 +8,10 @@ import { openEmbeddedStore, openEtcdStore, type Store } from '@eru/store';
 import { EtcdProcess } from '@eru/store/etcd-process';
 
 import { containerStarts } from './container-starts.ts';
+import { proxyRows } from './proxy.ts';
 import { quantile, type Bench, type Row } from './table.ts';
 
-/** How long an address takes: to be reserved and bound on each store, to be on an interface, and through the IPAM plugin. */
+/** How long an address takes: to be reserved and bound on each store, to be on an interface, and through the IPAM plugin; what the Docker proxy costs. */
 export const networkBench: Bench = {
   name: 'network',
   async run({ quick }) {
@@ -28,7 +29,8 @@ export const networkBench: Bench = {
         await store.close();
         await etcd.remove();
       }
-      return [...rows, ...(await attachments(folder, quick)), ...(await containerStarts(folder, quick))];
+      rows.push(...(await attachments(folder, quick)), ...(await containerStarts(folder, quick)));
+      return [...rows, ...(await proxyRows(folder, quick))];
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
