@@ -109,7 +109,12 @@ describe('what a request to create asks of our networks', () => {
   });
 
   it('a network by label, where one is set', () => {
-    const body = { Labels: { 'fixed-ip': '1' } };
+    // As the docker command says it.
+    const body = {
+      Labels: { 'fixed-ip': '1' },
+      HostConfig: { NetworkMode: 'default' },
+      NetworkingConfig: { EndpointsConfig: { default: {} } },
+    };
     expect(namedNetworks(body, { defaultNetwork: 'web' })).toEqual(['web']);
     expect(namedNetworks({ ...body, HostConfig: { NetworkMode: 'host' } }, { defaultNetwork: 'web' })).toEqual([
       'host',

@@ -41,14 +41,14 @@ export function namedNetworks(body: JsonObject, { defaultNetwork }: Pick<CreateR
   canonicalFields(host, fields.hostConfig, 'HostConfig');
   const networking = objectAt(body, 'NetworkingConfig', 'the request');
   canonicalFields(networking, fields.networking, 'NetworkingConfig');
+  const plain = ['', 'default', 'bridge'];
   const endpoints = Object.keys(objectAt(networking, 'EndpointsConfig', 'NetworkingConfig'));
   const mode = host['NetworkMode'] ?? '';
   if (typeof mode !== 'string') throw invalid('HostConfig.NetworkMode', JSON.stringify(mode), 'write a name');
   const labels = objectAt(body, 'Labels', 'the request');
-  const byLabel = isFixed(labels['fixed-ip']) && endpoints.length === 0;
-  if (byLabel && defaultNetwork !== undefined && ['', 'default', 'bridge'].includes(mode)) return [defaultNetwork];
-  const main = ['', 'default'].includes(mode) ? [] : [mode];
-  return [...new Set([...main, ...endpoints])];
+  const byLabel = isFixed(labels['fixed-ip']) && [mode, ...endpoints].every((name) => plain.includes(name));
+  if (byLabel && defaultNetwork !== undefined) return [defaultNetwork];
+  return [...new Set([mode, ...endpoints])].filter((name) => name !== '' && name !== 'default');
 }
 
 /** Whether netd has to be asked at all. */

@@ -18,6 +18,9 @@ export interface Listener {
   open(take: (socket: Socket) => void): Promise<{ address: string; close(): Promise<void> }>;
 }
 
+/** A peer that lost its network says nothing when it goes. */
+const kept = { keepAlive: true, keepAliveInitialDelay: 30_000 };
+
 /** Names by which only this machine reaches itself. */
 const loopback = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -41,13 +44,14 @@ export async function listenerAt(text: string, files: TlsFiles, group: string | 
         text,
         'without TLS only this machine may call: write http://127.0.0.1:PORT, or https://…',
       );
-    return { open: (take) => openServer(net.createServer({ allowHalfOpen: true }, take), endpoint) };
+    return { open: (take) => openServer(net.createServer({ allowHalfOpen: true, ...kept }, take), endpoint) };
   }
   const { cert, key, clientCa } = files;
   if (cert === undefined || key === undefined || clientCa === undefined)
     throw invalid('--host', text, 'TLS needs --server-cert, --server-key and --client-ca (whose clients may come in)');
   const options = {
     allowHalfOpen: true,
+    ...kept,
     cert: await read('--server-cert', cert),
     key: await read('--server-key', key),
     ca: await read('--client-ca', clientCa),

@@ -34,7 +34,7 @@ export function showInspected(
         SandboxKey: intent.sandbox.netns,
         Ports: portMap(document, shown),
       }),
-      Networks: Object.fromEntries(shown.map((one) => [one.network, endpointOf(one, intent.aliases)])),
+      Networks: Object.fromEntries(shown.map((one) => [one.network, endpointOf(one, namesOf(intent))])),
     },
   };
 }
@@ -56,7 +56,7 @@ export function showListed(entry: JsonObject, intent: IntentStatus, networks: re
     HostConfig: withMode(entry['HostConfig'], shown),
     NetworkSettings: {
       ...settings,
-      Networks: Object.fromEntries(shown.map((one) => [one.network, endpointOf(one, intent.aliases)])),
+      Networks: Object.fromEntries(shown.map((one) => [one.network, endpointOf(one, namesOf(intent))])),
     },
   };
 }
@@ -97,7 +97,7 @@ function endpointOf({ network, addresses, mac, endpoint, ips, fixed }: Shown, al
   return {
     IPAMConfig: kept.length === 0 ? null : ipamOf(kept),
     Links: null,
-    Aliases: aliases.length === 0 ? null : [...aliases],
+    Aliases: [...aliases],
     NetworkID: networkId(network),
     EndpointID: endpoint,
     Gateway: endpoint === '' ? '' : (four?.gateway ?? ''),
@@ -109,6 +109,11 @@ function endpointOf({ network, addresses, mac, endpoint, ips, fixed }: Shown, al
     MacAddress: mac,
     DriverOpts: null,
   };
+}
+
+/** As Docker, with the short id: compose looks for it. */
+function namesOf({ aliases, container }: IntentStatus): string[] {
+  return [...new Set([...aliases, container.slice(0, 12)])];
 }
 
 function ipamOf(ips: readonly string[]): JsonObject {

@@ -164,12 +164,14 @@ describe('what is not intercepted', () => {
 
   it('a client that ends its side after the request gets its answer; dockerd sees that end', async () => {
     bench = await Bench.open();
-    bench.say(ping);
+    bench.say(ping + ping);
     bench.socket.end();
     const daemon = await bench.daemon();
+    expect(await take(daemon, ping.length)).toBe(ping);
+    daemon.socket.write(pong);
     expect(await all(daemon)).toBe(ping);
     daemon.socket.write(pong);
-    expect(await all(bench.client)).toBe(pong);
+    expect(await all(bench.client)).toBe(pong + pong);
   });
 
   it('a client that leaves within its body ends the request', async () => {

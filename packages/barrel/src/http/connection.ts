@@ -174,7 +174,7 @@ async function passAnswer(
       const closing = [head, response].some(
         ({ version, headers }) => version === '1.0' || hasWord(headers, 'connection', 'close'),
       );
-      if (closing || client.ended) return false;
+      if (closing || (client.ended && !client.pending)) return false;
       return await settled(asking());
     } catch (error) {
       throw new BrokenError('the answer could not be passed on whole', { cause: error });
