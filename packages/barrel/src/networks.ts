@@ -47,7 +47,7 @@ export async function createNetwork(parts: Parts, { body, forward }: Exchange): 
   if (request === undefined) return passOn(await forward());
   canonicalFields(
     request,
-    ['Name', 'Driver', 'IPAM', 'Internal', 'ConfigOnly', 'Ingress', 'Attachable', 'Options', 'Labels'],
+    ['Name', 'Driver', 'IPAM', 'Internal', 'ConfigOnly', 'Ingress', 'Options', 'Labels'],
     'the request',
   );
   const name = textAt(request, 'Name');

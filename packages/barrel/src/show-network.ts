@@ -116,7 +116,7 @@ export function parseFilters(text: string | null): Map<string, string[]> | undef
 export function createdNetwork(body: JsonObject): { network: { name: string } & JsonObject; subnets: Subnet[] } {
   const { Name: name = '' } = body;
   if (typeof name !== 'string') throw invalid('Name', JSON.stringify(name), 'write a name');
-  for (const flag of ['Internal', 'ConfigOnly', 'Ingress', 'Attachable'])
+  for (const flag of ['Internal', 'ConfigOnly', 'Ingress'])
     if (body[flag] === true) throw invalid(flag, true, 'a network of Eru cannot be that; leave it out');
   const options = objectAt(body, 'Options', 'the request');
   const unknown = Object.keys(options).find((option) => option !== mtuOption);

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { Barrel } from './barrel.ts';
+import { busyboxImage } from './busybox-image.ts';
+import { describeAsRoot } from './parts.ts';
+
+interface Inspected {
+  Id: string;
+  HostConfig: { NetworkMode: string };
+  NetworkSettings: {
+    Ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
+    Networks: Record<
+      string,
+      { IPAddress: string; MacAddress: string; EndpointID: string; IPAMConfig: { IPv4Address?: string } | null }
+    >;
+  };
+}
+
+describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'eru barrel before a stock dockerd', () => {
+  let barrel: Barrel;
+  const docker = (...words: string[]): Promise<string> => barrel.docker(...words);
+  const run = (...words: string[]): Promise<string> => docker('run', '-d', ...words, busyboxImage, 'sleep', 'infinity');
+  const inspect = async (name: string): Promise<Inspected> =>
+    (JSON.parse(await docker('inspect', name)) as Inspected[])[0] as Inspected;
+  const shown = async (name: string): Promise<string> => {
+    const { IPAddress, MacAddress } = (await inspect(name)).NetworkSettings.Networks['web'] ?? {};
+    return `${IPAddress} ${MacAddress}`;
+  };
+  const inside = async (name: string): Promise<string> => {
+    const address = await docker('exec', name, 'ip', '-o', '-4', 'address', 'show', 'eth0');
+    const mac = await docker('exec', name, 'cat', '/sys/class/net/eth0/address');
+    return `${/inet ([\d.]+)/.exec(address)?.[1]} ${mac}`;
+  };
+  const held = async (): Promise<string[]> =>
+    (JSON.parse(await barrel.host.net('ip', '-o', 'json')) as { addresses: { ip: string }[] }[]).flatMap(
+      ({ addresses }) => addresses.map(({ ip }) => ip),
+    );
+  let before: string[];
+
+  beforeAll(async () => {
+    barrel = await Barrel.start(['--default-network', 'web']);
+    before = await barrel.host.traces();
+    expect(await docker('network', 'create', '--driver', 'eru', '--subnet', '10.8.0.0/24', 'web')).toMatch(
+      /^[0-9a-f]{64}$/,
+    );
+  });
+  afterAll(async () => {
+    await barrel?.remove();
+  });
+
+  it('a fixed address, MAC and port over a stop; docker tells the truth throughout', async () => {
+    await run('--name', 'shop', '--network', 'web', '--label', 'fixed-ip', '-p', '8080:80');
+    const first = await shown('shop');
+    expect(first).toMatch(/^10\.8\.0\.2 02:/);
+    expect(await inside('shop')).toBe(first);
+    expect((await inspect('shop')).HostConfig.NetworkMode).toBe('web');
+    expect(await docker('port', 'shop')).toBe('80/tcp -> 0.0.0.0:8080');
+    expect(await docker('ps', '--filter', 'network=web', '--format', '{{.Names}} {{.Ports}} {{.Networks}}')).toBe(
+      'shop 0.0.0.0:8080->80/tcp web',
+    );
+    await docker('stop', '-t', '0', 'shop');
+    expect(await shown('shop')).toBe(first);
+    expect((await inspect('shop')).NetworkSettings).toMatchObject({
+      Ports: {},
+      Networks: { web: { EndpointID: '', IPAMConfig: { IPv4Address: '10.8.0.2' } } },
+    });
+    await run('--name', 'other', '--network', 'web');
+    expect(await shown('other')).toMatch(/^10\.8\.0\.3 /);
+    await docker('start', 'shop');
+    expect(await inside('shop')).toBe(first);
+    expect(await shown('shop')).toBe(first);
+    expect(await docker('port', 'shop')).toBe('80/tcp -> 0.0.0.0:8080');
+    await docker('rename', 'shop', 'store');
+    expect(JSON.parse(await docker('network', 'inspect', 'web', '-f', '{{json .Containers}}'))).toMatchObject({
+      [(await inspect('store')).Id]: { Name: 'store', IPv4Address: '10.8.0.2/24' },
+    });
+    expect(await docker('network', 'ls', '--filter', 'driver=eru', '--format', '{{.Name}} {{.Driver}}')).toBe(
+      'web eru',
+    );
+    expect(await docker('network', 'ls', '--format', '{{.Name}}')).toBe('bridge\nhost\nnone\nweb');
+    await docker('rm', '-f', 'store', 'other');
+    expect(await held()).toEqual([]);
+  });
+
+  it('by the label alone, where a network is set for it; ephemeral without', async () => {
+    await run('--name', 'labelled', '--label', 'fixed-ip=1');
+    const [address] = (await shown('labelled')).split(' ');
+    await docker('kill', 'labelled');
+    await docker('wait', 'labelled');
+    await expect.poll(held).toEqual([address]);
+    await run('--name', 'plain', '--label', 'fixed-ip=false');
+    expect((await inspect('plain')).HostConfig.NetworkMode).not.toBe('web');
+    await docker('rm', '-f', 'labelled', 'plain');
+  });
+
+  it('paths that dockerd reads as a creation are creations here, others are none', async () => {
+    const body = JSON.stringify({
+      Image: busyboxImage,
+      Cmd: ['true'],
+      hostconfig: { networkMODE: 'web' },
+      Labels: { 'fixed-ip': '' },
+    });
+    const created = await barrel.ask('POST', '/v1.41/%63ontainers/create?name=odd', body);
+    expect(created.status).toBe(201);
+    expect(await held()).toHaveLength(1);
+    const { body: bare } = await barrel.ask('GET', '/containers/odd/json', undefined, true);
+    expect(JSON.parse(bare)).toMatchObject({ HostConfig: { NetworkMode: 'none', Runtime: 'eru' } });
+    for (const target of ['//containers/create', '/x/../containers/create', '/containers/create/'])
+      expect((await barrel.ask('POST', target, body)).status).not.toBe(201);
+    expect((await barrel.ask('DELETE', '/%63ontainers/odd')).status).toBe(204);
+    expect(await held()).toEqual([]);
+  });
+
+  it('numbers and fields that nobody knows arrive as they were written', async () => {
+    const numbers = '"ShmSize":9007199254740993,"Later":1.0';
+    const body = `{"Image":"${busyboxImage}","Cmd":["true"],"New":{"a":[18446744073709551615]},"HostConfig":{"NetworkMode":"web",${numbers}}}`;
+    expect((await barrel.ask('POST', '/containers/create?name=big', body)).status).toBe(201);
+    const [through, direct] = await Promise.all(
+      [false, true].map((d) => barrel.ask('GET', '/containers/big/json', undefined, d)),
+    );
+    for (const answer of [through, direct]) expect(answer?.body).toContain('"ShmSize":9007199254740993');
+    await docker('rm', 'big');
+    await docker('create', '--name', 'plain', busyboxImage, 'true');
+    const [one, other] = await Promise.all(
+      [false, true].map((d) => barrel.ask('GET', '/containers/plain/json', undefined, d)),
+    );
+    expect(one?.body).toBe(other?.body);
+    await docker('rm', 'plain');
+  });
+
+  it('networks are joined and left while it runs, and kept for the next start', async () => {
+    await docker('network', 'create', '--driver', 'eru', '--subnet', '10.9.0.0/24', 'db');
+    await run('--name', 'joint', '--network', 'web', '--label', 'fixed-ip');
+    await docker('network', 'connect', '--ip', '10.9.0.9', 'db', 'joint');
+    expect(await docker('exec', 'joint', 'ip', '-o', '-4', 'address', 'show', 'eth1')).toContain('10.9.0.9/24');
+    await docker('restart', '-t', '0', 'joint');
+    expect(await docker('exec', 'joint', 'ip', '-o', '-4', 'address', 'show', 'eth1')).toContain('10.9.0.9/24');
+    expect(Object.keys((await inspect('joint')).NetworkSettings.Networks)).toEqual(['web', 'db']);
+    expect((await barrel.tryDocker(['network', 'rm', 'db'])).stderr).toContain('in use by container');
+    await docker('network', 'disconnect', 'db', 'joint');
+    expect(Object.keys((await inspect('joint')).NetworkSettings.Networks)).toEqual(['web']);
+    await docker('network', 'rm', 'db');
+    await run('--name', 'foreign');
+    expect((await barrel.tryDocker(['network', 'connect', 'web', 'foreign'])).stderr).toContain("on Docker's network");
+    await docker('rm', '-f', 'joint', 'foreign');
+  });
+
+  it('a proxy that is killed between dockerd and its client leaves nothing twice', async () => {
+    const { dockerd } = barrel.host;
+    await dockerd.freeze();
+    const body = { Image: busyboxImage, Cmd: ['true'], HostConfig: { NetworkMode: 'web' }, Labels: { 'fixed-ip': '' } };
+    const cut = barrel.ask('POST', '/containers/create?name=cut', JSON.stringify(body)).catch(() => 'cut');
+    await expect.poll(held, { timeout: 10_000 }).toHaveLength(1);
+    const [address] = await held();
+    // dockerd has the request by now, and does not mind that nobody waits for its answer.
+    await barrel.killProxy();
+    dockerd.thaw();
+    expect(await cut).toBe('cut');
+    await barrel.startProxy();
+    const shownAddress = async (): Promise<string> => (await shown('cut').catch(() => '')).split(' ')[0] ?? '';
+    await expect.poll(shownAddress, { timeout: 20_000 }).toBe(address);
+    await docker('start', 'cut');
+    await docker('rm', '-f', 'cut');
+    expect(await held()).toEqual([]);
+    await run('--name', 'next', '--network', 'web');
+    await docker('rm', '-f', 'next');
+  });
+
+  it('leaves nothing behind, and says how it is', async () => {
+    expect(JSON.parse((await barrel.own('/ready')).body)).toEqual({ dockerd: 'ok', netd: 'ok' });
+    expect((await barrel.own('/health')).status).toBe(200);
+    expect(await barrel.host.net('diag', '-o', 'json')).toBe('[]\n');
+    await docker('network', 'rm', 'web');
+    expect(await barrel.host.net('ls', '-o', 'json')).toBe('[]\n');
+    expect(await barrel.host.traces()).toEqual(before);
+  });
+});
