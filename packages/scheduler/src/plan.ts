@@ -1,5 +1,6 @@
 import { assert, type JsonObject } from '@eru/kit';
 import { parseDemand, type Demand } from './demand.ts';
+import { OwnField } from './field/own-field.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { Allotment, ResourceKind } from './kind.ts';
 import type {
@@ -14,13 +15,12 @@ import type {
   PlanResult,
   SpreadResult,
 } from './model.ts';
-import { OwnField } from './field/own-field.ts';
 import { list } from './refusals.ts';
 import { snapshotOf, snapshotOfAll, type Snapshot } from './snapshot.ts';
-import { followed, present, survey, type Survey } from './survey.ts';
 import { atOnce, countInSteps, eachInSteps, type Steps } from './steps.ts';
 import { ruleOf, type StrategyRule } from './strategies/rules.ts';
 import type { Shortage, Spread } from './strategies/spread.ts';
+import { followed, present, survey, type Survey } from './survey.ts';
 
 /** From a request to instances on nodes: survey the candidates, let the strategy spread, allocate on the chosen. */
 export function* plan(fleet: Fleet, request: PlanRequest): Steps<PlanResult> {

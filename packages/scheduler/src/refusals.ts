@@ -3,8 +3,8 @@ import type { Fleet } from './fleet/fleet.ts';
 import type { Lack } from './kind.ts';
 import type { CapacityResult, NodeCapacity, Refusal } from './model.ts';
 import { snapshotOfAll } from './snapshot.ts';
-import { followed, type Survey } from './survey.ts';
 import { countInSteps, type Steps } from './steps.ts';
+import { followed, type Survey } from './survey.ts';
 
 /** Reasons that are asked for between two steps. */
 const questionsPerStep = 16;

@@ -1,11 +1,9 @@
-import { addNode, metrics, setCapacity } from './machines.ts';
 import { book, diff, fits, maxUsage, sum, type Diff } from './bookkeeping.ts';
-import { capacity, plan, spread } from './plan.ts';
 import { parseDemand } from './demand.ts';
-import { realloc, remap } from './in-place.ts';
 import type { Fleet } from './fleet/fleet.ts';
-import { atOnce, type Steps } from './steps.ts';
+import { realloc, remap } from './in-place.ts';
 import type { KindDefinition, Metric, MetricDescription, ResourceKind, Settings } from './kind.ts';
+import { addNode, metrics, setCapacity } from './machines.ts';
 import type {
   Asked,
   CapacityRequest,
@@ -19,6 +17,8 @@ import type {
   Resources,
   SpreadResult,
 } from './model.ts';
+import { capacity, plan, spread } from './plan.ts';
+import { atOnce, type Steps } from './steps.ts';
 
 /**
  * Plans and books over a fixed set of resource kinds. Pure: values in, values out; same input, same output, on every

@@ -1,11 +1,11 @@
 import type { Demand } from './demand.ts';
 import type { Order } from './field/field.ts';
-import type { Fleet, Selection } from './fleet/fleet.ts';
 import { FollowedField } from './field/followed-field.ts';
-import type { Follower } from './kind.ts';
-import type { Steps } from './steps.ts';
 import type { SurveyedField } from './field/surveyed-field.ts';
 import { together } from './field/together.ts';
+import type { Fleet, Selection } from './fleet/fleet.ts';
+import type { Follower } from './kind.ts';
+import type { Steps } from './steps.ts';
 
 // Between two steps the fleet may change. What a plan is made on is taken in one step, after the survey, and all that
 // follows works on that.

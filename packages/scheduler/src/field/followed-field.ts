@@ -1,8 +1,8 @@
-import type { Contest, MovingField, Order } from './field.ts';
-import { GroupContest } from './group-contest.ts';
 import type { Follower } from '../kind.ts';
 import { round9 } from '../lenient.ts';
 import { countInSteps, eachInSteps, type Steps } from '../steps.ts';
+import type { Contest, MovingField, Order } from './field.ts';
+import { GroupContest } from './group-contest.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 
 /**

@@ -1,8 +1,8 @@
-import type { Contest } from './field.ts';
 import type { Follower } from '../kind.ts';
+import { countInSteps, eachInSteps, type Steps } from '../steps.ts';
+import type { Contest } from './field.ts';
 import type { Before } from './order.ts';
 import { Ranking } from './ranking.ts';
-import { countInSteps, eachInSteps, type Steps } from '../steps.ts';
 
 interface Group {
   readonly ranking: Ranking;

@@ -1,8 +1,8 @@
-import type { Contest, Order, StillField } from './field.ts';
 import { round9 } from '../lenient.ts';
+import { countInSteps } from '../steps.ts';
+import type { Contest, Order, StillField } from './field.ts';
 import { Heap } from './order.ts';
 import { Procession } from './procession.ts';
-import { countInSteps } from '../steps.ts';
 import type { SurveyedField } from './surveyed-field.ts';
 
 /** A copy of a field for one plan that takes too long to be made in one go: others may change the original between its steps. */

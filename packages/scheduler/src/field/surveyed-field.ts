@@ -1,13 +1,13 @@
 import type { Answers } from '../fleet/answers.ts';
 import type { ChangeLog } from '../fleet/change-log.ts';
 import { Counts } from '../fleet/counts.ts';
-import type { Contest, Order, StillField } from './field.ts';
 import type { Measure } from '../kind.ts';
 import { round9 } from '../lenient.ts';
 import { unlimited } from '../model.ts';
+import { atOnce, countInSteps, type Steps } from '../steps.ts';
+import type { Contest, Order, StillField } from './field.ts';
 import { Procession } from './procession.ts';
 import { Ranking } from './ranking.ts';
-import { atOnce, countInSteps, type Steps } from '../steps.ts';
 
 type Changes = Pick<ChangeLog, 'version' | 'since'>;
 

@@ -1,5 +1,5 @@
-import type { Classes } from './classes.ts';
 import type { Measure, ResourceKind } from '../kind.ts';
+import type { Classes } from './classes.ts';
 
 /** What one kind answers to one request, by class of node; asked once for each class. */
 export class Answers {

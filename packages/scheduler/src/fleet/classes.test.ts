@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Classes } from './classes.ts';
 import type { ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
+import { Classes } from './classes.ts';
 
 // Which nodes share a class, through any comings and goings: the classes beside a plain map from node to fingerprint. The first
 // two pairs of fingerprints are known to have the same hash.

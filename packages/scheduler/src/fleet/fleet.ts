@@ -1,13 +1,13 @@
 import { EruError } from '@eru/kit';
-import { Answers } from './answers.ts';
-import { ChangeLog } from './change-log.ts';
-import { Classes } from './classes.ts';
 import type { Demand } from '../demand.ts';
+import { SurveyedField } from '../field/surveyed-field.ts';
 import type { Candidates, Census, ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
 import { Recent } from '../recent.ts';
 import { eachInSteps, type Steps } from '../steps.ts';
-import { SurveyedField } from '../field/surveyed-field.ts';
+import { Answers } from './answers.ts';
+import { ChangeLog } from './change-log.ts';
+import { Classes } from './classes.ts';
 
 // What is kept at 50,000 nodes: a field is 1.6 MB and 0.4 MB for each order; answers are 1.6 MB for a kind to which all
 // nodes are different, and next to nothing for others.
