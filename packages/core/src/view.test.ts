@@ -1,4 +1,4 @@
-import { seededRandom, silentLogger, VirtualClock } from '@eru/kit';
+import { EruError, seededRandom, silentLogger, VirtualClock } from '@eru/kit';
 import { builtinKinds, createScheduler } from '@eru/scheduler';
 import { openMemoryStore, type KeyValue, type Store } from '@eru/store';
 import { beforeEach, expect, test } from 'vitest';
@@ -24,6 +24,28 @@ beforeEach(async () => {
     onLag: () => {},
   });
   await view.start(new AbortController().signal);
+});
+
+test('a store that goes away while everything is read is waited for', async () => {
+  await put();
+  const clock = new VirtualClock();
+  let failures = 3;
+  const away: Store['range'] = (options) => {
+    if (failures-- > 0) return Promise.reject(new EruError('unavailable', 'Connection dropped'));
+    return store.range(options);
+  };
+  const started = new ClusterView({
+    store: new Proxy(store, { get: (all, name) => (name === 'range' ? away : Reflect.get(all, name)) as unknown }),
+    scheduler: createScheduler({ kinds: builtinKinds() }),
+    clock,
+    random: seededRandom(1),
+    logger: silentLogger,
+    silentAfterMs: 5000,
+    onLag: () => {},
+  });
+  await clock.run(started.start(new AbortController().signal));
+  expect(started.claims.get('w')?.value).toMatchObject({ operation: 'o' });
+  expect(failures).toBeLessThan(0);
 });
 
 async function put(): Promise<KeyValue> {

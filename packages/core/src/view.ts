@@ -163,7 +163,9 @@ export class ClusterView {
 
   /** Loads everything, then follows the store until `signal` aborts. Resolves when loaded. */
   async start(signal: AbortSignal): Promise<void> {
-    await this.#load(signal);
+    const retryable = (error: unknown): boolean => isEruError(error, 'unavailable') || isEruError(error, 'timeout');
+    const again = { signal, clock: this.#clock, random: this.#random, retryable };
+    await retry(() => this.#load(signal), again);
     void this.#follow(signal);
   }
 
