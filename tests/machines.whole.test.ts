@@ -21,7 +21,7 @@ interface Machine {
 }
 
 const noCgroups =
-  /^Missing here: cgroups cannot be written for cpu, memory, pids, cpuset: these limits are not enforced$/;
+  /^Missing here: cgroups cannot be written for cpu, memory, pids, cpuset, io: these limits are not enforced$/;
 const noRunc = (why: string): RegExp => new RegExp(`^Missing here: runc cannot be used here \\(${why}\\)`);
 
 const machines: Machine[] = [

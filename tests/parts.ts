@@ -1,4 +1,4 @@
-import { describe } from 'vitest';
+import { describe, it } from 'vitest';
 // @ts-expect-error plain JavaScript, because it runs before the compiler is installed
 import { missing, remedy } from '../scripts/parts.mjs';
 
@@ -6,6 +6,7 @@ import { missing, remedy } from '../scripts/parts.mjs';
 export type Part =
   | 'etcd'
   | 'runc'
+  | 'crun'
   | 'conmon'
   | 'busybox'
   | 'ip'
@@ -32,6 +33,14 @@ export function describeWith(parts: readonly Part[], name: string, suite: () => 
 
 /** The same for suites that need root. */
 export function describeAsRoot(parts: readonly Part[], name: string, suite: () => void): void {
-  if (process.getuid?.() === 0) describeWith(parts, name, suite);
-  else describe.skip(`${name} (needs root)`, suite);
+  if (process.getuid?.() === 0) return describeWith(parts, name, suite);
+  const absent: string[] = missing(parts);
+  const provided = absent.length === 0 ? '' : `, and ${absent.join(', ')}: ${remedy(absent)}`;
+  const wanting = `needs root: sudo npm test${provided}`;
+  if (process.env['CI'] === undefined) return void describe.skip(`${name} (${wanting})`, suite);
+  describe(name, () => {
+    it('has what it needs', () => {
+      throw new Error(wanting);
+    });
+  });
 }

@@ -1,4 +1,4 @@
-import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,7 +6,7 @@ import path from 'node:path';
 import { run, runOk } from '@eru/kit';
 import { build } from 'esbuild';
 
-import type { Check } from '../limit-checks.ts';
+import type { Check } from '../check.ts';
 
 const here = import.meta.dirname;
 const cache = path.join(here, '../../.cache/kernel');
@@ -33,24 +33,44 @@ export async function runGuest(): Promise<GuestResult> {
     await runOk('sh', ['-c', 'cd "$1" && find . | busybox cpio -o -H newc > "$2" 2>/dev/null', 'sh', root, image], {
       timeoutMs: 60_000,
     });
-    const arguments_ = ['-accel', 'tcg', '-m', '3072', '-smp', '2', '-nographic', '-no-reboot', '-nic', 'none'];
-    const { stdout } = await run(
+    const disk = path.join(folder, 'disk');
+    await writeFile(disk, '');
+    await truncate(disk, 2 ** 24);
+    const arguments_ = ['-accel', 'tcg', '-m', '3072', '-smp', '2', '-display', 'none', '-no-reboot', '-nic', 'none'];
+    // To a file, which is always ready: what a slow reader of a pipe does not take at once is lost.
+    const serial = path.join(folder, 'serial');
+    await run(
       'qemu-system-x86_64',
       [
         ...arguments_,
+        '-serial',
+        `file:${serial}`,
         '-kernel',
         kernel.image,
         '-initrd',
         image,
+        '-drive',
+        `file=${disk},format=raw,if=none,id=disk`,
+        '-device',
+        'nvme,drive=disk,serial=eru',
         '-append',
         'console=ttyS0 panic=-1 quiet cgroup_no_v1=all',
       ],
       { timeoutMs: guestMs },
     );
-    const checks = [...stdout.matchAll(/^CHECK (.*?)\r?$/gm)].map(([, json]) => JSON.parse(json ?? '') as Check);
-    return { checks, console: stdout };
+    const console = await readFile(serial, 'utf8');
+    const checks = [...console.matchAll(/^CHECK (.*?)\r?$/gm)].map(([, json]) => checkOf(json ?? ''));
+    return { checks, console };
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function checkOf(json: string): Check {
+  try {
+    return JSON.parse(json) as Check;
+  } catch (cause) {
+    throw new Error(`no check of the guest: ${json}`, { cause });
   }
 }
 
@@ -81,6 +101,7 @@ async function fillRoot(root: string, modules: string): Promise<void> {
   const programs = [
     [process.execPath, 'usr/bin/node'],
     [await which('runc'), 'usr/sbin/runc'],
+    [await which('crun'), 'usr/bin/crun'],
     [await which('conmon'), 'usr/bin/conmon'],
   ] as const;
   for (const [from, to] of programs) {

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@eru/contract';
 import { create, eru, toJson } from '@eru/contract';
-import type { Limits, WorkloadState } from '@eru/engines';
+import { toIoMessage, type Limits, type WorkloadState } from '@eru/engines';
 import { stableStringify } from '@eru/kit';
 
 import type { Health } from './health.ts';
@@ -10,7 +10,7 @@ export type Report = MessageInitShape<typeof eru.WorkloadReportSchema> & { id: s
 /** What core is told of a workload. A workload on the host's network has the node's address (reference/agent.md section 10). */
 export function reportOf(state: WorkloadState, health: Health, nodeIp: string): Report {
   const running = state.state === 'running' || state.state === 'paused';
-  const { cpu, memoryBytes, pids, cpuset }: Limits = state.limits.effective;
+  const { cpu, memoryBytes, pids, cpuset, io = [] }: Limits = state.limits.effective;
   return {
     id: state.id,
     status: {
@@ -30,6 +30,7 @@ export function reportOf(state: WorkloadState, health: Health, nodeIp: string): 
         ...(memoryBytes !== undefined && { memory: BigInt(memoryBytes) }),
         ...(pids !== undefined && { pids }),
         cpuset: [...(cpuset ?? [])],
+        io: io.map(toIoMessage),
       },
       error: state.error,
     },

@@ -2,9 +2,10 @@ import type { MessageInitShape } from '@eru/contract';
 import { eru, pb } from '@eru/contract';
 import { EruError } from '@eru/kit';
 
+import { healthcheckLabel, healthcheckMessage } from './health-keys.ts';
 import type { DeployKeys, Entrypoint, Spec } from './spec.ts';
 import type { FileToSend } from './values.ts';
-import { ports, refuse } from './values.ts';
+import { refuse } from './values.ts';
 
 export type DeployRequest = MessageInitShape<typeof eru.DeployRequestSchema>;
 
@@ -45,7 +46,7 @@ export async function deployRequest(
     // By number: an image need not have /etc/passwd.
     user: options.user ?? (options.image === undefined ? '' : '0'),
     debug: options.debug ?? false,
-    labels: { ...spec.labels, ...flags.labels },
+    labels: labelsOf(spec, entrypoint, flags),
     deployStrategy: pb.DeployOptions_Strategy[options.deploy_strategy ?? 'AUTO'],
     nodesLimit: options.nodes_limit ?? 0,
     ignoreHook: options.ignore_hook ?? false,
@@ -60,6 +61,18 @@ export async function deployRequest(
   const process = processOf(options, expand);
   const engine = engineIn(options);
   return { options: deployOptions, engine, ...(process === undefined ? {} : { process }) };
+}
+
+const healthLabel = 'eru.healthcheck';
+
+/** @throws EruError `invalid` for a check that is asked for in two places */
+function labelsOf(spec: Spec, { healthcheck }: Entrypoint, flags: DeployFlags): Record<string, string> {
+  const labels = { ...spec.labels, ...flags.labels };
+  const check = healthcheck === undefined ? '' : healthcheckLabel(healthcheck);
+  if (check === '') return labels;
+  if (labels[healthLabel] !== undefined)
+    throw new EruError('invalid', `labels: ${healthLabel} and the key healthcheck say the same; leave the label out`);
+  return { ...labels, [healthLabel]: check };
 }
 
 type Expand = (text: string) => string;
@@ -85,7 +98,7 @@ function entrypointOf(
     restart: entrypoint.restart ?? '',
     sysctls: entrypoint.sysctls ?? {},
     ...(log === undefined ? {} : { log: { type: log.type ?? '', config: log.config ?? {} } }),
-    ...(healthcheck === undefined ? {} : { healthcheck: healthcheckOf(healthcheck, entrypoint.publish ?? []) }),
+    ...(healthcheck === undefined ? {} : { healthcheck: healthcheckMessage(healthcheck) }),
     ...(hook === undefined
       ? {}
       : {
@@ -95,27 +108,6 @@ function entrypointOf(
             force: hook.force ?? false,
           },
         }),
-  };
-}
-
-function healthcheckOf(
-  healthcheck: NonNullable<Entrypoint['healthcheck']>,
-  published: readonly string[],
-): MessageInitShape<typeof pb.HealthCheckOptionsSchema> {
-  const asked = [
-    ...(healthcheck.tcp_ports ?? []),
-    ...(healthcheck.http_port === undefined ? [] : [healthcheck.http_port]),
-  ];
-  const stranger = ports(asked).find((port) => !/^\d+$/.test(port) && !published.includes(port));
-  if (stranger !== undefined) {
-    const names = published.filter((port) => !/^\d+$/.test(port)).join(', ') || 'none';
-    throw new EruError('invalid', `healthcheck: ${refuse(stranger, `publish has these names: ${names}`).message}`);
-  }
-  return {
-    tcpPorts: healthcheck.tcp_ports ?? [],
-    httpPort: healthcheck.http_port ?? '',
-    url: healthcheck.url ?? '',
-    code: healthcheck.code ?? 0,
   };
 }
 

@@ -132,6 +132,23 @@ entrypoints:
   });
 });
 
+test('a health check that the original cannot say comes as the label that our agents read, in seconds', async () => {
+  const check =
+    '{grpc_port: rpc, grpc_service: shop, cmds: [a b, c], interval: 5s, timeout: 500ms, failures: 3, start_period: 1m}';
+  const { options } = await send(`${small}    publish: [rpc]\n    healthcheck: ${check}\nlabels: {team: web}\n`);
+  const label = { cmds: ['a b', 'c'], grpc_port: 'rpc', grpc_service: 'shop', failures: 3 };
+  expect(JSON.parse(options?.labels?.['eru.healthcheck'] ?? '')).toEqual({
+    ...label,
+    interval: 5,
+    timeout: 0.5,
+    start_period: 60,
+  });
+  expect(options).toMatchObject({
+    labels: { team: 'web' },
+    entrypoint: { healthcheck: { tcpPorts: [], httpPort: '' } },
+  });
+});
+
 describe('a complaint says where, what and what instead', () => {
   test.each([
     [
@@ -165,7 +182,25 @@ describe('a complaint says where, what and what instead', () => {
     [
       'check of a port that is not published',
       `${small}    healthcheck: {http_port: http}\n`,
-      /healthcheck: "http" is not allowed; publish has these names: none/,
+      /app\.yaml:6:5: entrypoints\.web\.healthcheck: "http" is not allowed; publish has these names: none/,
+    ],
+    [
+      'check every never',
+      `${small}    healthcheck: {cmds: [x], interval: 0}\n`,
+      /app\.yaml:6:40: entrypoints\.web\.healthcheck\.interval: 0 is not allowed; write a duration of more than 0/,
+    ],
+    [
+      'no failure',
+      `${small}    healthcheck: {cmds: [x], failures: 0}\n`,
+      /app\.yaml:6:40: .*failures: 0 is not allowed/,
+    ],
+    ['check of nothing', `${small}    healthcheck: {interval: 5s}\n`, /app\.yaml:6:5: .*write what is checked/],
+    ['gRPC of no port', `${small}    healthcheck: {grpc_service: a, cmds: [x]}\n`, /grpc_service needs grpc_port/],
+    ['probe', `${small}    healthcheck: {cmd: x}\n`, /app\.yaml:6:19: unknown key .*cmd; did you mean cmds\?/],
+    [
+      'check in two places',
+      `${small}    healthcheck: {cmds: [x]}\nlabels: {eru.healthcheck: "{}"}\n`,
+      /labels: eru\.healthcheck and the key healthcheck/,
     ],
     ['relative folder', `${small}    dir: data\n`, /dir: "data" is not allowed; write an absolute path/],
     ['relative root', `${small}root: data\n`, /root: "data" is not allowed; root is host, overlay/],

@@ -1,6 +1,7 @@
 import { EruError, isEruError, parseConfig } from '@eru/kit';
 import { z } from 'zod';
 
+import { checkHealthcheck, healthcheckKeys } from './health-keys.ts';
 import * as values from './values.ts';
 
 /** The app spec of reference/cli.md section 16; every flag of `deploy` is also a key, at the top or in an entrypoint. */
@@ -75,13 +76,6 @@ const deployKeys = {
   stop_signal: optional(values.signalName),
 } as const;
 
-const healthcheckSchema = z.strictObject({
-  tcp_ports: optional(values.ports),
-  http_port: optional(values.port),
-  url: optional(values.text),
-  code: optional(values.integer(100, 'write an HTTP status such as 200')),
-});
-
 const hookSchema = z.strictObject({
   after_start: optional(values.texts),
   before_stop: optional(values.texts),
@@ -91,20 +85,24 @@ const hookSchema = z.strictObject({
   force: optional(values.flag),
 });
 
-const entrypointSchema = z.strictObject({
-  name: optional(values.text),
-  commands: optional(values.argumentList),
-  cmd: optional(values.text),
-  privileged: optional(values.flag),
-  dir: optional(values.text),
-  publish: optional(values.ports),
-  restart: optional(values.restartPolicy),
-  sysctls: optional(values.settings),
-  log: z.strictObject({ type: optional(values.text), config: optional(values.settings) }).optional(),
-  healthcheck: healthcheckSchema.optional(),
-  hook: hookSchema.optional(),
-  ...deployKeys,
-});
+const entrypointSchema = z
+  .strictObject({
+    name: optional(values.text),
+    commands: optional(values.argumentList),
+    cmd: optional(values.text),
+    privileged: optional(values.flag),
+    dir: optional(values.text),
+    publish: optional(values.ports),
+    restart: optional(values.restartPolicy),
+    sysctls: optional(values.settings),
+    log: z.strictObject({ type: optional(values.text), config: optional(values.settings) }).optional(),
+    healthcheck: healthcheckKeys(optional).optional(),
+    hook: hookSchema.optional(),
+    ...deployKeys,
+  })
+  .superRefine(({ healthcheck, publish = [] }, context) => {
+    if (healthcheck !== undefined) complain(context, ['healthcheck'], () => checkHealthcheck(healthcheck, publish));
+  });
 
 const specSchema = z.strictObject({
   appname: key(values.appName),

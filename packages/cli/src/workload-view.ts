@@ -45,13 +45,38 @@ function plainWorkload(workload: eru.Workload) {
 
 /** null where nothing is limited (requested) or enforced (effective). */
 function plainLimits(limits: eru.Limits | undefined) {
-  const { cpu, memory, pids, cpuset = [] } = limits ?? {};
+  const { cpu, memory, pids, cpuset = [], io = [] } = limits ?? {};
   return {
     cpu: cpu ?? null,
     memory: memory === undefined ? null : Number(memory),
     ...(pids === undefined ? {} : { pids }),
     ...(cpuset.length === 0 ? {} : { cpuset }),
+    ...(io.length === 0 ? {} : { io: io.map(plainIo) }),
   };
+}
+
+/** Operations and bytes per second of one device. */
+function plainIo({ device, readIops, writeIops, readBps, writeBps, directOnly }: eru.IoLimit) {
+  const amounts = { read_iops: readIops, write_iops: writeIops, read_bps: readBps, write_bps: writeBps };
+  const given = Object.entries(amounts).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, Number(value)]],
+  );
+  return { device, ...Object.fromEntries(given), ...(directOnly && { direct_only: true }) };
+}
+
+/** `/dev/sda read 1M/s 100 op/s, write 2M/s (direct writes only)` */
+function ioText({ device, readIops, writeIops, readBps, writeBps, directOnly }: eru.IoLimit): string {
+  const sides = [
+    { name: 'read', bytes: readBps, operations: readIops },
+    { name: 'write', bytes: writeBps, operations: writeIops },
+  ].flatMap(({ name, bytes, operations }) => {
+    const words = [
+      ...(bytes === undefined ? [] : [`${formatSize(Number(bytes))}/s`]),
+      ...(operations === undefined ? [] : [`${operations} op/s`]),
+    ];
+    return words.length === 0 ? [] : [`${name} ${words.join(' ')}`];
+  });
+  return `${device} ${sides.join(', ')}${directOnly ? ' (direct writes only)' : ''}`;
 }
 
 function isoTime(ms: bigint | undefined): string | null {
@@ -142,6 +167,7 @@ export function workloadSheet(workload: eru.Workload, nowMs: number, colors: Col
       format?.memory === undefined ? '' : `memory ${formatSize(Number(format.memory))}`,
       format?.pids === undefined ? '' : `processes ${format.pids}`,
       format === undefined || format.cpuset.length === 0 ? '' : `cores ${format.cpuset.join(',')}`,
+      ...(format?.io ?? []).map(ioText),
     ]
       .filter((part) => part !== '')
       .join(', ') || 'none';

@@ -1,5 +1,5 @@
 import { isJsonObject, type Json } from '@eru/kit';
-import type { RunState, WorkloadSpec } from '@eru/engines';
+import type { IoLimit, RunState, WorkloadSpec } from '@eru/engines';
 import type { Allocation, NodeResources, Resources, Strategy } from '@eru/scheduler';
 import type { KeyValue } from '@eru/store';
 
@@ -375,7 +375,7 @@ export interface RunRecord {
   startedAtMs: number;
   finishedAtMs: number;
   ports: Record<string, number>;
-  effective: { cpu?: number; memoryBytes?: number; pids?: number; cpuset?: number[] };
+  effective: { cpu?: number; memoryBytes?: number; pids?: number; cpuset?: number[]; io?: IoLimit[] };
   error: string;
 }
 

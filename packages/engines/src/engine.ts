@@ -227,6 +227,20 @@ export interface Limits {
   cpuset?: readonly number[];
   /** NUMA nodes that memory comes from, in ascending order. */
   memoryNodes?: readonly number[];
+  /** By device, in name order. */
+  io?: readonly IoLimit[];
+}
+
+/** Operations and bytes per second; absent = not limited. */
+export interface IoLimit {
+  /** `/dev/sda` */
+  device: string;
+  readIops?: number;
+  writeIops?: number;
+  readBps?: number;
+  writeBps?: number;
+  /** What is written through the page cache goes past it: control groups of version 1 bind reads and direct writes only. */
+  directOnly?: boolean;
 }
 
 export type EngineEvent =

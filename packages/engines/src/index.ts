@@ -1,6 +1,9 @@
 export * from './engine.ts';
 export { bareSpec } from './bare-spec.ts';
 export { limitsOf } from './limits.ts';
+export { ioAmounts, ioNames, readIoLimits } from './cgroup-io.ts';
+export { fromIoMessage, toIoMessage } from './io-wire.ts';
+export { bindsOf, fieldsOf, storageBeyondVolumes } from './storage-params.ts';
 export { SimulatedMachine, SimulatedMachines } from './simulated.ts';
 export type { SimulatedMachineOptions } from './simulated.ts';
 export type { FaultHook } from './simulated-call.ts';

@@ -2,6 +2,7 @@ import { invalid, isJsonObject } from '@eru/kit';
 import type { Json } from '@eru/kit';
 
 import type { EngineParams, Limits } from './engine.ts';
+import { fieldsOf, ioLimitsOf } from './storage-params.ts';
 
 /**
  * What the resource kinds ask of an engine, laid over each other field by field (core-behaviour.md section 5.1), in name
@@ -10,10 +11,7 @@ import type { EngineParams, Limits } from './engine.ts';
  * they are the pool that it shares, and the quota stays. Throws `invalid`.
  */
 export function limitsOf(engineParams: EngineParams): Limits {
-  const view: Record<string, Json> = {};
-  for (const kind of Object.keys(engineParams).toSorted()) {
-    for (const [field, value] of Object.entries(engineParams[kind] ?? {})) if (value !== null) view[field] = value;
-  }
+  const view = fieldsOf(engineParams);
   const limits: Limits = {};
   const cpu = amount(view, 'cpu');
   const memoryBytes = amount(view, 'memory');
@@ -26,10 +24,12 @@ export function limitsOf(engineParams: EngineParams): Limits {
   if (memoryBytes > 0) limits.memoryBytes = memoryBytes;
   if (cpuset.length > 0) limits.cpuset = cpuset;
   if (memoryNodes.length > 0) limits.memoryNodes = memoryNodes;
+  const io = ioLimitsOf(view['iops_options'] ?? view['IOPS_options']);
+  if (io.length > 0) limits.io = io;
   return limits;
 }
 
-function amount(view: Record<string, Json>, field: string): number {
+function amount(view: Readonly<Record<string, Json>>, field: string): number {
   const value = view[field] ?? 0;
   // -1 is the original's "no quota".
   if (typeof value !== 'number' || !Number.isFinite(value))

@@ -14,6 +14,7 @@ import type {
   WorkloadSpec,
   WorkloadState,
 } from './engine.ts';
+import { fromIoMessage, toIoMessage } from './io-wire.ts';
 
 /** Values of engine.ts as messages of engine.proto and back: the one place that knows both. `x…` = to the wire. */
 
@@ -156,25 +157,27 @@ export function fromExit({ exitCode, oomKilled, finishedAtMs, error }: wire.Exit
 }
 
 function toLimits(limits: Limits): MessageInitShape<typeof wire.LimitsSchema> {
-  const { cpu, memoryBytes, pids, cpuset = [], memoryNodes = [] } = limits;
+  const { cpu, memoryBytes, pids, cpuset = [], memoryNodes = [], io = [] } = limits;
   return {
     ...(cpu !== undefined && { cpu }),
     ...(memoryBytes !== undefined && { memoryBytes: BigInt(memoryBytes) }),
     ...(pids !== undefined && { pids }),
     cpuset: [...cpuset],
     memoryNodes: [...memoryNodes],
+    io: io.map(toIoMessage),
   };
 }
 
 function fromLimits(limits: wire.Limits | undefined): Limits {
   if (limits === undefined) return {};
-  const { cpu, memoryBytes, pids, cpuset, memoryNodes } = limits;
+  const { cpu, memoryBytes, pids, cpuset, memoryNodes, io } = limits;
   return {
     ...(cpu !== undefined && { cpu }),
     ...(memoryBytes !== undefined && { memoryBytes: toSafeNumber(memoryBytes) }),
     ...(pids !== undefined && { pids }),
     ...(cpuset.length > 0 && { cpuset }),
     ...(memoryNodes.length > 0 && { memoryNodes }),
+    ...(io.length > 0 && { io: io.map(fromIoMessage) }),
   };
 }
 

@@ -18,6 +18,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--hub <registry>', 'HOST[:PORT][/NAMESPACE] that built images are pushed to (default: they stay here)')
     .option(...dockerOption)
     .option(...netdOption)
+    .option(...runtimeOption)
     .option('--agent-config <file>', "agent.yaml of the original's form, docs/config.md: logs, figures, checks")
     .option('--example <file>', 'deploy this app unless it is recorded already, and wait until it is healthy')
     .option('--detach', 'return when it serves');
@@ -57,6 +58,7 @@ export function addDaemonCommands({ command, run }: Registry): void {
     .option('--socket <path>', 'where it listens (default: in the data folder)')
     .option(...dockerOption)
     .option(...netdOption)
+    .option(...runtimeOption)
     .option('--strict', 'refuse workloads with limits that this machine cannot enforce');
   run(runtime, async (context, flags: RuntimeFlags, core?: string) =>
     (await import('./daemon-commands.ts')).runtimeCommand(context, flags, core),
@@ -105,6 +107,11 @@ function withJoin(target: ReturnType<Registry['command']>): typeof target {
     'make this machine a node, with a token of `eru node token`, at CORE (HOST:PORT)',
   );
 }
+
+const runtimeOption = [
+  '--oci-runtime <name>',
+  'what processes are run by: runc or crun; where that one does not work, the other (ERU_OCI_RUNTIME)',
+] as const;
 
 const dockerOption = [
   '--docker <socket>',

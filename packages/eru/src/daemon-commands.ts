@@ -22,6 +22,7 @@ export interface RuntimeFlags extends JoinFlags {
   strict?: boolean;
   docker: string;
   netd: string;
+  ociRuntime?: string;
   listen?: string;
   advertise?: string;
 }
@@ -45,6 +46,7 @@ export async function runtimeCommand(context: Context, flags: RuntimeFlags, core
       strict: flags.strict === true,
       docker: flags.docker,
       networks: { data, netd: flags.netd },
+      ociRuntime: flags.ociRuntime,
       logger,
     });
     closer.add('runtime', () => runtime.close());

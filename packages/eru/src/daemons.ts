@@ -37,6 +37,7 @@ export async function runRuntime(options: {
   strict: boolean;
   docker: string;
   networks: Omit<NodeNetworkOptions, 'logger'>;
+  ociRuntime?: string | undefined;
   logger: Logger;
 }): Promise<LocalRuntime> {
   const { socket, logger } = options;

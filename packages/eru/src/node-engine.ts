@@ -10,6 +10,8 @@ export interface NodeEngineOptions {
   /** `auto`: as last time, at first docker's own socket when it answers; `none`; or the `unix://` socket of a dockerd. */
   docker: string;
   networks: ProcessNetworkDaemon | undefined;
+  /** `runc` or `crun`; absent: what ERU_OCI_RUNTIME says, else runc. */
+  ociRuntime?: string | undefined;
   logger: Logger;
 }
 
@@ -21,11 +23,13 @@ const answerMs = 3000;
 export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine> {
   const { folder, strict, networks, logger } = options;
   const clocks = { clock: systemClock, random: systemRandom };
+  const runtime = runtimeOf(options.ociRuntime ?? process.env['ERU_OCI_RUNTIME'] ?? 'runc');
   const processes = await createProcessEngine({
     folder,
     ...clocks,
     logger,
     unenforced: strict ? 'refuse' : 'allow',
+    runtime,
     ...(networks !== undefined && { networks }),
   });
   try {
@@ -40,6 +44,11 @@ export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine
     await processes.close();
     throw error;
   }
+}
+
+function runtimeOf(name: string): 'runc' | 'crun' {
+  if (name === 'runc' || name === 'crun') return name;
+  throw invalid('--oci-runtime', name, 'write runc or crun');
 }
 
 /**

@@ -47,6 +47,8 @@ export interface UpOptions extends Omit<ServingFlags, 'listen'> {
   docker: string;
   /** `auto`, `none` or the socket of a network daemon that runs apart (`NodeNetworkOptions`). */
   netd: string;
+  /** `runc` or `crun`. */
+  ociRuntime?: string | undefined;
   /** How its agent works. */
   agent: AgentConfig;
   /** Pod of this machine's node; made when it is not there. */
@@ -103,6 +105,7 @@ export async function up(options: UpOptions): Promise<Up> {
           cluster: { store, node: home.node, address: await addressTowards(home.store) },
         }),
       },
+      ociRuntime: options.ociRuntime,
       logger,
     });
     closer.add('runtime', () => runtime.close());

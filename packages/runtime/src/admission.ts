@@ -1,10 +1,12 @@
 import type { EngineParams, Limits, WorkloadSpec } from '@eru/engines';
-import { checkEngine } from '@eru/engines';
+import { bindsOf, checkEngine, fieldsOf } from '@eru/engines';
 import { EruError, invalid } from '@eru/kit';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
+import { diskNumber } from './block-device.ts';
+import { capabilitiesOf, wishesCapabilities } from './confinement.ts';
 import { findProgram } from './host-view.ts';
 import { defaultPath, rlimitsOf, rootOf } from './launcher.ts';
 import { shownLimits, wantedLimits, type WantedLimits } from './limits.ts';
@@ -41,11 +43,26 @@ export function checkSpec(spec: WorkloadSpec, machine: Machine, hasNetworks: boo
   checkNames(spec);
   checkSysctls(spec);
   readLogLimits(spec.log);
+  capabilitiesOf(spec, machine.capabilities);
   if (machine.runc === undefined) checkPlain(spec, machine);
   else if (spec.root.type === 'host' && spec.root.writable && !machine.overlay)
     throw new EruError(
       'unsupported',
       'root: this machine cannot lay a private layer over its root (no overlay file system)',
+    );
+}
+
+/** Whether this root is a file: a tar of what the workload has as its root. */
+export function isArchive(root: WorkloadSpec['root']): root is Extract<WorkloadSpec['root'], { type: 'folder' }> {
+  return root.type === 'folder' && statSync(root.path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+/** Before it is unpacked. */
+export function checkArchive({ runc, overlay }: Machine): void {
+  if (runc === undefined || !overlay)
+    throw new EruError(
+      'unsupported',
+      'root: an archive needs runc and the overlay file system, which cannot be used on this node',
     );
 }
 
@@ -58,8 +75,11 @@ export function checkLimits(
 ): WantedLimits {
   const { limits, beyond } = wantedLimits(engineParams, spec.pids);
   if (beyond.length > 0) throw new EruError('unsupported', `${beyond.join(', ')} cannot be enforced for processes`);
+  if (fieldsOf(engineParams)['volume_changed'] === true)
+    throw new EruError('unsupported', 'volumes: those of a process cannot be changed; replace it');
   if (limits.cpuset?.some((core) => core >= cores) === true)
     throw invalid('cpuset', limits.cpuset.join(','), `this node has cores 0 to ${cores - 1}`);
+  for (const { device } of limits.io ?? []) diskNumber(device);
   const missing = (Object.keys(shownLimits(limits)) as (keyof Limits)[]).filter(
     (limit) => cgroups.mounts[controllerOf[limit]] === undefined,
   );
@@ -71,12 +91,13 @@ export function checkLimits(
   return limits;
 }
 
-const controllerOf: Readonly<Record<keyof Limits, 'cpu' | 'memory' | 'pids' | 'cpuset'>> = {
+const controllerOf: Readonly<Record<keyof Limits, 'cpu' | 'memory' | 'pids' | 'cpuset' | 'io'>> = {
   cpu: 'cpu',
   memoryBytes: 'memory',
   pids: 'pids',
   cpuset: 'cpuset',
   memoryNodes: 'cpuset',
+  io: 'io',
 };
 
 function checkPorts(publish: readonly string[]): void {
@@ -89,7 +110,7 @@ function checkPorts(publish: readonly string[]): void {
 
 function checkFiles(spec: WorkloadSpec): void {
   const root = rootOf(spec);
-  if (!existsSync(root)) throw invalid('root', root, 'there is no such folder on the node');
+  if (!existsSync(root)) throw invalid('root', root, 'there is no such folder or tar file on the node');
   if (spec.dir !== '' && !path.isAbsolute(spec.dir)) throw invalid('dir', spec.dir, 'give an absolute path');
   const [program = ''] = spec.command;
   if (findProgram(program, defaultPath, spec.dir, root) === undefined) {
@@ -99,8 +120,10 @@ function checkFiles(spec: WorkloadSpec): void {
       `there is no such program on the node (looked in ${program.includes('/') ? root : defaultPath})`,
     );
   }
-  for (const { source } of spec.mounts)
+  for (const { source, mode } of bindsOf(spec)) {
     if (!existsSync(source)) throw invalid('mounts', source, 'there is no such file or folder on the node');
+    if (mode !== 'rw' && mode !== 'ro') throw invalid('volumes', mode, 'the flags of a volume are rw, ro, rwm');
+  }
 }
 
 /** What goes into resolv.conf and hosts. */
@@ -130,10 +153,11 @@ function checkPlain(spec: WorkloadSpec, machine: Machine): void {
   const wanted = Object.entries({
     root: spec.root.type === 'folder' || spec.root.writable,
     'network none': 'none' in spec.networks,
-    mounts: spec.mounts.length > 0,
+    'mounts or volumes': bindsOf(spec).length > 0,
     dns: spec.dns.length > 0,
     extra_hosts: spec.extraHosts.length > 0,
     sysctls: Object.keys(spec.sysctls).length > 0,
+    'cap_add or cap_drop': wishesCapabilities(spec),
   }).flatMap(([name, is]) => (is ? [name] : []));
   if (wanted.length > 0)
     throw new EruError('unsupported', `${wanted.join(', ')}: needs runc, which cannot be used on this node`);

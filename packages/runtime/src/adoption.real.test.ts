@@ -37,9 +37,10 @@ async function sweep(way: Ways, verb: CrashOrder['verb']): Promise<void> {
   try {
     for (let killed = true; killed; effect++) {
       const order: CrashOrder = { folder: node.folder, machine: node.machine, spec, verb, effect };
-      const { code, stderr } = await run(process.execPath, [child, JSON.stringify(order)]);
+      const { code, stdout, stderr } = await run(process.execPath, [child, JSON.stringify(order)]);
       killed = code === 137;
       if (!killed) expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout, 'killed by somebody else before it had prepared anything').toBe('armed');
       const engine = await node.engine();
       const at = `${verb}, killed before effect ${effect}`;
       await complete(engine, verb, spec, at);

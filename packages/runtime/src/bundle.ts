@@ -1,7 +1,9 @@
-import type { WorkloadSpec } from '@eru/engines';
+import { bindsOf, ioAmounts, type IoLimit, type WorkloadSpec } from '@eru/engines';
 
+import { diskNumber } from './block-device.ts';
 import type { CgroupTree } from './cgroup.ts';
 import { quotaOf } from './cgroup.ts';
+import { capabilitiesOf, seccompOf } from './confinement.ts';
 import type { Rlimit } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
 import { networkPlace } from './network-wishes.ts';
@@ -37,12 +39,14 @@ export interface BundleInput {
   hostname: string;
   /** What root of this machine may do; nothing beyond can be given on. */
   capabilities: readonly string[];
+  /** The runtime can hold back calls of the system. */
+  seccomp: boolean;
   rlimits: readonly Rlimit[];
   /** The host's other file systems, and files from folders that are private. */
   hostMounts: readonly OciMount[];
   /** Generated files over those of the root: resolv.conf, hosts. */
   fileMounts: readonly OciMount[];
-  /** Where a private layer over the host's root lives; undefined = the host's root itself, read-only. */
+  /** Where a private layer over the root lives; undefined = the root itself, of the host read-only. */
   layer: { upper: string; work: string } | undefined;
   /** Private folders in which something was put before the start; the others are new each time. */
   kept: { tmp?: string; run?: string };
@@ -52,11 +56,6 @@ export interface BundleInput {
   hidden: readonly string[];
 }
 
-/** Docker's: enough for services that begin as root, not enough to change the host. */
-const defaultCapabilities =
-  'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE'
-    .split(' ')
-    .map((name) => `CAP_${name}`);
 const maskedPaths = [
   '/proc/asound',
   '/proc/acpi',
@@ -75,6 +74,7 @@ const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc
 export function ociConfig(input: BundleInput): Record<string, unknown> {
   const { spec, limits, cgroups } = input;
   const { privileged } = spec;
+  const seccomp = input.seccomp ? seccompOf(privileged, capabilitiesOf(spec, input.capabilities)) : undefined;
   const namespaces = ['pid', 'ipc', 'uts', 'mount', ...(cgroups.version === 2 ? ['cgroup'] : [])].map((type) => ({
     type,
   }));
@@ -92,6 +92,7 @@ export function ociConfig(input: BundleInput): Record<string, unknown> {
       sysctl: spec.sysctls,
       maskedPaths: [...(privileged ? [] : maskedPaths), ...input.hidden],
       readonlyPaths: privileged ? [] : readonlyPaths,
+      ...(seccomp !== undefined && { seccomp }),
     },
   };
 }
@@ -108,8 +109,8 @@ export function ociProcess({
   capabilities,
   rlimits,
 }: Pick<BundleInput, 'spec' | 'user' | 'env' | 'capabilities' | 'rlimits'>): OciProcess {
-  const given = spec.privileged ? [...capabilities] : defaultCapabilities.filter((name) => capabilities.includes(name));
-  // An ordinary user holds none by itself; setuid programs could give them back, so that door is shut too.
+  const given = capabilitiesOf(spec, capabilities);
+  // An ordinary user holds none by itself; setuid programs could give them back, so that door is shut for all.
   const held = user.uid === 0 ? given : [];
   return {
     terminal: false,
@@ -118,15 +119,15 @@ export function ociProcess({
     env: [...env],
     cwd: spec.dir === '' ? '/' : spec.dir,
     capabilities: { bounding: given, effective: held, permitted: held },
-    noNewPrivileges: user.uid !== 0 && !spec.privileged,
+    noNewPrivileges: !spec.privileged,
     rlimits: rlimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard })),
   };
 }
 
 /** The root is an empty folder of the bundle when the view of the host is mounted over it, because `/` itself cannot be pivoted to. */
 function rootOf({ spec, layer }: BundleInput): { path: string; readonly: boolean } {
-  if (spec.root.type === 'folder') return { path: spec.root.path, readonly: spec.root.readOnly };
-  return { path: 'rootfs', readonly: layer === undefined || !spec.root.writable };
+  if (spec.root.type === 'folder' && layer === undefined) return { path: spec.root.path, readonly: spec.root.readOnly };
+  return { path: 'rootfs', readonly: layer === undefined };
 }
 
 function mountsOf(input: BundleInput): OciMount[] {
@@ -142,17 +143,15 @@ function mountsOf(input: BundleInput): OciMount[] {
       ? undefined
       : { destination, type: 'bind', source, options: ['bind', 'rprivate', 'rw', 'nosuid', 'nodev'] };
   const mounts: OciMount[] = [];
+  if (layer !== undefined) {
+    const lower = spec.root.type === 'folder' ? spec.root.path : '/';
+    const options = [`lowerdir=${lower}`, `upperdir=${layer.upper}`, `workdir=${layer.work}`];
+    mounts.push({ destination: '/', type: 'overlay', source: 'overlay', options });
+  } else if (spec.root.type === 'host')
+    mounts.push({ destination: '/', type: 'bind', source: '/', options: ['bind', 'ro', 'rprivate'] });
   if (spec.root.type === 'host') {
+    // A tmpfs for the host's temporary and run-time folders; what the command needs from them follows below.
     mounts.push(
-      layer === undefined
-        ? { destination: '/', type: 'bind', source: '/', options: ['bind', 'ro', 'rprivate'] }
-        : {
-            destination: '/',
-            type: 'overlay',
-            source: 'overlay',
-            options: ['lowerdir=/', `upperdir=${layer.upper}`, `workdir=${layer.work}`],
-          },
-      // A tmpfs for the host's temporary and run-time folders; what the command needs from them follows below.
       own('/tmp', input.kept.tmp) ?? mount('/tmp', 'tmpfs', ['nosuid', 'nodev', 'mode=1777']),
       own('/run', input.kept.run) ?? mount('/run', 'tmpfs', ['nosuid', 'nodev', 'mode=755']),
     );
@@ -173,17 +172,18 @@ function mountsOf(input: BundleInput): OciMount[] {
   }
   if (spec.root.type === 'host') mounts.push(...input.hostMounts);
   mounts.push(...input.fileMounts);
-  for (const { source, target, readOnly } of spec.mounts)
-    mounts.push({ destination: target, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] });
+  for (const { source, target, mode } of bindsOf(spec))
+    mounts.push({ destination: target, type: 'bind', source, options: ['rbind', 'rprivate', mode] });
   return mounts;
 }
 
 function ociResources(limits: WantedLimits, swapLimits: boolean, privileged: boolean): Record<string, unknown> {
-  const { cpu, memoryBytes, pids, cpuset, memoryNodes, shares } = limits;
+  const { cpu, memoryBytes, pids, cpuset, memoryNodes, shares, io } = limits;
   return {
     devices: [{ allow: privileged, access: 'rwm' }],
     ...(memoryBytes !== undefined && { memory: { limit: memoryBytes, ...(swapLimits && { swap: memoryBytes }) } }),
     ...(pids !== undefined && { pids: { limit: pids } }),
+    ...(io !== undefined && { blockIO: blockIo(io) }),
     cpu: {
       ...(cpu !== undefined && { quota: quotaOf(cpu), period: 100_000 }),
       ...(shares !== undefined && { shares }),
@@ -191,4 +191,23 @@ function ociResources(limits: WantedLimits, swapLimits: boolean, privileged: boo
       ...(memoryNodes !== undefined && { mems: memoryNodes.join(',') }),
     },
   };
+}
+
+/** The runtime's four lists, of those amounts that are limited. */
+function blockIo(limits: readonly IoLimit[]): Record<string, unknown> {
+  const lists = {
+    readIops: 'throttleReadIOPSDevice',
+    writeIops: 'throttleWriteIOPSDevice',
+    readBps: 'throttleReadBpsDevice',
+    writeBps: 'throttleWriteBpsDevice',
+  } as const;
+  return Object.fromEntries(
+    ioAmounts.map((amount) => [
+      lists[amount],
+      limits.flatMap(({ device, [amount]: rate }) => {
+        const [major, minor] = diskNumber(device).split(':').map(Number);
+        return rate === undefined ? [] : [{ major, minor, rate }];
+      }),
+    ]),
+  );
 }

@@ -1,13 +1,15 @@
-import type { Limits, WorkloadStats } from '@eru/engines';
+import { ioAmounts, ioNames, readIoLimits, type IoLimit, type Limits, type WorkloadStats } from '@eru/engines';
 import { EruError, isErrno } from '@eru/kit';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { diskNumber } from './block-device.ts';
 import type { WantedLimits } from './limits.ts';
 import { parseList } from './limits.ts';
 
-type Controller = 'cpu' | 'cpuacct' | 'cpuset' | 'memory' | 'pids' | 'freezer';
+/** `io` is called blkio in version 1. */
+type Controller = 'cpu' | 'cpuacct' | 'cpuset' | 'memory' | 'pids' | 'freezer' | 'io';
 
 /** Where this machine's control groups are: on v2 one folder for all controllers, on v1 one per controller. */
 export interface CgroupTree {
@@ -18,7 +20,7 @@ export interface CgroupTree {
   hierarchies: readonly string[];
 }
 
-const controllers: readonly Controller[] = ['cpu', 'cpuacct', 'cpuset', 'memory', 'pids', 'freezer'];
+const controllers: readonly Controller[] = ['cpu', 'cpuacct', 'cpuset', 'memory', 'pids', 'freezer', 'io'];
 const periodUs = 100_000;
 /** The kernel takes no smaller quota. */
 const leastQuotaUs = 1000;
@@ -35,7 +37,8 @@ export function findCgroups(mountinfo: string): CgroupTree {
     if (mountPoint === undefined || (type !== 'cgroup' && type !== 'cgroup2')) continue;
     hierarchies.push(mountPoint);
     if (type === 'cgroup2') unified = mountPoint;
-    else for (const name of options.split(',')) if (isController(name)) mounts[name] ??= mountPoint;
+    else
+      for (const name of options.replace('blkio', 'io').split(',')) if (isController(name)) mounts[name] ??= mountPoint;
   }
   if (Object.keys(mounts).length > 0 || unified === undefined) return { version: 1, mounts, hierarchies };
   const offered = readIf(path.join(unified, 'cgroup.controllers')).split(/\s+/).filter(isController);
@@ -86,6 +89,25 @@ export function limitWrites(tree: CgroupTree, to: WantedLimits, from: WantedLimi
   if (to.memoryNodes === undefined && from.memoryNodes !== undefined)
     add('cpuset', 'cpuset.mems', v2 ? '\n' : 'parent');
   if (to.memoryBytes !== undefined || from.memoryBytes !== undefined) writes.push(...memoryWrites(tree, to, from));
+  if (tree.mounts.io !== undefined) writes.push(...ioWrites(tree.version, to.io, from.io));
+  return writes;
+}
+
+/** Device by device; what only `from` limits is lifted. */
+function ioWrites(version: 1 | 2, to: readonly IoLimit[] = [], from: readonly IoLimit[] = []): CgroupWrite[] {
+  const writes: CgroupWrite[] = [];
+  for (const device of new Set([...to, ...from].map((limit) => limit.device))) {
+    const [wanted, before] = [to, from].map((limits) => limits.find((limit) => limit.device === device));
+    const number = diskNumber(device);
+    const changed = ioAmounts.filter((amount) => (wanted?.[amount] ?? before?.[amount]) !== undefined);
+    if (version === 2) {
+      const values = changed.map((amount) => `${ioNames[amount].key}=${wanted?.[amount] ?? 'max'}`);
+      writes.push({ controller: 'io', file: 'io.max', value: [number, ...values].join(' ') });
+      continue;
+    }
+    for (const amount of changed)
+      writes.push({ controller: 'io', file: ioNames[amount].file, value: `${number} ${wanted?.[amount] ?? 0}` });
+  }
   return writes;
 }
 
@@ -171,6 +193,8 @@ export function readLimits(tree: CgroupTree, group: string): Limits | undefined 
   const nodes = read('cpuset', v2 ? 'cpuset.mems.effective' : 'cpuset.mems');
   if (nodes !== '' && nodes !== parentOf(tree, group, v2 ? 'cpuset.mems.effective' : 'cpuset.mems'))
     limits.memoryNodes = parseList(nodes);
+  const io = readIoLimits(tree.version, (file) => readGroup(tree, 'io', group, file));
+  if (io.length > 0) limits.io = io;
   return limits;
 }
 
@@ -216,8 +240,9 @@ export function readUsage(tree: CgroupTree, group: string): Usage | undefined {
 export function groupProcesses(tree: CgroupTree, group: string): number[] {
   const pids = new Set<number>();
   for (const folder of groupFolders(tree, group))
-    for (const line of readIf(path.join(folder, 'cgroup.procs')).split('\n')) if (line !== '') pids.add(Number(line));
-  return [...pids];
+    for (const line of readIf(path.join(folder, 'cgroup.procs')).split('\n')) pids.add(Number(line));
+  // 0 stands for a process that cannot be seen from here; a signal to it would be one to ourselves.
+  return [...pids].filter((pid) => pid > 0);
 }
 
 export function groupExists(tree: CgroupTree, group: string): boolean {
@@ -248,7 +273,7 @@ async function removeTree(folder: string): Promise<void> {
 /** One controller after the other: a missing one must not take the rest with it. Refused near the root of a container: seen later in what is read back. */
 async function enableControllers(tree: CgroupTree, folder: string): Promise<void> {
   const enabled = readIf(path.join(folder, 'cgroup.subtree_control')).split(/\s+/);
-  for (const controller of ['cpu', 'cpuset', 'memory', 'pids']) {
+  for (const controller of ['cpu', 'cpuset', 'memory', 'pids', 'io']) {
     if (enabled.includes(controller) || tree.mounts[controller as Controller] === undefined) continue;
     await writeFile(path.join(folder, 'cgroup.subtree_control'), `+${controller}`, { flag: 'r+' }).catch(() => {});
   }

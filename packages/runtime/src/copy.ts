@@ -22,7 +22,12 @@ import { extract, pack, type Header, type Pack } from 'tar-stream';
 import { at, type Rooted, type Spot } from './rooted.ts';
 
 /** Unpacks a tar stream at a folder, which is made where it is missing. @throws EruError `invalid` for what is no archive or leaves the folder */
-export async function unpack(root: Rooted, target: string, tar: AsyncIterable<Uint8Array>): Promise<void> {
+export async function unpack(
+  root: Rooted,
+  target: string,
+  tar: AsyncIterable<Uint8Array>,
+  devices: 'refuse' | 'leave out' = 'refuse',
+): Promise<void> {
   const entries = extract();
   const failed: { error?: unknown } = {};
   // A stream that breaks off says why by itself.
@@ -37,7 +42,8 @@ export async function unpack(root: Rooted, target: string, tar: AsyncIterable<Ui
   void pipeline(Readable.from(source(), { objectMode: false }), entries).catch(() => {}); // Heard of below.
   try {
     for await (const entry of entries) {
-      await put(root, target, entry.header, entry as AsyncIterable<Uint8Array>);
+      const device = ['character-device', 'block-device', 'fifo'].includes(entry.header.type ?? '');
+      if (!device || devices === 'refuse') await put(root, target, entry.header, entry as AsyncIterable<Uint8Array>);
       entry.resume();
       await root.release();
     }

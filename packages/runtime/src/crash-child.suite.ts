@@ -1,4 +1,5 @@
 import childProcess from 'node:child_process';
+import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 
@@ -79,6 +80,8 @@ process.kill = (pid, signal) => {
   if (pid !== process.pid) count();
   return kill(pid, signal);
 };
+// Whoever finds it killed without this word knows that it was killed by somebody else, or for want of memory.
+writeSync(1, 'armed');
 armed = order.effect;
 if (order.verb === 'create') await engine.create(spec);
 else if (order.verb === 'start') await engine.start(id);

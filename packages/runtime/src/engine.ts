@@ -32,7 +32,7 @@ import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
-import { checkLimits, checkSpec } from './admission.ts';
+import { checkArchive, checkLimits, checkSpec, isArchive } from './admission.ts';
 import { cgroupPath } from './bundle.ts';
 import { removeEmptyGroup, removeGroup, tryLimits } from './cgroup.ts';
 import { EventRing } from './events.ts';
@@ -40,11 +40,12 @@ import { plainOutcome } from './exec-outcome.ts';
 import type { LogLimits } from './log-files.ts';
 import { readLogLimits } from './log-limits.ts';
 import { readLog } from './log-reader.ts';
-import { systemMachineId, type Machine } from './machine.ts';
+import { systemMachineId, type Machine, type RuntimeName } from './machine.ts';
 import { networkPlace, ownerOf, wishesOf } from './network-wishes.ts';
 import { choosePorts } from './ports.ts';
 import { probe } from './probe.ts';
 import { ProcessNetworks, type Neighbour, type ProcessNetworkDaemon } from './process-networks.ts';
+import { Roots } from './roots.ts';
 import { leaveOn, pipeSession, terminalSession } from './session.ts';
 import { freshStatus, WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import { Workload } from './workload.ts';
@@ -63,8 +64,10 @@ export interface ProcessEngineOptions {
   log?: LogLimits;
   /** The network daemon of this node; absent: processes have the host's network, or none. */
   networks?: ProcessNetworkDaemon;
+  /** The OCI runtime that is tried first; default runc. */
+  runtime?: RuntimeName;
   /** How the machine is looked at; default `probe`. */
-  look?: (folder: string, random: Random) => Promise<Machine>;
+  look?: typeof probe;
 }
 
 /** Workloads taken up at once by a new daemon: after a reboot all of them start. */
@@ -72,12 +75,12 @@ const adoptedAtOnce = 8;
 
 /** Bare processes under runc, or, where runc cannot be used, as plain processes in sessions of their own. */
 export async function createProcessEngine(options: ProcessEngineOptions): Promise<Engine> {
-  const { folder, random, look = probe } = options;
+  const { folder, random, runtime, look = probe } = options;
   const trials = path.join(folder, 'probe');
   await mkdir(trials, { recursive: true, mode: 0o700 });
   const lock = await lockFolder(trials, 'runtime');
   try {
-    const engine = new ProcessEngine(options, await look(trials, random), () => lock.release());
+    const engine = new ProcessEngine(options, await look(trials, random, runtime), () => lock.release());
     await engine.adopt();
     options.networks?.addSource?.({ kind: 'process', list: async () => engine.owners() });
     return engine;
@@ -91,6 +94,7 @@ class ProcessEngine extends WithoutImages implements Engine {
   readonly #options: ProcessEngineOptions;
   readonly #machine: Machine;
   readonly #folders: WorkloadFolders;
+  readonly #roots: Roots;
   readonly #events: EventRing;
   readonly #workloads = new Map<string, Workload>();
   readonly #networks: ProcessNetworks | undefined;
@@ -107,6 +111,7 @@ class ProcessEngine extends WithoutImages implements Engine {
     this.#release = release;
     this.#networks = options.networks && new ProcessNetworks(options.networks.service);
     this.#folders = new WorkloadFolders(path.join(options.folder, 'workloads'));
+    this.#roots = new Roots(path.join(options.folder, 'roots'));
     this.#events = new EventRing(options.clock, options.random.hex(8));
   }
 
@@ -118,6 +123,8 @@ class ProcessEngine extends WithoutImages implements Engine {
     );
     for (const id of broken) logger.error({ workload: id }, 'the files of a workload are damaged; it is left alone');
     for (const { record, status } of workloads) this.#workloads.set(record.id, this.#workload(record, status));
+    // Whose root is whose of what is damaged nobody knows.
+    if (broken.length === 0) await this.#keepRoots();
     const turn = limitConcurrency(adoptedAtOnce);
     const adopted = [...this.#workloads.values()].map((workload) =>
       turn(() => workload.adopt()).catch((error: unknown) =>
@@ -157,19 +164,40 @@ class ProcessEngine extends WithoutImages implements Engine {
   }
 
   create(spec: WorkloadSpec, options: FencedOptions = {}): Promise<WorkloadState> {
-    const created = this.#creating.then(() => this.#create(spec, options));
-    this.#creating = created.catch(() => {}); // Its caller hears of it; the next one starts anyway.
-    return this.#limited('create', options, created);
+    return this.#limited(
+      'create',
+      options,
+      this.#inTurn(() => this.#create(spec, options)),
+    );
   }
 
-  async #create(spec: WorkloadSpec, { revision }: FencedOptions): Promise<WorkloadState> {
-    const known = [...this.#workloads.values()].find(({ record }) => record.spec.name === spec.name);
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#creating.then(work);
+    this.#creating = done.catch(() => {}); // Its caller hears of it; the next one starts anyway.
+    return done;
+  }
+
+  async #create(asked: WorkloadSpec, options: FencedOptions): Promise<WorkloadState> {
+    const known = [...this.#workloads.values()].find(({ record }) => record.spec.name === asked.name);
     if (known !== undefined) {
-      if (known.record.spec.labels['eru.operation'] !== spec.labels['eru.operation'])
-        throw new EruError('exists', `${spec.name} is there already, made by another operation`);
-      await known.allow(revision);
+      if (known.record.spec.labels['eru.operation'] !== asked.labels['eru.operation'])
+        throw new EruError('exists', `${asked.name} is there already, made by another operation`);
+      await known.allow(options.revision);
       return known.state();
     }
+    const { root } = asked;
+    if (!isArchive(root)) return this.#make(asked, options);
+    checkArchive(this.#machine);
+    try {
+      const folder = await this.#roots.take(root.path);
+      return await this.#make({ ...asked, root: { type: 'folder', path: folder, readOnly: false } }, options, true);
+    } catch (error) {
+      await this.#keepRoots();
+      throw error;
+    }
+  }
+
+  async #make(spec: WorkloadSpec, { revision }: FencedOptions, shared = false): Promise<WorkloadState> {
     checkSpec(spec, this.#machine, this.#networks !== undefined);
     const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
     const before = this.#named(spec.succeeds);
@@ -179,7 +207,7 @@ class ProcessEngine extends WithoutImages implements Engine {
     const taken = new Set(others.flatMap(({ heldPorts }) => heldPorts));
     const { random, clock } = this.#options;
     const ports = place === 'none' ? {} : await choosePorts(spec.publish, taken, random);
-    const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports };
+    const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports, shared };
     const interfaces = wishesOf(spec, before?.interfaces);
     const make = async (): Promise<WorkloadStatus> => {
       await this.#networks?.reserve(record, interfaces, before?.neighbour);
@@ -239,6 +267,13 @@ class ProcessEngine extends WithoutImages implements Engine {
     await this.#folders.remove(id);
     // Two may have asked; one event is told.
     if (this.#workloads.delete(id)) this.#events.emit('removed', id, spec.name);
+    if (workload.record.shared === true) await this.#inTurn(() => this.#keepRoots());
+  }
+
+  /** What nobody's root is any more goes. */
+  async #keepRoots(): Promise<void> {
+    const shared = [...this.#workloads.values()].map(({ record }) => record.spec.root);
+    await this.#roots.keep(new Set(shared.flatMap((root) => (root.type === 'folder' ? [root.path] : []))));
   }
 
   /** Its successor, to whom what it holds goes at once; or the one whose place it was to take, and did not. */

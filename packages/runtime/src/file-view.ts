@@ -32,11 +32,14 @@ export async function viewFiles(place: Place, pid: number, asked: string, forWri
   if (machine.runc === undefined)
     throw new EruError('unsupported', 'copy: a plain process has no files of its own; copy on the machine itself');
   if (pid > 0) return { root: await Rooted.open(`/proc/${pid}/root`), path: wanted };
-  if (root.type === 'folder') {
+  if (root.type === 'folder' && record.shared !== true) {
     if (forWriting && root.readOnly) throw readOnly(wanted);
     return { root: await Rooted.open(root.path), path: wanted };
   }
-  const name = privateNames.find((known) => wanted === `/${known}` || wanted.startsWith(`/${known}/`));
+  const lower = root.type === 'folder' ? root.path : '/';
+  const name = privateNames.find(
+    (known) => root.type === 'host' && (wanted === `/${known}` || wanted.startsWith(`/${known}/`)),
+  );
   if (name !== undefined) {
     const own = privateFolder(place, name);
     if (!existsSync(own)) {
@@ -46,13 +49,14 @@ export async function viewFiles(place: Place, pid: number, asked: string, forWri
     }
     return { root: await Rooted.open(own), path: wanted.slice(name.length + 1) };
   }
-  if (forWriting && !root.writable) throw readOnly(wanted);
-  if (!forWriting && !existsSync(wanted)) throw new EruError('not_found', `${wanted}: there is no such file or folder`);
+  if (forWriting && root.type === 'host' && !root.writable) throw readOnly(wanted);
+  if (!forWriting && !existsSync(path.join(lower, wanted)))
+    throw new EruError('not_found', `${wanted}: there is no such file or folder`);
   if (!forWriting)
     throw new EruError('precondition', `${wanted}: its files are put together when it starts; start it first`);
   const upper = path.join(folder.layer, 'upper');
   await mkdir(upper, { recursive: true });
-  return { root: await Rooted.open(upper, await Rooted.open('/')), path: wanted };
+  return { root: await Rooted.open(upper, await Rooted.open(lower)), path: wanted };
 }
 
 function readOnly(wanted: string): EruError {

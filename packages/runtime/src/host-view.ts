@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 import type { OciMount } from './bundle.ts';
@@ -66,7 +66,35 @@ export function findProgram(name: string, searchPath: string, dir: string, root 
   const candidates = name.includes('/')
     ? [path.resolve(dir === '' ? '/' : dir, name)]
     : searchPath.split(':').map((folder) => path.join(folder === '' ? '.' : folder, name));
-  return candidates.find((file) => isProgram(path.join(root, file)));
+  return candidates.find((file) => {
+    const place = root === '/' ? file : insideRoot(root, file);
+    return place !== undefined && isProgram(place);
+  });
+}
+
+/** Where a path leads in another root: its links are that root's too. Undefined when it leads nowhere. */
+export function insideRoot(root: string, file: string): string | undefined {
+  const ahead = file.split('/');
+  let place = root;
+  for (let links = 0; ahead.length > 0;) {
+    const name = ahead.shift() ?? '';
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      if (place !== root) place = path.dirname(place);
+      continue;
+    }
+    const next = path.join(place, name);
+    const stat = lstatSync(next, { throwIfNoEntry: false });
+    if (stat === undefined || (stat.isSymbolicLink() && ++links > 40)) return undefined;
+    if (!stat.isSymbolicLink()) {
+      place = next;
+      continue;
+    }
+    const target = readlinkSync(next);
+    ahead.unshift(...target.split('/'));
+    if (target.startsWith('/')) place = root;
+  }
+  return place;
 }
 
 /** `folder` itself or below it. */

@@ -354,6 +354,11 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
       const machine = await probe(folder, systemRandom);
       expect(machine.offers.join('\n')).toMatch(/runc \d[^]*conmon \d[^]*cgroup v[12]: cpu, memory, pids, cpuset/);
       expect(machine.missing).toEqual([]);
+      const { runc, offers, missing } = await probe(folder, systemRandom, 'crun');
+      // Where it does not work that is said, and the other one taken.
+      if (runc === machine.runc)
+        expect(missing.join('\n')).toMatch(/^crun cannot be used here \(.+\): runc is taken$/m);
+      else expect(offers.join('\n')).toMatch(/^crun \d/m);
     } finally {
       await rm(folder, { recursive: true });
     }

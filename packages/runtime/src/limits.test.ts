@@ -9,12 +9,10 @@ test.each<[EngineParams, string[]]>([
   [{ cpumem }, []],
   [{ cpumem, storage: { volumes: [], storage: 0, iops_options: {}, volume_changed: false } }, []],
   [{ cpumem, storage: { volumes: [], storage: 5, iops_options: {}, volume_changed: false } }, ['a storage limit']],
+  [{ cpumem, storage: { volumes: ['/d1:/x:rw:40'], storage: 40, iops_options: {}, volume_changed: false } }, []],
   [
-    {
-      cpumem,
-      storage: { volumes: ['/d1:/x:rw:40'], storage: 40, iops_options: { sda: '9:0:0:0' }, volume_changed: false },
-    },
-    ['IO limits', 'volumes', 'a storage limit'],
+    { cpumem, storage: { volumes: ['/d1:/x:rw:40'], storage: 45, iops_options: {}, volume_changed: false } },
+    ['a storage limit'],
   ],
   [{ cpumem, gpu: { prod_count_map: { a100: 1 } } }, ['GPUs']],
   [{ cpumem, gpu: { prod_count_map: { a100: 1 }, devices: ['GPU-1'] } }, ['GPUs']],

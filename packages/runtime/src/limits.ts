@@ -1,5 +1,5 @@
 import type { EngineParams, Limits } from '@eru/engines';
-import { limitsOf } from '@eru/engines';
+import { fieldsOf, limitsOf, storageBeyondVolumes } from '@eru/engines';
 import type { Json } from '@eru/kit';
 import { invalid, isJsonObject } from '@eru/kit';
 
@@ -14,15 +14,13 @@ export function wantedLimits(engineParams: EngineParams, pids: number): { limits
   const limits: WantedLimits = limitsOf(engineParams);
   if (pids < 0 || !Number.isInteger(pids)) throw invalid('pids', pids, 'give a whole number, 0 for no limit');
   if (pids > 0) limits.pids = pids;
-  const fields: Readonly<Record<string, Json>> = Object.assign({}, ...Object.values(engineParams));
+  const fields = fieldsOf(engineParams);
   const cpu = fields['cpu'];
   if (limits.cpuset !== undefined && limits.cpu === undefined && typeof cpu === 'number' && cpu % 1 > 0)
     limits.shares = Math.max(2, Math.round(1024 * (cpu % 1)));
   const beyond: string[] = [];
-  if (filled(fields['iops_options'])) beyond.push('IO limits');
-  if (filled(fields['volumes'])) beyond.push('volumes');
   if (filled(fields['prod_count_map'])) beyond.push('GPUs');
-  if (Number(fields['storage'] ?? 0) > 0) beyond.push('a storage limit');
+  if (storageBeyondVolumes({ mounts: [], env: [], engineParams }) > 0) beyond.push('a storage limit');
   return { limits, beyond };
 }
 

@@ -12,17 +12,21 @@ export interface Machine {
   uid: number;
   cores: number;
   cgroups: CgroupTree;
-  /** Absent: no usable OCI runtime. */
+  /** Program of the OCI runtime, runc or crun, which take the same words; absent: none that works. */
   runc: string | undefined;
   conmon: string | undefined;
   /** A private writable layer over the host's root works. */
   overlay: boolean;
   swapLimits: boolean;
   capabilities: readonly string[];
+  /** The runtime can hold back calls of the system. */
+  seccomp: boolean;
   tools: Tools;
   offers: string[];
   missing: string[];
 }
+
+export type RuntimeName = 'runc' | 'crun';
 
 /** Small programs of the system that the launchers use where they are present. */
 interface Tools {
@@ -50,15 +54,16 @@ export function findTool(name: string, searchPath: string): string | undefined {
   return undefined;
 }
 
-const capabilityNames =
-  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'.split(
-    ' ',
-  );
+/** `CAP_…`, by the kernel's numbers. */
+export const capabilityNames =
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'
+    .split(' ')
+    .map((name) => `CAP_${name}`);
 
 /** What this process may do, by the kernel's numbers. */
 export function ownCapabilities(): string[] {
   const mask = BigInt(`0x${/^CapPrm:\s*([0-9a-f]+)/m.exec(readProc(process.pid, 'status') ?? '')?.[1] ?? '0'}`);
-  return capabilityNames.filter((_name, bit) => (mask & (1n << BigInt(bit))) !== 0n).map((name) => `CAP_${name}`);
+  return capabilityNames.filter((_name, bit) => (mask & (1n << BigInt(bit))) !== 0n);
 }
 
 /** Hard limits of this process, `nofile` -> number; nobody below it gets more without CAP_SYS_RESOURCE. */
@@ -98,7 +103,12 @@ export function coreCount(): number {
   return os.cpus().length;
 }
 
+/** What it answers to `--version`. */
+export async function versionText(program: string): Promise<string> {
+  return (await run(program, ['--version'], { timeoutMs: 10_000 })).stdout;
+}
+
 export async function versionOf(program: string): Promise<string> {
-  const { stdout } = await run(program, ['--version'], { timeoutMs: 10_000 });
+  const stdout = await versionText(program);
   return /\d+\.\d+(\.\d+)?/.exec(stdout)?.[0] ?? '';
 }

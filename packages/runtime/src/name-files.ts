@@ -3,6 +3,7 @@ import { readIfExists } from '@eru/kit';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { insideRoot } from './host-view.ts';
 import { rootOf, type Place } from './launcher.ts';
 
 /** A file of ours, and where the workload sees it. */
@@ -24,7 +25,8 @@ export function hostNameOf({ name }: Pick<WorkloadSpec, 'name'>): string {
  */
 export async function writeNameFiles({ folder, record, network }: Place): Promise<NameFile[]> {
   const { spec } = record;
-  const inRoot = async (file: string): Promise<string> => (await readIfExists(path.join(rootOf(spec), file))) ?? '';
+  const inRoot = async (file: string): Promise<string> =>
+    (await readIfExists(insideRoot(rootOf(spec), file) ?? '')) ?? '';
   const texts: Record<string, string> = {};
   if (spec.dns.length > 0) texts['resolv.conf'] = resolverText(spec.dns, network?.search ?? []);
   else if (network !== undefined)

@@ -6,16 +6,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { findCgroups, groupExists, makeGroup, removeGroup, type CgroupTree } from './cgroup.ts';
 import { createContainer } from './conmon.ts';
-import { coreCount, findTool, ownCapabilities, versionOf, type Machine } from './machine.ts';
+import {
+  coreCount,
+  findTool,
+  ownCapabilities,
+  versionOf,
+  versionText,
+  type Machine,
+  type RuntimeName,
+} from './machine.ts';
 import { readBootId } from './process-identity.ts';
 import { plainWords } from './runc.ts';
 
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Finds out what this machine offers by trying it: a group is made, a container is run under conmon and without, a layer is mounted. */
-export async function probe(folder: string, random: Random): Promise<Machine> {
+export async function probe(folder: string, random: Random, preferred: RuntimeName = 'runc'): Promise<Machine> {
   const cgroups = await usableCgroups(findCgroups(await readFile('/proc/self/mountinfo', 'utf8')), random);
-  const isolation = await tryIsolation(folder, random);
+  const isolation = await chooseIsolation(folder, random, preferred);
   const memory = cgroups.mounts.memory;
   const swapFile = cgroups.version === 1 ? 'memory.memsw.limit_in_bytes' : 'cgroup.controllers';
   const swapLimits = memory !== undefined && (await exists(path.join(memory, swapFile)));
@@ -29,6 +37,7 @@ export async function probe(folder: string, random: Random): Promise<Machine> {
     overlay: isolation.overlay,
     swapLimits,
     capabilities: ownCapabilities(),
+    seccomp: isolation.seccomp,
     tools: {
       setpriv: findTool('setpriv', searchPath),
       setsid: findTool('setsid', searchPath),
@@ -43,39 +52,56 @@ interface Isolation {
   runc: string | undefined;
   conmon: string | undefined;
   overlay: boolean;
-  /** Why there is no runc, or no conmon. */
+  seccomp: boolean;
+  /** Why there is no runtime, or no conmon. */
   why: string;
+  /** Why it is not the runtime that was wanted. */
+  instead?: string;
 }
 
-async function tryIsolation(folder: string, random: Random): Promise<Isolation> {
-  const runc = findTool('runc', searchPath);
-  const none = { runc: undefined, conmon: undefined, overlay: false };
+/** The runtime that is wanted, or else the other one. */
+async function chooseIsolation(folder: string, random: Random, preferred: RuntimeName): Promise<Isolation> {
+  const found = await tryIsolation(folder, random, preferred);
+  if (found.runc !== undefined) return found;
+  const other = await tryIsolation(folder, random, preferred === 'runc' ? 'crun' : 'runc');
+  if (other.runc === undefined) return preferred === 'runc' ? found : other;
+  return { ...other, instead: `${preferred} cannot be used here (${found.why})` };
+}
+
+async function tryIsolation(folder: string, random: Random, name: RuntimeName): Promise<Isolation> {
+  const runc = findTool(name, searchPath);
+  const none = { runc: undefined, conmon: undefined, overlay: false, seccomp: false };
   if (runc === undefined) return { ...none, why: 'it is not installed' };
   const conmon = findTool('conmon', searchPath);
   const withConmon = conmon === undefined ? 'it is not installed' : await tryConmon(folder, conmon, runc, random);
   const withShell = withConmon === '' ? '' : await tryRunc(folder, runc, 'bind', random);
   if (withShell !== '') return { ...none, why: withShell };
   const overlay = (await tryRunc(folder, runc, 'overlay', random)) === '';
-  return { runc, conmon: withConmon === '' ? conmon : undefined, overlay, why: withConmon };
+  const seccomp = /seccomp/i.test(await versionText(runc));
+  return { runc, conmon: withConmon === '' ? conmon : undefined, overlay, seccomp, why: withConmon };
 }
 
 async function describe(
   cgroups: CgroupTree,
-  { runc, conmon, overlay, why }: Isolation,
+  { runc, conmon, overlay, seccomp, why, instead }: Isolation,
 ): Promise<{ offers: string[]; missing: string[] }> {
   const offers: string[] = [];
   const missing: string[] = [];
   if (runc === undefined)
     missing.push(
-      `runc cannot be used here (${why}): processes see the whole machine; no own file system, user or network view`,
+      `runc cannot be used here (${why}): processes see the whole machine, with the rights of this daemon or their user: no own file system or network, no capability and no call of the system held back`,
     );
-  else offers.push(`runc ${await versionOf(runc)}`);
+  else offers.push(`${path.basename(runc)} ${await versionOf(runc)}`);
+  if (runc !== undefined && instead !== undefined) missing.push(`${instead}: ${path.basename(runc)} is taken`);
   if (conmon !== undefined) offers.push(`conmon ${await versionOf(conmon)}`);
   if (overlay) offers.push('private layers over the root');
-  const limits = (['cpu', 'memory', 'pids', 'cpuset'] as const).filter((name) => cgroups.mounts[name] !== undefined);
+  if (seccomp) offers.push('seccomp');
+  else if (runc !== undefined) missing.push('the runtime is built without seccomp: no call of the system is held back');
+  const wanted = ['cpu', 'memory', 'pids', 'cpuset', 'io'] as const;
+  const limits = wanted.filter((name) => cgroups.mounts[name] !== undefined);
   if (limits.length > 0) offers.push(`cgroup v${cgroups.version}: ${limits.join(', ')}`);
-  if (limits.length < 4) {
-    const without = ['cpu', 'memory', 'pids', 'cpuset'].filter((name) => !(limits as string[]).includes(name));
+  if (limits.length < wanted.length) {
+    const without = wanted.filter((name) => !limits.includes(name));
     missing.push(`cgroups cannot be written for ${without.join(', ')}: these limits are not enforced`);
   }
   return { offers, missing };

@@ -1,4 +1,4 @@
-import type { WorkloadSpec, WorkloadStats } from '@eru/engines';
+import type { ExecSpec, WorkloadSpec, WorkloadStats } from '@eru/engines';
 import { EruError, readIfExists, type Clock } from '@eru/kit';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
@@ -9,9 +9,9 @@ import { cgroupPath } from './bundle.ts';
 import { groupProcesses, readOomKills, readUsage, removeGroup } from './cgroup.ts';
 import { conmonSupervisor } from './conmon.ts';
 import { thaw } from './freezer.ts';
-import { pidFile, type Launcher, type Place } from './launcher.ts';
+import { defaultPath, pidFile, type Command, type Launcher, type Place } from './launcher.ts';
 import type { WantedLimits } from './limits.ts';
-import type { Machine } from './machine.ts';
+import { findTool, type Machine } from './machine.ts';
 import { markedProcesses, plainLauncher } from './plain.ts';
 import {
   dispositionOf,
@@ -22,11 +22,12 @@ import {
   usageOf,
   type ProcessIdentity,
 } from './process-identity.ts';
-import { runcLauncher } from './runc.ts';
+import { runcLauncher, runtimeName } from './runc.ts';
 import { complaintOf, shellSupervisor } from './shell.ts';
 import { endsByDefault } from './signals.ts';
 import {
   isBeingLaunched,
+  isOfRun,
   isSupervised,
   readExit,
   type Output,
@@ -49,7 +50,8 @@ const writtenMs = 5000;
 /** What this machine would start a run with now. conmon takes input from sockets of a type that Node cannot open: an open stdin is the shell's. */
 export function chooseRun({ runc, conmon, bootId }: Machine, { stdin }: Pick<WorkloadSpec, 'stdin'>): RunRecord {
   if (runc === undefined) return { launcher: 'plain', supervisor: 'shell', bootId };
-  return { launcher: 'runc', supervisor: conmon === undefined || stdin ? 'shell' : 'conmon', bootId };
+  const runtime = runtimeName({ runc });
+  return { launcher: 'runc', runtime, supervisor: conmon === undefined || stdin ? 'shell' : 'conmon', bootId };
 }
 
 export interface RunEnd {
@@ -78,15 +80,16 @@ export class Run {
   readonly #supervisor: Supervisor;
 
   constructor(place: Place, record: RunRecord, clock: Clock) {
-    this.#place = place;
+    this.#place = ofRuntime(place, record);
     this.#record = record;
     this.#clock = clock;
     this.#launcher = launchers[record.launcher];
     this.#supervisor = supervisors[record.supervisor];
   }
 
-  get launcher(): Launcher {
-    return this.#launcher;
+  /** One more command beside its own. */
+  exec(spec: ExecSpec): Promise<Command> {
+    return this.#launcher.exec(this.#place, spec);
   }
 
   /** Starts it on an empty folder. */
@@ -149,8 +152,14 @@ export class Run {
 
   /** The runtime's own first process is let go a moment before it becomes the command; what it is told until then is lost. */
   async #becomesCommand(pid: number): Promise<void> {
-    for (let waited = 0; waited < launchMs && readProc(pid, 'cmdline') === 'runc\0init\0'; waited += 2)
-      await this.#clock.sleep(2);
+    for (let waited = 0; waited < launchMs && this.#isRuntime(pid); waited += 2) await this.#clock.sleep(2);
+  }
+
+  /** runc's first process has a name of its own, crun's the words of crun. */
+  #isRuntime(pid: number): boolean {
+    return (
+      readProc(pid, 'cmdline') === 'runc\0init\0' || (this.#record.runtime === 'crun' && isOfRun(pid, this.#place))
+    );
   }
 
   kill(): void {
@@ -228,4 +237,11 @@ export class Run {
   get #isThisBoot(): boolean {
     return this.#record.bootId === this.#place.machine.bootId;
   }
+}
+
+/** With the runtime that it was started by, whatever this machine would take now: the other does not know what it has left. */
+function ofRuntime(place: Place, { launcher, runtime = 'runc' }: RunRecord): Place {
+  const { machine } = place;
+  if (launcher === 'plain' || machine.runc === undefined || runtimeName(machine) === runtime) return place;
+  return { ...place, machine: { ...machine, runc: findTool(runtime, defaultPath) } };
 }

@@ -18,6 +18,7 @@ import {
   type Launcher,
   type Place,
 } from './launcher.ts';
+import type { Machine, RuntimeName } from './machine.ts';
 import type { WantedLimits } from './limits.ts';
 import { defaultSize } from './session.ts';
 import { resolveUser } from './user.ts';
@@ -32,7 +33,9 @@ export const runcLauncher: Launcher = {
   async prepare(place, limits) {
     await writeBundle(place, limits);
     const { folder, record } = place;
-    const words = runcWords(place, 'run', '--keep', '--pid-file', pidFile(folder), '--bundle', folder.run, record.id);
+    // Its group is read for out-of-memory kills when it has ended; crun knows no such option.
+    const kept = runtimeName(place.machine) === 'runc' ? ['--keep'] : [];
+    const words = runcWords(place, 'run', ...kept, '--pid-file', pidFile(folder), '--bundle', folder.run, record.id);
     return { words, env: childEnvironment() };
   },
 
@@ -73,12 +76,17 @@ export const runcLauncher: Launcher = {
   },
 };
 
+/** Which of the two runtimes a machine uses, by the name of its program. */
+export function runtimeName({ runc = 'runc' }: Pick<Machine, 'runc'>): RuntimeName {
+  return path.basename(runc) === 'crun' ? 'crun' : 'runc';
+}
+
 /** A command line of runc for this workload's state. Throws `precondition` where runc has gone since the workload was started. */
 export function runcWords({ machine, runcRoot, record }: Place, ...args: string[]): string[] {
   if (machine.runc === undefined)
     throw new EruError(
       'precondition',
-      `${record.spec.name} runs under runc, which cannot be used on this node any more`,
+      `${record.spec.name} runs under an OCI runtime, which cannot be used on this node any more`,
     );
   return [machine.runc, '--root', runcRoot, ...args];
 }
@@ -93,7 +101,7 @@ async function writeBundle(place: Place, limits: WantedLimits): Promise<void> {
   const { machine, folder, record, hidden } = place;
   const { spec } = record;
   const layer =
-    spec.root.type === 'host' && spec.root.writable
+    record.shared === true || (spec.root.type === 'host' && spec.root.writable)
       ? { upper: path.join(folder.layer, 'upper'), work: path.join(folder.layer, 'work') }
       : undefined;
   const folders = [path.join(folder.run, 'rootfs'), ...Object.values(layer ?? {})];
@@ -110,6 +118,7 @@ async function writeBundle(place: Place, limits: WantedLimits): Promise<void> {
     swapLimits: machine.swapLimits,
     hostname: hostNameOf(spec),
     capabilities: machine.capabilities,
+    seccomp: machine.seccomp,
     rlimits: rlimitsOf(spec),
     hostMounts,
     fileMounts: await fileMounts(place),

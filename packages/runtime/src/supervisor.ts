@@ -61,7 +61,7 @@ export function isBeingLaunched(place: Place): boolean {
   return findProcesses((pid) => isOfRun(pid, place)).length > 0;
 }
 
-function isOfRun(pid: number, { folder }: Place): boolean {
+export function isOfRun(pid: number, { folder }: Place): boolean {
   return (readProc(pid, 'cmdline') ?? '').includes(folder.run);
 }
 

@@ -2,6 +2,8 @@ import { invalid } from '@eru/kit';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { insideRoot } from './host-view.ts';
+
 export interface ResolvedUser {
   uid: number;
   gid: number;
@@ -12,8 +14,8 @@ export interface ResolvedUser {
 
 /** `name`, `uid`, `uid:gid` or `name:group` by the passwd and group files of `root`; empty is root. Throws `invalid` for an unknown name. */
 export function resolveUser(user: string, root: string): ResolvedUser {
-  const accounts = rows(path.join(root, 'etc/passwd'));
-  const groups = rows(path.join(root, 'etc/group'));
+  const accounts = rows(root, 'etc/passwd');
+  const groups = rows(root, 'etc/group');
   const [name = '', group] = (user === '' ? '0' : user).split(':');
   const account = accounts.find((row) => (isNumber(name) ? row[2] === name : row[0] === name));
   if (account === undefined && !isNumber(name))
@@ -38,10 +40,11 @@ function isNumber(text: string): boolean {
   return /^\d+$/.test(text);
 }
 
-function rows(file: string): string[][] {
+/** A link in a root that somebody else has made must not lead to a file of this machine. */
+function rows(root: string, name: string): string[][] {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readFileSync(insideRoot(root, name) ?? '', 'utf8');
   } catch {
     return [];
   }

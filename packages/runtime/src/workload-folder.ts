@@ -3,6 +3,7 @@ import { EruError, isEruError, isErrno, readIfExists, syncFolder, writeFileAtomi
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
+import type { RuntimeName } from './machine.ts';
 import type { InterfaceWish } from './network-wishes.ts';
 import type { AttachedNetwork } from './process-networks.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -14,6 +15,8 @@ export interface WorkloadRecord {
   createdAtMs: number;
   spec: WorkloadSpec;
   ports: Readonly<Record<string, number>>;
+  /** The root folder of its spec is of an archive, and others may have it too: it gets a layer of its own over it. */
+  shared?: boolean;
 }
 
 /** What changes; `state.json`, replaced as a whole before each effect that must be known after a crash, and after each. */
@@ -44,6 +47,8 @@ export interface WorkloadStatus {
 /** One run, with what it was started by: a later daemon, which may choose otherwise, goes on with these. */
 export interface RunRecord {
   launcher: 'runc' | 'plain';
+  /** Of the launcher `runc`; absent: runc itself. */
+  runtime?: RuntimeName;
   supervisor: 'conmon' | 'shell';
   /** Absent while it is starting. */
   main?: ProcessIdentity;

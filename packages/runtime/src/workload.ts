@@ -252,7 +252,7 @@ export class Workload {
   async exec(spec: ExecSpec): Promise<Command> {
     if (this.#status.phase !== 'running') throw this.#notRunning();
     if (this.#isPaused) throw new EruError('precondition', `${this.record.spec.name} is paused; resume it`);
-    return this.#life.run.launcher.exec(this.#life.place, spec);
+    return this.#life.run.exec(spec);
   }
 
   /** Its own streams, for as long as this run lasts. */

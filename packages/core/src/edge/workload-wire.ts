@@ -1,5 +1,5 @@
 import type { eru, MessageInitShape, pb } from '@eru/contract';
-import { limitsOf, type Limits, type RunState } from '@eru/engines';
+import { fromIoMessage, limitsOf, toIoMessage, type Limits, type RunState } from '@eru/engines';
 import { toSafeNumber } from '@eru/kit';
 
 import type { RunRecord, WorkloadRecord, WorkloadStatusRecord } from '../records.ts';
@@ -122,12 +122,13 @@ function runMessage(status: WorkloadStatusRecord | undefined): RunMessage {
   };
 }
 
-function limitsMessage({ cpu, memoryBytes, pids, cpuset }: Limits): MessageInitShape<typeof eru.LimitsSchema> {
+function limitsMessage({ cpu, memoryBytes, pids, cpuset, io = [] }: Limits): MessageInitShape<typeof eru.LimitsSchema> {
   return {
     ...(cpu !== undefined && { cpu }),
     ...(memoryBytes !== undefined && { memory: BigInt(memoryBytes) }),
     ...(pids !== undefined && { pids }),
     cpuset: [...(cpuset ?? [])],
+    io: io.map(toIoMessage),
   };
 }
 
@@ -161,6 +162,7 @@ function readRun(status: eru.RunStatus): RunRecord {
       ...(effective?.memory !== undefined && { memoryBytes: toSafeNumber(effective.memory, 'effective.memory') }),
       ...(effective?.pids !== undefined && { pids: effective.pids }),
       ...(effective !== undefined && effective.cpuset.length > 0 && { cpuset: effective.cpuset }),
+      ...(effective !== undefined && effective.io.length > 0 && { io: effective.io.map(fromIoMessage) }),
     },
     error: status.error,
   };

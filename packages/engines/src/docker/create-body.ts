@@ -1,9 +1,10 @@
-import { EruError, invalid, parseSize } from '@eru/kit';
+import { EruError, invalid } from '@eru/kit';
 import net from 'node:net';
 import { z } from 'zod';
 
 import type { WorkloadSpec } from '../engine.ts';
-import { fieldsOf, resourcesOf } from './resources.ts';
+import { bindsOf, storageBeyondVolumes, type Bind } from '../storage-params.ts';
+import { resourcesOf } from './resources.ts';
 import type { CreateBody, DockerHostConfig, EndpointConfig } from './wire-types.ts';
 
 /** What a node's operator settles for all its containers (core.yaml, `docker`). */
@@ -77,7 +78,7 @@ function hostConfig(
   const raw = rawArgsOf(spec.rawArgs);
   const ownNetwork = mode !== 'host';
   const localDns = settings.useLocalDns && net.isIP(host) !== 0 && !host.startsWith('127.') ? [host] : [];
-  const size = storageOf(spec);
+  const size = storageBeyondVolumes(spec);
   const ulimits = Object.entries(spec.ulimits).map(([Name, { soft, hard }]) => ({ Name, Soft: soft, Hard: hard }));
   const asked = [...ulimits, ...raw.ulimits.filter(({ Name }) => !(Name in spec.ulimits))];
   return {
@@ -150,59 +151,6 @@ function envOf({ env }: WorkloadSpec, { host, ports }: Surroundings): string[] {
   return [...env, `ERU_NODE_IP=${node}`, ...told];
 }
 
-interface Bind {
-  source: string;
-  target: string;
-  mode: string;
-  bytes: number;
-}
-
-/** Mounts of the spec and volumes of the storage kind, `$VAR` and `${VAR}` in them replaced from the environment. */
-function bindsOf(spec: WorkloadSpec): Bind[] {
-  const mounts = spec.mounts.map(({ source, target, readOnly }) => ({
-    source,
-    target,
-    mode: readOnly ? 'ro' : 'rw',
-    bytes: 0,
-  }));
-  const { volumes } = fieldsOf(spec.engineParams);
-  if (!Array.isArray(volumes)) return mounts;
-  const variables = new Map(
-    spec.env.map((entry) => {
-      const [name = '', ...value] = entry.split('=');
-      return [name, value.join('=')];
-    }),
-  );
-  const expand = (text: string): string =>
-    text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) => {
-      return variables.get(braced ?? plain ?? '') ?? '';
-    });
-  return [
-    ...mounts,
-    ...volumes.flatMap((volume) => {
-      if (typeof volume !== 'string') throw invalid('volumes', JSON.stringify(volume), 'write source:target[:flags]');
-      const [source = '', target, mode, size = '0'] = expand(volume).split(':');
-      if (target === undefined) return [];
-      return [
-        { source, target, mode: mode === undefined || mode === '' ? 'rw' : modeOf(mode), bytes: parseSize(size) },
-      ];
-    }),
-  ];
-}
-
-/** Of the original's flags docker knows read and write. */
-function modeOf(flags: string): string {
-  return flags.includes('w') ? 'rw' : flags.includes('r') ? 'ro' : flags;
-}
-
-/** What is left of the storage for the container's own layer. */
-function storageOf(spec: WorkloadSpec): number {
-  const { storage } = fieldsOf(spec.engineParams);
-  const volumes = bindsOf(spec).reduce((sum, { bytes }) => sum + bytes, 0);
-  return typeof storage === 'number' ? Math.max(0, storage - volumes) : 0;
-}
-
-/** Never does a container wait for its log; a tag where the driver knows one. */
 function logOf(
   { name, log }: WorkloadSpec,
   settings: DockerSettings,

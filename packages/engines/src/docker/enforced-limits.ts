@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { readIoLimits } from '../cgroup-io.ts';
 import type { Limits } from '../engine.ts';
 import { listOf } from './resources.ts';
 
@@ -31,6 +32,8 @@ export function enforcedLimits(id: string, pid: number): Limits | undefined {
   if (cpuset.length > 0) limits.cpuset = cpuset;
   const memoryNodes = listOf(read('cpuset', 'cpuset.mems'));
   if (memoryNodes.length > 0) limits.memoryNodes = memoryNodes;
+  const io = readIoLimits(unified ? 2 : 1, (file) => read('blkio', file));
+  if (io.length > 0) limits.io = io;
   return limits;
 }
 

@@ -1,8 +1,9 @@
-import { EruError, invalid, isJsonObject, parseSize } from '@eru/kit';
+import { EruError, invalid } from '@eru/kit';
 import type { Json } from '@eru/kit';
 
-import type { EngineParams, Limits } from '../engine.ts';
+import type { EngineParams, IoLimit, Limits } from '../engine.ts';
 import { limitsOf } from '../limits.ts';
+import { fieldsOf } from '../storage-params.ts';
 import type { DeviceRate, DockerResources } from './wire-types.ts';
 
 const period = 100_000;
@@ -17,7 +18,7 @@ const leastReserved = 6 * 1024 ** 2;
  */
 export function resourcesOf(engineParams: EngineParams, pids: number): DockerResources {
   const limits = limitsOf(engineParams);
-  const { memoryBytes = 0, cpu, cpuset, memoryNodes } = limits;
+  const { memoryBytes = 0, cpu, cpuset, memoryNodes, io = [] } = limits;
   if (memoryBytes > 0 && memoryBytes < leastMemory)
     throw invalid('memory', memoryBytes, 'docker gives at least 4 MiB; 0 is no limit');
   if (!Number.isInteger(pids) || pids < 0) throw invalid('pids', pids, 'give a whole number, 0 for no limit');
@@ -33,7 +34,7 @@ export function resourcesOf(engineParams: EngineParams, pids: number): DockerRes
       MemoryReservation: Math.min(memoryBytes, Math.max(leastReserved, Math.floor(memoryBytes / 2))),
     }),
     ...(pids > 0 && { PidsLimit: pids }),
-    ...ratesOf(fields['iops_options'] ?? fields['IOPS_options']),
+    ...ratesOf(io),
   };
 }
 
@@ -70,12 +71,14 @@ export function limitsOfResources(resources: DockerResources, cores: number): Li
   const { CpuQuota = 0, CpuPeriod = 0, Memory = 0, PidsLimit, CpusetCpus = '', CpusetMems = '' } = resources;
   const cpuset = listOf(CpusetCpus);
   const nodes = listOf(CpusetMems);
+  const io = limitsOfRates(resources);
   return {
     ...(CpuQuota > 0 && { cpu: CpuQuota / (CpuPeriod || period) }),
     ...(Memory > 0 && Memory < unlimited && { memoryBytes: Memory }),
     ...(typeof PidsLimit === 'number' && PidsLimit > 0 && { pids: PidsLimit }),
     ...(cpuset.length > 0 && cpuset.length < cores && { cpuset }),
     ...(nodes.length > 0 && { memoryNodes: nodes }),
+    ...(io.length > 0 && { io }),
   };
 }
 
@@ -92,14 +95,6 @@ export function listOf(text: string): number[] {
     .toSorted((a, b) => a - b);
 }
 
-/** All kinds' fields on top of each other (section 5.1). */
-export function fieldsOf(engineParams: EngineParams): Readonly<Record<string, Json>> {
-  const fields: Record<string, Json> = {};
-  for (const kind of Object.keys(engineParams).toSorted())
-    for (const [name, value] of Object.entries(engineParams[kind] ?? {})) if (value !== null) fields[name] = value;
-  return fields;
-}
-
 /** Weight on a core of which it has bought only a part. */
 function sharesOf(cpu: Json | undefined): number {
   const part = typeof cpu === 'number' && cpu > 0 ? cpu % 1 : 0;
@@ -113,17 +108,25 @@ const rateNames = [
   'BlkioDeviceWriteBps',
 ] as const satisfies readonly (keyof DockerResources)[];
 
-/** device -> `readIOPS:writeIOPS:readBPS:writeBPS`; missing and 0 are no limit. */
-function ratesOf(wanted: Json | undefined): DockerResources {
+/** Of each device what is limited, in docker's four lists. */
+function ratesOf(limits: readonly IoLimit[]): DockerResources {
   const rates: Partial<Record<(typeof rateNames)[number], DeviceRate[]>> = {};
-  if (!isJsonObject(wanted)) return rates;
-  for (const [device, text] of Object.entries(wanted)) {
-    if (typeof text !== 'string') throw invalid('iops_options', device, 'give readIOPS:writeIOPS:readBPS:writeBPS');
-    const amounts = text.split(':');
-    rateNames.forEach((name, index) => {
-      const rate = parseSize(amounts[index] ?? '', `IO limit of ${device}`);
-      if (rate > 0) (rates[name] ??= []).push({ Path: device.startsWith('/') ? device : `/dev/${device}`, Rate: rate });
+  for (const { device, readIops, writeIops, readBps, writeBps } of limits) {
+    [readIops, writeIops, readBps, writeBps].forEach((rate, index) => {
+      const name = rateNames[index];
+      if (rate !== undefined && name !== undefined) (rates[name] ??= []).push({ Path: device, Rate: rate });
     });
   }
   return rates;
+}
+
+function limitsOfRates(resources: DockerResources): IoLimit[] {
+  const limits = new Map<string, IoLimit>();
+  const names = ['readIops', 'writeIops', 'readBps', 'writeBps'] as const;
+  rateNames.forEach((list, index) => {
+    const name = names[index];
+    for (const { Path, Rate } of resources[list] ?? [])
+      if (name !== undefined) limits.set(Path, { ...(limits.get(Path) ?? { device: Path }), [name]: Rate });
+  });
+  return [...limits.values()].toSorted((a, b) => (a.device < b.device ? -1 : 1));
 }
