@@ -9,6 +9,7 @@ import { plannerBench } from './planner.ts';
 import { processBench } from './process.ts';
 import { qualityBench } from './quality.ts';
 import { startupBench } from './startup.ts';
+import { statusBench } from './status.ts';
 import { print, type Row } from './table.ts';
 
 const benches = [
@@ -20,6 +21,7 @@ const benches = [
   deployBench,
   coreBench,
   agentBench,
+  statusBench,
 ];
 
 const { values, positionals } = parseArgs({
