@@ -132,6 +132,16 @@ describe('data', () => {
     expect((await core.run(['ps'])).stdout).toContain('1.5 on 0,2/-');
   });
 
+  test('IO limits in effect say what they do not bind', async () => {
+    const io = [{ device: '/dev/sda', readBps: 2n ** 20n, readIops: 100n, writeBps: 2n ** 21n, directOnly: true }];
+    workloads = [workload('x_y_z', 'c', { effective: create(eru.LimitsSchema, { io }) })];
+    const text = '/dev/sda read 1M/s 100 op/s, write 2M/s (direct writes only)';
+    expect((await core.run(['describe', 'x_y_z'])).stdout).toContain(text);
+    const [item] = JSON.parse((await core.run(['ps', '-o', 'json'])).stdout) as [{ limits: unknown }];
+    const plain = { device: '/dev/sda', read_iops: 100, read_bps: 2 ** 20, write_bps: 2 ** 21, direct_only: true };
+    expect(item.limits).toMatchObject({ effective: { io: [plain] } });
+  });
+
   test('an empty list is an empty array', async () => {
     workloads = [];
     expect((await core.run(['ps', '-o', 'json'])).stdout).toBe('[]\n');

@@ -149,7 +149,13 @@ describe('ListWorkloads', () => {
       finishedAt: 2000n,
       networks: { host: '10.0.0.9' },
       ports: { http: 31000 },
-      effective: { cpu: 0.5, memory: 2n ** 26n, pids: 9, cpuset: [1] },
+      effective: {
+        cpu: 0.5,
+        memory: 2n ** 26n,
+        pids: 9,
+        cpuset: [1],
+        io: [{ device: '/dev/sda', readIops: 9n, directOnly: false }],
+      },
       error: 'oops',
     };
     expect(
