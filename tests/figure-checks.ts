@@ -19,7 +19,11 @@ export async function checkFigures(engine: Engine, place: IoPlace): Promise<Chec
   ]);
   const ioMs = await took(engine, disk);
   await said(engine, hungry, 'killed');
-  const seen = await metricsOf(engine, [disk, hungry, loop], ({ of }) => of('memory_bytes', hungry) > 8 * mib);
+  const seen = await metricsOf(
+    engine,
+    [disk, hungry, loop],
+    ({ of }) => of('memory_bytes', hungry) > 8 * mib && of('cpu_throttled_seconds_total', loop) > 0,
+  );
   const { of } = seen;
   const { limits } = await engine.inspect(disk);
   const lifted = (await engine.update(disk, {})).limits;
@@ -129,7 +133,7 @@ async function metricsOf(
     });
     const stop = new AbortController();
     const running = metrics.run(stop.signal).catch(() => {});
-    await sleep(200);
+    await sleep(1000);
     stop.abort();
     await running;
     const lines = metricsText({ trouble: '', workloads }, metrics, undefined).split('\n');

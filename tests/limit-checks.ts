@@ -17,37 +17,6 @@ export async function checkLimits(engine: Engine, place: IoPlace): Promise<Check
   return [...first, ...together.flat(), ...(await pause(engine))];
 }
 
-/** What another runtime than the usual one has to show: it runs, says how it ended, and takes commands beside it. */
-export async function checkRuntime(engine: Engine, runtime: string): Promise<Check[]> {
-  const { offers } = await engine.info();
-  const { id } = await engine.create(spec('beside', ['sleep', '600'], { cpu: 0.5, memory: 32 * mib }));
-  await engine.start(id);
-  const { limits } = await engine.inspect(id);
-  const words = ['sh', '-c', 'echo here; exit 7'];
-  const session = await engine.exec(id, { command: words, env: [], dir: '', user: '', stdin: false, tty: false });
-  let said = '';
-  for await (const { data } of session.output) said += Buffer.from(data).toString();
-  const code = await session.exit;
-  await engine.stop(id, { graceMs: 10_000 });
-  const stopped = await engine.inspect(id);
-  await engine.remove(id);
-  return [
-    check(
-      `${runtime} is what runs`,
-      offers.some((offer) => offer.startsWith(`${runtime} `)),
-      offers,
-    ),
-    check(
-      'its limits are read back',
-      limits.effective.cpu === 0.5 && limits.effective.memoryBytes === 32 * mib,
-      limits,
-    ),
-    check('an exec ends with its code', said === 'here\n' && code === 7, [said, code]),
-    check('TERM ends what heeds it by default', stopped.exitCode === 143, exitOf(stopped)),
-    ...(await hog(engine)),
-  ];
-}
-
 /** An allocation over the limit ends with 137 and is told apart from a plain kill. */
 async function hog(engine: Engine): Promise<Check[]> {
   const allocate = 'const held = []; for (;;) held.push(Buffer.alloc(1 << 20, 1));';

@@ -30,13 +30,11 @@ describeAsRoot(['runc', 'conmon'], 'limits on this machine', () => {
   });
 });
 
-describeAsRoot(['runc', 'crun', 'conmon', 'busybox', 'qemu'], 'limits on cgroup version 2, in a guest', () => {
+describeAsRoot(['runc', 'conmon', 'busybox', 'qemu'], 'limits on cgroup version 2, in a guest', () => {
   it('are enforced', { timeout: 300_000 }, async () => {
     const { checks, console } = await runGuest();
     expect(console).toContain('DONE');
-    expect(checks.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['metrics: pressure on the processor', 'crun is what runs']),
-    );
+    expect(checks.map(({ name }) => name)).toContain('metrics: pressure on the processor');
     expect(checks.filter(({ ok }) => !ok)).toEqual([]);
   });
 });

@@ -101,7 +101,6 @@ async function fillRoot(root: string, modules: string): Promise<void> {
   const programs = [
     [process.execPath, 'usr/bin/node'],
     [await which('runc'), 'usr/sbin/runc'],
-    [await which('crun'), 'usr/bin/crun'],
     [await which('conmon'), 'usr/bin/conmon'],
   ] as const;
   for (const [from, to] of programs) {

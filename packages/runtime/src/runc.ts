@@ -60,7 +60,7 @@ export const runcLauncher: Launcher = {
       withFile,
       'eru-exec',
       file,
-      ...runcWords(place, 'exec', '--process', '/dev/fd/3', record.id),
+      ...runcWords(place, 'exec', '--process', '/proc/self/fd/3', record.id),
     ];
     return { words, env: childEnvironment() };
   },
