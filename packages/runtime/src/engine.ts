@@ -32,22 +32,22 @@ import { mkdir } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
-import { checkArchive, checkLimits, checkSpec, isArchive } from './admission.ts';
+import { checkLimits } from './admission.ts';
 import { cgroupPath } from './bundle.ts';
-import { removeEmptyGroup, removeGroup, tryLimits } from './cgroup.ts';
+import { removeEmptyGroup, removeGroup } from './cgroup.ts';
+import { Creation } from './creation.ts';
 import { EventRing } from './events.ts';
 import { plainOutcome } from './exec-outcome.ts';
 import type { LogLimits } from './log-files.ts';
 import { readLogLimits } from './log-limits.ts';
 import { readLog } from './log-reader.ts';
 import { systemMachineId, type Machine, type RuntimeName } from './machine.ts';
-import { networkPlace, ownerOf, wishesOf } from './network-wishes.ts';
-import { choosePorts } from './ports.ts';
+import { ownerOf } from './network-wishes.ts';
 import { probe } from './probe.ts';
 import { ProcessNetworks, type Neighbour, type ProcessNetworkDaemon } from './process-networks.ts';
 import { Roots } from './roots.ts';
 import { leaveOn, pipeSession, terminalSession } from './session.ts';
-import { freshStatus, WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
+import { WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import { Workload } from './workload.ts';
 import { readTopology } from './topology.ts';
 import { WithoutImages } from './without-images.ts';
@@ -94,15 +94,11 @@ class ProcessEngine extends WithoutImages implements Engine {
   readonly #options: ProcessEngineOptions;
   readonly #machine: Machine;
   readonly #folders: WorkloadFolders;
-  readonly #roots: Roots;
+  readonly #creation: Creation;
   readonly #events: EventRing;
   readonly #workloads = new Map<string, Workload>();
   readonly #networks: ProcessNetworks | undefined;
   readonly #release: () => Promise<void>;
-  /** Owns addresses before it is there. */
-  #making: WorkloadRecord | undefined;
-  /** Creations take turns: names and ports are chosen among what is there. */
-  #creating: Promise<unknown> = Promise.resolve();
 
   constructor(options: ProcessEngineOptions, machine: Machine, release: () => Promise<void>) {
     super((id) => void this.#get(id));
@@ -111,8 +107,18 @@ class ProcessEngine extends WithoutImages implements Engine {
     this.#release = release;
     this.#networks = options.networks && new ProcessNetworks(options.networks.service);
     this.#folders = new WorkloadFolders(path.join(options.folder, 'workloads'));
-    this.#roots = new Roots(path.join(options.folder, 'roots'));
     this.#events = new EventRing(options.clock, options.random.hex(8));
+    this.#creation = new Creation({
+      ...options,
+      refuses: this.#refuses,
+      machine,
+      folders: this.#folders,
+      roots: new Roots(path.join(options.folder, 'roots')),
+      networks: this.#networks,
+      workloads: this.#workloads,
+      workload: (record, status) => this.#workload(record, status),
+      created: ({ id, spec }) => this.#events.emit('created', id, spec.name),
+    });
   }
 
   /** Takes up everything that an earlier daemon has left: what runs, what has ended, what a reboot has ended, what is half done. */
@@ -124,7 +130,7 @@ class ProcessEngine extends WithoutImages implements Engine {
     for (const id of broken) logger.error({ workload: id }, 'the files of a workload are damaged; it is left alone');
     for (const { record, status } of workloads) this.#workloads.set(record.id, this.#workload(record, status));
     // Whose root is whose of what is damaged nobody knows.
-    if (broken.length === 0) await this.#keepRoots();
+    if (broken.length === 0) await this.#creation.dropRoots();
     const turn = limitConcurrency(adoptedAtOnce);
     const adopted = [...this.#workloads.values()].map((workload) =>
       turn(() => workload.adopt()).catch((error: unknown) =>
@@ -137,7 +143,8 @@ class ProcessEngine extends WithoutImages implements Engine {
   /** Who owns addresses, for the network daemon. */
   owners(): { id: string; owner: string; running: boolean }[] {
     const known = [...this.#workloads.values()].map(({ record, attached }) => ({ record, running: attached }));
-    const making = this.#making === undefined ? [] : [{ record: this.#making, running: false }];
+    const { making: next } = this.#creation;
+    const making = next === undefined ? [] : [{ record: next, running: false }];
     return [...known, ...making].map(({ record: { id, spec }, running }) => ({
       id,
       owner: ownerOf(spec.name),
@@ -163,74 +170,8 @@ class ProcessEngine extends WithoutImages implements Engine {
     return Promise.resolve();
   }
 
-  create(spec: WorkloadSpec, options: FencedOptions = {}): Promise<WorkloadState> {
-    return this.#limited(
-      'create',
-      options,
-      this.#inTurn(() => this.#create(spec, options)),
-    );
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#creating.then(work);
-    this.#creating = done.catch(() => {}); // Its caller hears of it; the next one starts anyway.
-    return done;
-  }
-
-  async #create(asked: WorkloadSpec, options: FencedOptions): Promise<WorkloadState> {
-    const known = [...this.#workloads.values()].find(({ record }) => record.spec.name === asked.name);
-    if (known !== undefined) {
-      if (known.record.spec.labels['eru.operation'] !== asked.labels['eru.operation'])
-        throw new EruError('exists', `${asked.name} is there already, made by another operation`);
-      await known.allow(options.revision);
-      return known.state();
-    }
-    const { root } = asked;
-    if (!isArchive(root)) return this.#make(asked, options);
-    checkArchive(this.#machine);
-    try {
-      const folder = await this.#roots.take(root.path);
-      return await this.#make({ ...asked, root: { type: 'folder', path: folder, readOnly: false } }, options, true);
-    } catch (error) {
-      await this.#keepRoots();
-      throw error;
-    }
-  }
-
-  async #make(spec: WorkloadSpec, { revision }: FencedOptions, shared = false): Promise<WorkloadState> {
-    checkSpec(spec, this.#machine, this.#networks !== undefined);
-    const limits = checkLimits(spec, spec.engineParams, this.#machine, this.#refuses);
-    const before = this.#named(spec.succeeds);
-    const place = networkPlace(spec);
-    // In a namespace of its own it listens at once, and is published when the one before it has gone.
-    const others = [...this.#workloads.values()].filter((one) => place !== 'networks' || one !== before);
-    const taken = new Set(others.flatMap(({ heldPorts }) => heldPorts));
-    const { random, clock } = this.#options;
-    const ports = place === 'none' ? {} : await choosePorts(spec.publish, taken, random);
-    const record: WorkloadRecord = { version: 1, id: random.hex(64), createdAtMs: clock.now(), spec, ports, shared };
-    const interfaces = wishesOf(spec, before?.interfaces);
-    const make = async (): Promise<WorkloadStatus> => {
-      await this.#networks?.reserve(record, interfaces, before?.neighbour);
-      const effective = await tryLimits(this.#machine.cgroups, cgroupPath(record.id), limits);
-      return {
-        ...freshStatus,
-        revision: revision ?? 0,
-        engineParams: spec.engineParams,
-        effective,
-        ...(interfaces.length > 0 && { interfaces }),
-      };
-    };
-    this.#making = record;
-    const status = await this.#folders
-      .create(record, make)
-      .catch(async (error: unknown) => {
-        if (interfaces.length > 0) await this.#networks?.release(record, []).catch(() => {}); // The daemon releases what is nobody's.
-        throw error;
-      })
-      .finally(() => (this.#making = undefined));
-    const workload = this.#workload(record, status);
-    this.#workloads.set(record.id, workload);
-    this.#events.emit('created', record.id, spec.name);
+  async create(spec: WorkloadSpec, options: FencedOptions = {}): Promise<WorkloadState> {
+    const workload = await this.#limited('create', options, this.#creation.create(spec, options));
     return workload.state();
   }
 
@@ -267,13 +208,7 @@ class ProcessEngine extends WithoutImages implements Engine {
     await this.#folders.remove(id);
     // Two may have asked; one event is told.
     if (this.#workloads.delete(id)) this.#events.emit('removed', id, spec.name);
-    if (workload.record.shared === true) await this.#inTurn(() => this.#keepRoots());
-  }
-
-  /** What nobody's root is any more goes. */
-  async #keepRoots(): Promise<void> {
-    const shared = [...this.#workloads.values()].map(({ record }) => record.spec.root);
-    await this.#roots.keep(new Set(shared.flatMap((root) => (root.type === 'folder' ? [root.path] : []))));
+    if (workload.record.shared === true) await this.#creation.dropRoots();
   }
 
   /** Its successor, to whom what it holds goes at once; or the one whose place it was to take, and did not. */
