@@ -121,6 +121,15 @@ entrypoints:
     await expect(send(yaml, { extra_resources: { gpu: {} } })).rejects.toThrow('leave out one of the two');
   });
 
+  test('networks are one, or a list, each with an address or without; options win', async () => {
+    const networks = async (yaml: string, flags: DeployFlags = {}): Promise<unknown> =>
+      (await send(`${small}${yaml}`, flags)).options?.networks;
+    expect(await networks('')).toEqual({ host: '' });
+    expect(await networks('network: web=10.8.0.10\n')).toEqual({ web: '10.8.0.10' });
+    expect(await networks('network: [web, db=10.9.0.2]\n')).toEqual({ web: '', db: '10.9.0.2' });
+    expect(await networks('network: web\n', { network: { '/run/netns/blue': '' } })).toEqual({ '/run/netns/blue': '' });
+  });
+
   test('with an image there are no process options', async () => {
     expect((await send(`${small}image: alpine\n`)).process).toBeUndefined();
   });
@@ -168,6 +177,12 @@ describe('a complaint says where, what and what instead', () => {
     ],
     ['bad size', `${small}memory: 5X\n`, /app\.yaml:6:9: memory: "5X" is not allowed; write bytes/],
     ['negative cpu', `${small}cpu: -1\n`, /app\.yaml:6:6: cpu: -1 is not allowed; write a number of cores/],
+    [
+      'a network twice',
+      `${small}network: [web, web=10.8.0.2]\n`,
+      /network: "web=10.8.0.2" is not allowed; web is there/,
+    ],
+    ['no network', `${small}network: []\n`, /network: \[\] is not allowed; write at least one network/],
     ['count 0', `${small}count: 0\n`, /app\.yaml:6:8: count: 0 is not allowed; .*1 or more/],
     ['strategy', `${small}deploy_strategy: FULL\n`, /deploy_strategy: "FULL" is not allowed; .*AUTO, FILL, EACH/],
     ['strategy that places nothing', `${small}deploy_strategy: dummy\n`, /deploy_strategy: "dummy" is not allowed/],

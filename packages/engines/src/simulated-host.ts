@@ -95,13 +95,13 @@ export class SimulatedHost {
       const before = this.#named(spec.succeeds);
       for (const [network, wanted] of Object.entries(spec.networks)) {
         const held = before?.running === false ? this.#heldOn(before, network) : undefined;
-        if (before !== undefined && held !== undefined && (wanted === '' || wanted === held))
-          this.#hand(before, workload, network, held);
+        if (held !== undefined && (wanted === '' || wanted === held)) this.#hand(workload, network, held);
         // While the one before runs, what it has is its own.
         else this.connect(workload, network, wanted === this.#heldOn(before, network) ? '' : wanted);
       }
       if (spec.image !== '') this.images.pull(spec.image);
     } catch (error) {
+      this.#handOver(workload);
       this.#release(workload);
       throw error;
     }
@@ -180,12 +180,12 @@ export class SimulatedHost {
     return this.networks.holder(network, address) === workload.id ? address : undefined;
   }
 
-  #hand(from: SimulatedWorkload, to: SimulatedWorkload, network: string, address: string): void {
+  /** From whoever has it; that one may get it back. */
+  #hand(to: SimulatedWorkload, network: string, address: string): void {
     const own = this.#heldOn(to, network);
     if (own !== undefined) this.networks.give(network, own, to.id);
     this.networks.hand(network, address, to.id);
     to.addresses.set(network, address);
-    from.addresses.set(network, address);
   }
 
   /** One that goes: its successor gets what it has; or the one that it was to succeed gets back what it gave. */
@@ -196,8 +196,7 @@ export class SimulatedHost {
     for (const [network, address] of gone.addresses) {
       if (this.#heldOn(gone, network) === undefined) continue;
       const wanted = successor?.spec.networks[network];
-      if (successor !== undefined && (wanted === '' || wanted === address))
-        this.#hand(gone, successor, network, address);
+      if (successor !== undefined && (wanted === '' || wanted === address)) this.#hand(successor, network, address);
       else if (before?.addresses.get(network) === address) this.networks.hand(network, address, before.id);
     }
   }

@@ -81,7 +81,14 @@ export async function openStore(url: string, data: DataFolder, logger: Logger): 
 /** @throws EruError `precondition` for a prefix under which a core of the original has its data: keys of ours would meet its keys */
 export async function openEtcd(at: Omit<EtcdStoreOptions, 'clock' | 'logger'>, logger: Logger): Promise<Store> {
   const store = await connectEtcd(at, logger);
-  const [cluster, pods] = await Promise.all([store.get('cluster'), store.range({ prefix: 'pod/info/', limit: 1 })]);
+  const look = Promise.all([store.get('cluster'), store.range({ prefix: 'pod/info/', limit: 1 })]);
+  const found = await look.catch(async (error: unknown) => {
+    if (at.mayBeSilent === true && (isEruError(error, 'unavailable') || isEruError(error, 'timeout'))) return undefined;
+    await store.close();
+    throw error;
+  });
+  if (found === undefined) return store;
+  const [cluster, pods] = found;
   if (cluster !== undefined || pods.kvs.length === 0) return store;
   await store.close();
   throw new EruError(

@@ -16,7 +16,10 @@ export async function netdCommand(context: Context, flags: NetdFlags): Promise<n
   const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
     const store =
-      flags.store === 'embedded' ? undefined : await openEtcd(await parseEtcdUrl(flags.store, context.env), logger);
+      flags.store === 'embedded'
+        ? undefined
+        : // What this node has may be started again while it is silent.
+          await openEtcd({ ...(await parseEtcdUrl(flags.store, context.env)), mayBeSilent: true }, logger);
     if (store !== undefined) closer.add('store', () => store.close());
     const netd = await openNetd({
       folder: data.network,

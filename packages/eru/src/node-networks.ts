@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
@@ -48,6 +48,7 @@ export async function openNodeNetworks({
     await plugins?.close();
     await socket.close();
     await late.close();
+    for (const folder of [namespacesOf(data), path.dirname(namespacesOf(data))]) await rmdir(folder).catch(() => {}); // It is there no more, or somebody's namespace is in it.
   };
   return { daemon, close };
 }
@@ -64,12 +65,16 @@ async function openOwn(data: DataFolder, cluster: NodeNetworkOptions['cluster'],
   await mkdir(data.network, { recursive: true, mode: 0o700 });
   return openNetd({
     folder: data.network,
-    // Two data folders on one machine must not take each other's namespaces for nobody's.
-    namespaceFolder: `/run/eru/${createHash('sha256').update(path.resolve(data.root)).digest('hex').slice(0, 8)}/netns`,
+    namespaceFolder: namespacesOf(data),
     node: cluster?.node ?? (await ownName(data)),
     logger,
     ...(cluster !== undefined && { store: cluster.store, addresses: [cluster.address] }),
   });
+}
+
+/** Two data folders on one machine must not take each other's namespaces for nobody's. */
+function namespacesOf({ root }: DataFolder): string {
+  return `/run/eru/${createHash('sha256').update(path.resolve(root)).digest('hex').slice(0, 8)}/netns`;
 }
 
 /** Under what name this node holds addresses, whatever the host is called later. */

@@ -33,6 +33,8 @@ export interface EtcdStoreOptions {
   credential?: EtcdCredential;
   /** Absent = clear text. */
   tls?: ClientTls;
+  /** Opens it although no member answers now: its calls fail until one does, and its limits are etcd's defaults. */
+  mayBeSilent?: boolean;
   clock?: Clock;
   logger?: Logger;
 }
@@ -48,6 +50,8 @@ export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
     await store.findLimits();
     return store;
   } catch (error) {
+    const silent = isEruError(error, 'unavailable') || isEruError(error, 'timeout');
+    if (silent && options.mayBeSilent === true) return store;
     await store.close();
     const { code, message } = EruError.from(error);
     throw new EruError(code, `etcd at ${options.endpoints.join(', ')}: ${message}`, { cause: error });

@@ -14,11 +14,14 @@ import { decode, keys } from './records.ts';
 import { reservationWrites, type Rest } from './reservation-writes.ts';
 import { sweep, type Swept } from './sweep.ts';
 import { NetworkView } from './view.ts';
+import type { ViewCache } from './view-cache.ts';
 
 export interface AllocatorOptions {
   store: Store;
   /** This machine's name among the nodes. */
   node: string;
+  /** This node's copy of the records, for a store that is silent; absent: none. */
+  cache?: ViewCache | undefined;
   clock?: Clock;
   random?: Random;
   logger?: Logger;
@@ -60,7 +63,7 @@ export interface Fence {
 export class Allocator {
   readonly view: NetworkView;
   readonly node: string;
-  readonly #options: Required<AllocatorOptions>;
+  readonly #options: Required<Omit<AllocatorOptions, 'cache'>>;
   readonly #changes: Changes;
   readonly #picker: AddressPicker;
   readonly #stop: AbortController;
@@ -72,7 +75,7 @@ export class Allocator {
     return new Allocator(full, view, stop);
   }
 
-  private constructor(options: Required<AllocatorOptions>, view: NetworkView, stop: AbortController) {
+  private constructor(options: Required<Omit<AllocatorOptions, 'cache'>>, view: NetworkView, stop: AbortController) {
     this.#options = options;
     this.#stop = stop;
     this.view = view;

@@ -4,6 +4,7 @@ import type { KeyValue, Store } from '@eru/store';
 
 import type { Pool } from './pool.ts';
 import { compilePool } from './pool.ts';
+import type { ViewCache } from './view-cache.ts';
 import type { AddressRecord, BlockRecord, Reservation } from './records.ts';
 import { addressOfKey, decode, keys } from './records.ts';
 
@@ -31,16 +32,40 @@ export class NetworkView {
   /** By pool, then by first address. */
   readonly #blocks = new Map<string, Map<bigint, Known<BlockRecord>>>();
   readonly #listeners = new Set<(key: string) => void>();
+  readonly #cache: ViewCache | undefined;
   #revision = 0;
 
+  /** Of a store that is silent the view is what `cache` has of an earlier time, until the store answers. */
   static async open(
     store: Store,
-    { clock, logger, signal }: { clock: Clock; logger: Logger; signal: AbortSignal },
+    {
+      clock,
+      logger,
+      signal,
+      cache,
+    }: { clock: Clock; logger: Logger; signal: AbortSignal; cache?: ViewCache | undefined },
   ): Promise<NetworkView> {
-    const view = new NetworkView();
-    await view.#load(store, signal);
-    void view.#follow(store, clock, logger, signal);
+    const view = new NetworkView(cache);
+    let loaded = true;
+    try {
+      await view.#load(store, signal);
+    } catch (error) {
+      const silent = isEruError(error, 'unavailable') || isEruError(error, 'timeout');
+      const known = silent && cache !== undefined ? await cache.read() : [];
+      if (known.length === 0) throw error;
+      logger.warn(
+        { err: error },
+        'the store is silent: what this node last knew of the network holds until it answers',
+      );
+      for (const { key, value, revision } of known) view.apply(key, value, revision);
+      loaded = false;
+    }
+    void view.#follow(store, clock, logger, signal, loaded);
     return view;
+  }
+
+  private constructor(cache: ViewCache | undefined) {
+    this.#cache = cache;
   }
 
   revisionOf(key: string): number {
@@ -103,6 +128,7 @@ export class NetworkView {
       this.#known.set(key, known);
       this.#index(key, known);
     }
+    this.#cache?.note(key, value, revision);
     for (const changed of this.#listeners) changed(key);
   }
 
@@ -139,8 +165,11 @@ export class NetworkView {
     this.#arrive(revision);
   }
 
-  async #follow(store: Store, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
+  async #follow(store: Store, clock: Clock, logger: Logger, signal: AbortSignal, isLoaded: boolean): Promise<void> {
+    let loaded = isLoaded;
     const follow = async (): Promise<void> => {
+      if (!loaded) await this.#load(store, signal);
+      loaded = true;
       try {
         for await (const { revision, events } of store.watch({
           prefix: keys.root,

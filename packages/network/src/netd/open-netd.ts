@@ -2,13 +2,14 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { Clock, Logger, Random } from '@eru/kit';
-import { Closer, silentLogger, systemClock, systemRandom } from '@eru/kit';
+import { Closer, isEruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import { openEmbeddedStore, type Store } from '@eru/store';
 
 import { Cni } from '../cni/cni.ts';
 import { canonical } from '../ipam/address.ts';
 import { Allocator } from '../ipam/allocator.ts';
 import { encode, keys } from '../ipam/records.ts';
+import { ViewCache } from '../ipam/view-cache.ts';
 import { declaredFolder, Intents } from './intents.ts';
 import { Namespaces } from './namespaces.ts';
 import { Netd } from './netd.ts';
@@ -50,7 +51,9 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
     closer.add('local store', () => local.close());
     const full = { clock: systemClock, random: systemRandom, logger: silentLogger, store: local, ...options };
     const { store, node, clock, logger } = full;
-    const allocator = await Allocator.open(full);
+    const cache = store === local ? undefined : new ViewCache(local, logger);
+    if (cache !== undefined) closer.add('copy of the network', () => cache.settled());
+    const allocator = await Allocator.open({ ...full, cache });
     closer.add('allocator', () => allocator.close());
     const { pluginFolders = defaultPluginFolders, namespaceFolder = defaultNamespaceFolder } = options;
     const cni = new Cni({
@@ -92,7 +95,9 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
     };
     if (options.addresses !== undefined) {
       const record: NodeRecord = { addresses: options.addresses.map((address) => canonical('addresses', address)) };
-      await store.txn({ then: [{ op: 'put', key: keys.node(node), value: encode(record) }] });
+      await store
+        .txn({ then: [{ op: 'put', key: keys.node(node), value: encode(record) }] })
+        .catch(unlessSilent(logger, 'other nodes are told of the address of this one at its next start'));
     }
     const netd = new Netd({
       allocator,
@@ -106,12 +111,22 @@ export async function openNetd(options: NetdOptions): Promise<Netd> {
       roundMs: options.roundMs ?? 60_000,
     });
     await netd.begin();
-    await endEarlierBoot({ local, allocator, sandboxes, bootId, logger });
+    await endEarlierBoot({ local, allocator, sandboxes, bootId, logger }).catch(
+      unlessSilent(logger, 'what was bound before this boot is unbound later'),
+    );
     return netd;
   } catch (error) {
     await closer.close();
     throw error;
   }
+}
+
+/** A store that does not answer keeps nobody from starting. */
+function unlessSilent(logger: Logger, consequence: string): (error: unknown) => void {
+  return (error) => {
+    if (!isEruError(error, 'unavailable') && !isEruError(error, 'timeout')) throw error;
+    logger.warn({ err: error }, `the store is silent: ${consequence}`);
+  };
 }
 
 /** Nothing is on a live interface after a boot, whoever bound it: other runtimes do not tell us of theirs. */
