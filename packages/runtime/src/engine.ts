@@ -358,7 +358,11 @@ class ProcessEngine extends WithoutImages implements Engine {
 
   /** What has ended has let its port numbers go: another may have them now. */
   #refuseTaken(workload: Workload): void {
+    const { succeeds } = workload.record.spec;
+    // In namespaces of their own both listen; the port is published for the new one when the old one has gone.
+    const before = workload.interfaces.length > 0 ? this.#named(succeeds) : undefined;
     for (const other of this.#workloads.values()) {
+      if (other === before) continue;
       const port = workload.fixedPorts.find((number) => other !== workload && other.heldPorts.includes(number));
       if (port !== undefined)
         throw new EruError('busy', `publish: port ${port} is in use by ${other.record.spec.name}; stop that first`);
