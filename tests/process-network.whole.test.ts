@@ -1,0 +1,200 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { childEnvironment, retry, run, runOk, type RunResult } from '@eru/kit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { busyboxTree } from './busybox-image.ts';
+import { command, EruUnderTest, type Listed } from './eru.ts';
+import { describeAsRoot } from './parts.ts';
+
+const names = ['one', 'two'] as const;
+const etcd = '10.77.200.1:23790';
+
+/** Two hosts with a cable for their routes and one that their bridges share; one etcd; Eru on the first, netd on the second. */
+describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'one network', () => {
+  const space = (host: string): string => `eru-${process.pid}-${host}`;
+  const on = (host: string, ...words: string[]): [string, string[]] => [
+    'nsenter',
+    [`--net=/run/netns/${space(host)}`, ...words],
+  ];
+  const children: ChildProcess[] = [];
+  let folder: string;
+  let app: EruUnderTest;
+  const start = (host: string, ...words: string[]): void => {
+    const child = spawn(...on(host, ...words), { stdio: 'ignore', env: childEnvironment() });
+    children.push(child);
+  };
+  /** The built command on the first host, or another program there. */
+  const eru = (...words: string[]): Promise<RunResult> =>
+    runOk(...on('one', process.execPath, command, ...words, '--data', app.data), { timeoutMs: 60_000 });
+  const net = async (...words: string[]): Promise<string> => (await eru('net', ...words)).stdout;
+  const elsewhere = async (...words: string[]): Promise<string> =>
+    (await runOk(...on('two', process.execPath, command, 'net', ...words, '--socket', path.join(folder, 'netd.sock'))))
+      .stdout;
+  const up = (): Promise<RunResult> =>
+    eru(
+      'up',
+      '--detach',
+      '--docker',
+      'none',
+      '--node',
+      'one',
+      '--listen',
+      '10.77.200.1:0',
+      '--store',
+      `etcd://${etcd}`,
+    );
+  const ps = async (): Promise<Listed[]> => JSON.parse((await eru('ps', '-o', 'json')).stdout) as Listed[];
+  const addressOf = async (owner: string): Promise<string> => (await net('ip', owner, '-o', 'name')).trim();
+  const deploy = async (name: string, spec: object): Promise<{ id: string; name: string; address: string }> => {
+    const file = path.join(folder, `${name}.yaml`);
+    await writeFile(
+      file,
+      JSON.stringify({ appname: name, pod: 'default', cpu: 0, memory: '64M', entrypoints: { main: spec } }),
+    );
+    await eru('deploy', file, '--wait');
+    const made = (await ps()).find(({ app: of }) => of === name);
+    if (made === undefined) throw new Error(`${name} is not there`);
+    return { id: made.id, name: made.name, address: await addressOf(made.name) };
+  };
+  const pings = async (id: string, address: string): Promise<void> => {
+    await runOk(
+      ...on(
+        'one',
+        process.execPath,
+        command,
+        '--data',
+        app.data,
+        'exec',
+        id,
+        '--',
+        'ping',
+        '-c',
+        '1',
+        '-W',
+        '5',
+        address,
+      ),
+    );
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'eru-whole-net-'));
+    app = EruUnderTest.on(path.join(folder, 'one'));
+    for (const host of names) {
+      await runOk('ip', ['netns', 'add', space(host)]);
+      await runOk(...on(host, 'ip', 'link', 'set', 'lo', 'up'));
+      await runOk(...on(host, 'sysctl', '-qw', 'net.ipv4.ip_forward=1'));
+    }
+    for (const cable of ['cable', 'flat']) {
+      const peer = ['type', 'veth', 'peer', 'name', cable, 'netns', space('two')];
+      await runOk(...on('one', 'ip', 'link', 'add', cable, ...peer));
+      for (const host of names) await runOk(...on(host, 'ip', 'link', 'set', cable, 'up'));
+    }
+    for (const [index, host] of names.entries())
+      await runOk(...on(host, 'ip', 'address', 'add', `10.77.200.${index + 1}/24`, 'dev', 'cable'));
+    const urls = ['--listen-client-urls', `http://${etcd}`, '--advertise-client-urls', `http://${etcd}`];
+    const peers = ['--listen-peer-urls', 'http://127.0.0.1:23791', '--unsafe-no-fsync'];
+    start('one', 'etcd', '--data-dir', path.join(folder, 'etcd'), ...urls, ...peers);
+    await retry(up, { attempts: 10, baseMs: 100, maxMs: 500 });
+    const state = ['--data', path.join(folder, 'two'), '--socket', path.join(folder, 'netd.sock')];
+    const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
+    start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);
+    await retry(() => elsewhere('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
+  });
+
+  afterAll(async () => {
+    await elsewhere('detach', 'far').catch(() => {}); // A test that has failed left it.
+    await run(...on('one', process.execPath, command, 'down', '--all', '--data', app.data), { timeoutMs: 60_000 });
+    for (const child of children.toReversed()) {
+      const exit = once(child, 'exit');
+      if (child.exitCode === null && child.kill('SIGTERM')) await exit;
+    }
+    for (const host of names) await run('ip', ['netns', 'delete', space(host)]);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const setups = {
+    routed: ['--driver', 'routed', '--subnet', '10.8.0.0/16'],
+    bridge: ['--subnet', '10.9.0.0/16', '--no-masquerade'],
+  } as const;
+
+  /** The death of the node daemon, a stop, and a replace by one that is started before the old one stops. */
+  const survives = async (
+    server: { id: string; name: string; address: string },
+    reach: () => Promise<void>,
+    fromFar: (...words: string[]) => Promise<RunResult>,
+  ): Promise<void> => {
+    const pid = await app.pid();
+    process.kill(pid, 'SIGKILL');
+    await retry(async () => expect(await run('kill', ['-0', String(pid)])).not.toMatchObject({ code: 0 }));
+    await fromFar('ping', '-c', '1', '-W', '5', server.address);
+    await up();
+    await reach();
+    expect(await net('diag', '-o', 'json')).toBe('[]\n');
+
+    await eru('stop', '--force', server.id);
+    expect(JSON.parse(await net('ip', server.name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
+    await eru('start', server.id);
+    expect(await addressOf(server.name)).toBe(server.address);
+    await eru('replace', path.join(folder, 'server-routed.yaml'), '--overlap');
+    const next = (await ps()).find(({ app: of }) => of === 'server-routed');
+    expect(next?.id).not.toBe(server.id);
+    expect(await addressOf(next?.name ?? '')).toBe(server.address);
+    await fromFar('ping', '-c', '1', '-W', '5', server.address);
+  };
+
+  it.each(Object.keys(setups) as (keyof typeof setups)[])(
+    'a process, a container and a workload of another host reach each other over a %s network',
+    async (driver) => {
+      await net('create', driver, ...setups[driver], '--quarantine', '0s', '--rate', '8M');
+      const server = await deploy(`server-${driver}`, {
+        network: driver,
+        commands: ['${NODE}', '-e', "require('http').createServer((q, r) => r.end('here')).listen(8000)"],
+        publish: ['8000'],
+        healthcheck: { tcp_ports: ['8000'] },
+        restart: 'always',
+      });
+      const tree = path.join(folder, `tree-${driver}`);
+      await mkdir(tree);
+      await busyboxTree(tree);
+      const container = await deploy(`container-${driver}`, {
+        network: driver,
+        root: tree,
+        commands: ['/bin/sleep', '1000'],
+      });
+      const far = (await elsewhere('attach', 'far', '--network', driver, '--fixed')).trim();
+      const farAddress = (await elsewhere('ip', 'far', '-o', 'name')).trim();
+      if (driver === 'bridge')
+        for (const host of names) await runOk(...on(host, 'ip', 'link', 'set', 'flat', 'master', 'eru-bridge'));
+      const fromFar = (...words: string[]): Promise<RunResult> => runOk('nsenter', [`--net=${far}`, ...words]);
+      const reach = async (): Promise<void> => {
+        // Routes to the other host are set when its news have come.
+        await retry(() => fromFar('ping', '-c', '1', '-W', '1', server.address), { attempts: 20, baseMs: 100 });
+        await fromFar('ping', '-c', '1', '-W', '5', container.address);
+        await pings(server.id, farAddress);
+        await pings(server.id, container.address);
+        await pings(container.id, server.address);
+        await pings(container.id, farAddress);
+      };
+      await reach();
+      // Published on its host, and no faster than its network lets it be.
+      const curl = ['curl', '-s', '--max-time', '10'];
+      expect((await runOk(...on('two', ...curl, 'http://10.77.200.1:8000/'))).stdout).toBe('here');
+      expect((await runOk(...on('one', 'tc', 'qdisc', 'show'))).stdout).toMatch(/qdisc tbf .* rate 8Mbit/);
+
+      if (driver === 'routed') await survives(server, reach, fromFar);
+      const ids = (await ps()).map(({ id }) => id);
+      await eru('rm', '--force', ...ids);
+      await elsewhere('detach', 'far');
+      await elsewhere('release', 'far');
+      expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
+      await net('rm', driver);
+      expect((await runOk(...on('one', 'iptables', '-w', '-t', 'nat', '-S'))).stdout).not.toMatch(/ 10\.[89]\./);
+    },
+  );
+});
