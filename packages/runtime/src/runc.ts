@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { ociConfig, ociProcess, type OciMount } from './bundle.ts';
+import { cgroupPath, ociConfig, ociProcess, type OciMount } from './bundle.ts';
+import { makeGroup } from './cgroup.ts';
 import { privateFolder, privateNames } from './file-view.ts';
 import { hostNameOf, writeNameFiles } from './name-files.ts';
 import { hostFileSystems, neededFromPrivate } from './host-view.ts';
@@ -32,9 +33,11 @@ export const runcLauncher: Launcher = {
 
   async prepare(place, limits) {
     await writeBundle(place, limits);
-    const { folder, record } = place;
+    const { folder, machine, record } = place;
+    // runc makes it too, and fails where another daemon has just removed the empty parent: a group that is there keeps it.
+    await makeGroup(machine.cgroups, cgroupPath(record.id));
     // Its group is read for out-of-memory kills when it has ended; crun knows no such option.
-    const kept = runtimeName(place.machine) === 'runc' ? ['--keep'] : [];
+    const kept = runtimeName(machine) === 'runc' ? ['--keep'] : [];
     const words = runcWords(place, 'run', ...kept, '--pid-file', pidFile(folder), '--bundle', folder.run, record.id);
     return { words, env: childEnvironment() };
   },
