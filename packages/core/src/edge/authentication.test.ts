@@ -124,7 +124,7 @@ describe('a role lets through', () => {
       const shows = (metadata: Record<string, string>, certificate?: string) => (): unknown =>
         gate.admit(call(metadata, { method, ...(certificate !== undefined && { certificate }) }));
       const forbidden = expect.objectContaining({ code: 'forbidden' }) as Error;
-      const own = ['Info', 'WatchServiceStatus', 'SetNodeStatus', 'ReportWorkloads', 'RenewCertificate'];
+      const own = ['Info', 'WatchServiceStatus', 'GetNode', 'SetNodeStatus', 'ReportWorkloads', 'RenewCertificate'];
       if (own.includes(name)) expect(shows({}, 'node:n1')()).toBeUndefined();
       else expect(shows({}, 'node:n1')).toThrow(forbidden);
       const joins = shows({ authorization: 'Bearer eru_join_secret' });
