@@ -9,7 +9,7 @@ import { answers, identity, traces, type Listed, type Traces } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
 
 const hello = path.join(import.meta.dirname, '../examples/hello/app.yaml');
-const kills = Number(process.env['ERU_KILLS'] ?? 40);
+const kills = Number(process.env['ERU_KILLS'] ?? 20);
 const seed = Number(process.env['ERU_SEED'] ?? Date.now() % 1_000_000);
 
 describeAsRoot(['runc'], 'core, runtime and agent apart', () => {

@@ -13,6 +13,9 @@ import { describeAsRoot } from './parts.ts';
 
 const names = ['one', 'two'] as const;
 const etcd = '10.77.200.1:23790';
+/** The first process of a namespace ends at TERM only if it says so. */
+const server =
+  "process.on('SIGTERM', () => process.exit()); require('http').createServer((q, r) => r.end('here')).listen(8000)";
 
 /** Two hosts with a cable for their routes and one that their bridges share; one etcd; Eru on the first, netd on the second. */
 describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'one network', () => {
@@ -125,36 +128,36 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'on
 
   /** The death of the node daemon, a stop, and a replace by one that is started before the old one stops. */
   const survives = async (
-    server: { id: string; name: string; address: string },
+    served: { id: string; name: string; address: string },
     reach: () => Promise<void>,
     fromFar: (...words: string[]) => Promise<RunResult>,
   ): Promise<void> => {
     const pid = await app.pid();
     process.kill(pid, 'SIGKILL');
     await retry(async () => expect(await run('kill', ['-0', String(pid)])).not.toMatchObject({ code: 0 }));
-    await fromFar('ping', '-c', '1', '-W', '5', server.address);
+    await fromFar('ping', '-c', '1', '-W', '5', served.address);
     await up();
     await reach();
     expect(await net('diag', '-o', 'json')).toBe('[]\n');
 
-    await eru('stop', '--force', server.id);
-    expect(JSON.parse(await net('ip', server.name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
-    await eru('start', server.id);
-    expect(await addressOf(server.name)).toBe(server.address);
+    await eru('stop', '--force', served.id);
+    expect(JSON.parse(await net('ip', served.name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
+    await eru('start', served.id);
+    expect(await addressOf(served.name)).toBe(served.address);
     await eru('replace', path.join(folder, 'server-routed.yaml'), '--overlap');
     const next = (await ps()).find(({ app: of }) => of === 'server-routed');
-    expect(next?.id).not.toBe(server.id);
-    expect(await addressOf(next?.name ?? '')).toBe(server.address);
-    await fromFar('ping', '-c', '1', '-W', '5', server.address);
+    expect(next?.id).not.toBe(served.id);
+    expect(await addressOf(next?.name ?? '')).toBe(served.address);
+    await fromFar('ping', '-c', '1', '-W', '5', served.address);
   };
 
   it.each(Object.keys(setups) as (keyof typeof setups)[])(
     'a process, a container and a workload of another host reach each other over a %s network',
     async (driver) => {
       await net('create', driver, ...setups[driver], '--quarantine', '0s', '--rate', '8M');
-      const server = await deploy(`server-${driver}`, {
+      const served = await deploy(`server-${driver}`, {
         network: driver,
-        commands: ['${NODE}', '-e', "require('http').createServer((q, r) => r.end('here')).listen(8000)"],
+        commands: ['${NODE}', '-e', server],
         publish: ['8000'],
         healthcheck: { tcp_ports: ['8000'] },
         restart: 'always',
@@ -174,11 +177,11 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'on
       const fromFar = (...words: string[]): Promise<RunResult> => runOk('nsenter', [`--net=${far}`, ...words]);
       const reach = async (): Promise<void> => {
         // Routes to the other host are set when its news have come.
-        await retry(() => fromFar('ping', '-c', '1', '-W', '1', server.address), { attempts: 20, baseMs: 100 });
+        await retry(() => fromFar('ping', '-c', '1', '-W', '1', served.address), { attempts: 20, baseMs: 100 });
         await fromFar('ping', '-c', '1', '-W', '5', container.address);
-        await pings(server.id, farAddress);
-        await pings(server.id, container.address);
-        await pings(container.id, server.address);
+        await pings(served.id, farAddress);
+        await pings(served.id, container.address);
+        await pings(container.id, served.address);
         await pings(container.id, farAddress);
       };
       await reach();
@@ -187,7 +190,7 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'on
       expect((await runOk(...on('two', ...curl, 'http://10.77.200.1:8000/'))).stdout).toBe('here');
       expect((await runOk(...on('one', 'tc', 'qdisc', 'show'))).stdout).toMatch(/qdisc tbf .* rate 8Mbit/);
 
-      if (driver === 'routed') await survives(server, reach, fromFar);
+      if (driver === 'routed') await survives(served, reach, fromFar);
       const ids = (await ps()).map(({ id }) => id);
       await eru('rm', '--force', ...ids);
       await elsewhere('detach', 'far');

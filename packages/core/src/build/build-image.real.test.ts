@@ -118,14 +118,16 @@ describe.each([
         ['Dockerfile', dockerfile],
         ['word', { ...file, contents: Buffer.from('word') }],
       ]);
-      const said = await build({ from: 'tar', archive }, ['stays:1'], { settings: noBuilds });
-      expect(said.at(-1)).toEqual({ stream: 'finished stays:1\n', status: 'finished', progress: 'stays:1' });
-      expect(await place.engine.imageList('stays')).toHaveLength(1);
+      // Its registry refuses at once: nobody has to wait for a name that cannot be resolved.
+      const reference = '127.0.0.1:1/stays:1';
+      const said = await build({ from: 'tar', archive }, [reference], { settings: noBuilds });
+      expect(said.at(-1)).toEqual({ stream: `finished ${reference}\n`, status: 'finished', progress: reference });
+      expect(await place.engine.imageList('127.0.0.1:1/stays')).toHaveLength(1);
       // No registry has it: the node's own is as good.
-      expect((await all(place.engine.imagePull('stays:1'))).at(-1)).toMatchObject({
-        status: expect.stringMatching(/^the node's own stays:1 is used: /),
+      expect((await all(place.engine.imagePull(reference))).at(-1)).toMatchObject({
+        status: expect.stringContaining(`the node's own ${reference} is used: `),
       });
-      await expect(all(place.engine.imagePull('stays:2'))).rejects.toThrow();
+      await expect(all(place.engine.imagePull('127.0.0.1:1/stays:2'))).rejects.toThrow();
     });
 
     test('a push without an account is told, and the next is tried', async () => {
