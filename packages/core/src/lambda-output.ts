@@ -1,7 +1,8 @@
-import { isEruError, type Clock } from '@eru/kit';
 import type { Engine, LogEntry } from '@eru/engines';
+import type { Clock } from '@eru/kit';
 
-const againMs = 500;
+import { isUnanswered, logAgainMs, LogReader } from './log-reader.ts';
+
 const newline = 0x0a;
 
 /**
@@ -20,21 +21,13 @@ export async function* printed(
     () => over.abort(),
     () => over.abort(),
   );
-  // Lines are told apart by their time; of those within one millisecond, by how many have been seen.
-  let last = { atMs: 0, seen: 0 };
+  const reader = new LogReader(engine, id);
   async function* rest(follow: boolean, stop: AbortSignal): AsyncIterable<LogEntry> {
-    let skip = last.seen;
-    for await (const entry of engine().logs(id, { follow, sinceMs: last.atMs, signal: stop })) {
-      if (entry.atMs === last.atMs && skip > 0) {
-        skip -= 1;
-        continue;
-      }
-      last = { atMs: entry.atMs, seen: entry.atMs === last.atMs ? last.seen + 1 : 1 };
-      // A last line without its newline gets one: clients read by lines.
+    // A last line without its newline gets one: clients read by lines.
+    for await (const entry of reader.read({ follow, signal: stop }))
       yield entry.data.at(-1) === newline
         ? entry
         : { ...entry, data: Buffer.concat([entry.data, Uint8Array.of(newline)]) };
-    }
   }
   while (!over.signal.aborted) {
     try {
@@ -43,7 +36,7 @@ export async function* printed(
       if (over.signal.aborted || signal.aborted) break;
       if (!isUnanswered(error)) throw error;
     }
-    await clock.sleep(againMs, AbortSignal.any([over.signal, signal])).catch(() => {});
+    await clock.sleep(logAgainMs, AbortSignal.any([over.signal, signal])).catch(() => {});
   }
   // It has exited, and the follower was stopped for that: what it had not read yet.
   while (!signal.aborted) {
@@ -52,11 +45,6 @@ export async function* printed(
     } catch (error) {
       if (!isUnanswered(error)) throw error;
     }
-    await clock.sleep(againMs, signal).catch(() => {});
+    await clock.sleep(logAgainMs, signal).catch(() => {});
   }
-}
-
-/** Its node's daemon may be away for a while. */
-function isUnanswered(error: unknown): boolean {
-  return isEruError(error, 'unavailable') || isEruError(error, 'timeout');
 }

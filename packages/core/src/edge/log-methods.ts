@@ -1,7 +1,9 @@
 import { pb, type MessageInitShape, type ServiceHandlers } from '@eru/contract';
+import type { Engine } from '@eru/engines';
 import { EruError } from '@eru/kit';
 
 import { noSuchWorkload } from '../absent.ts';
+import { wholeLog } from '../log-reader.ts';
 import type { Edge } from './edge.ts';
 import { readMoment, readTail } from './log-times.ts';
 
@@ -22,7 +24,12 @@ export function logMethods({ context, closing }: Edge): ServiceHandlers<typeof p
           readMoment('until', request.until, context.clock.now()),
           readTail(request.tail),
         ];
-        const lines = context.engineOf(record.node).logs(id, {
+        const engine = (): Engine => {
+          const now = context.view.workloads.get(id)?.value;
+          if (now === undefined) throw noSuchWorkload(id);
+          return context.engineOf(now.node);
+        };
+        const lines = wholeLog(engine, id, context.clock, {
           follow,
           signal,
           ...(sinceMs !== undefined && { sinceMs }),
