@@ -15,18 +15,26 @@ export type Part = 'core' | 'runtime' | 'agent';
 /** Name of the one node. */
 export const node = 'apart';
 
+export interface ApartOptions {
+  /** `embedded`, the default, or an etcd. */
+  store?: string;
+  /** The `unix://` socket of the node's dockerd; without one it runs processes only. */
+  docker?: string;
+  /** Of every part, besides that of this process. */
+  environment?: Readonly<Record<string, string>>;
+}
+
 /** Core, node daemon and agent of one node, each a process of the built command. Each writes to `<part>.log` in the data folder. */
 export class EruApart {
   readonly eru: EruUnderTest;
   readonly #listen: string;
-  readonly #store: string;
-  /** Of every part, besides that of this process. */
-  readonly #environment: Readonly<Record<string, string>>;
+  readonly #options: Required<ApartOptions>;
   readonly #children = new Map<Part, ChildProcess>();
 
   /** All three serve, and the node is in the pod `default`. */
-  static async start(store = 'embedded', environment: Readonly<Record<string, string>> = {}): Promise<EruApart> {
-    const apart = new EruApart(await EruUnderTest.create(), `127.0.0.1:${await freePort()}`, store, environment);
+  static async start({ store = 'embedded', docker = 'none', environment = {} }: ApartOptions = {}): Promise<EruApart> {
+    const options = { store, docker, environment };
+    const apart = new EruApart(await EruUnderTest.create(), `127.0.0.1:${await freePort()}`, options);
     apart.spawn('runtime');
     await apart.core();
     await apart.eru.ok(['pod', 'add', 'default']);
@@ -41,11 +49,10 @@ export class EruApart {
     return apart;
   }
 
-  private constructor(eru: EruUnderTest, listen: string, store: string, environment: Readonly<Record<string, string>>) {
+  private constructor(eru: EruUnderTest, listen: string, options: Required<ApartOptions>) {
     this.eru = eru;
-    this.#environment = environment;
     this.#listen = listen;
-    this.#store = store;
+    this.#options = options;
   }
 
   get #socket(): string {
@@ -53,15 +60,16 @@ export class EruApart {
   }
 
   spawn(part: Part): void {
+    const { store, docker, environment } = this.#options;
     const options = {
-      core: ['--listen', this.#listen, '--store', this.#store],
-      runtime: ['--docker', 'none'],
+      core: ['--listen', this.#listen, '--store', store],
+      runtime: ['--docker', docker],
       agent: ['--node', node, '--heartbeat', '5'],
     }[part];
     const log = openSync(path.join(this.eru.data, `${part}.log`), 'a');
     const child = spawn(process.execPath, [command, part, ...options, '--data', this.eru.data], {
       stdio: ['ignore', log, log],
-      env: { ...childEnvironment(), ...this.#environment },
+      env: { ...childEnvironment(), ...environment },
     });
     closeSync(log);
     this.#children.set(part, child);

@@ -81,7 +81,10 @@ describeAsRoot(['etcd', 'runc'], 'core, runtime and agent apart on etcd', () => 
       const etcd = await EtcdProcess.start();
       const before = await traces();
       // What a dead core was about is free again when its lease has ended.
-      const apart = await EruApart.start(`etcd://${etcd.endpoint}`, { ERU_CORE_GRPC_SERVICE_HEARTBEAT_INTERVAL: '3s' });
+      const apart = await EruApart.start({
+        store: `etcd://${etcd.endpoint}`,
+        environment: { ERU_CORE_GRPC_SERVICE_HEARTBEAT_INTERVAL: '3s' },
+      });
       try {
         const { answered, broken, ...killed } = await churn(apart, { kills, random: seededRandom(seed) });
         console.log(`seed ${seed}: ${JSON.stringify({ ...killed, ...answered })}`);

@@ -32,8 +32,13 @@ export class Registry {
     );
     const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore', env: { PATH: process.env['PATH'] } });
     const registry = new Registry(`${host}:${port}`, folder, child);
-    await retry(() => connect(host, port), { attempts: 100, baseMs: 50, maxMs: 200 });
-    return registry;
+    try {
+      await retry(() => connect(host, port), { attempts: 100, baseMs: 50, maxMs: 200 });
+      return registry;
+    } catch (error) {
+      await registry.remove();
+      throw error;
+    }
   }
 
   private constructor(name: string, folder: string, child: ChildProcess) {
@@ -43,9 +48,12 @@ export class Registry {
   }
 
   async remove(): Promise<void> {
-    const exit = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    if (this.#child.exitCode === null) await exit;
+    const child = this.#child;
+    if (child.exitCode === null && child.signalCode === null) {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    }
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

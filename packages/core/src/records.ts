@@ -162,7 +162,10 @@ export interface CreateOperation extends OperationBase {
 
 /** What a takeover needs to go on with a create: everything but files, which are not stored. */
 export interface StoredRequest {
-  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'succeeds' | 'rawArgs'>;
+  template: Omit<WorkloadSpec, 'name' | 'labels' | 'env' | 'engineParams' | 'succeeds' | 'rawArgs' | 'engine'> & {
+    /** Absent where the core that wrote it knew of no choice. */
+    engine?: string;
+  };
   /** base64 */
   rawArgs: string;
   env: string[];

@@ -125,7 +125,7 @@ export function restored(
   return {
     ...rest,
     ...names,
-    template: { ...template, rawArgs: Buffer.from(rawArgs, 'base64') },
+    template: { ...template, engine: template.engine ?? '', rawArgs: Buffer.from(rawArgs, 'base64') },
     ignorePull: false,
     files: new Map(),
   };

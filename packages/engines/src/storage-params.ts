@@ -41,8 +41,11 @@ export function bindsOf(spec: Pick<WorkloadSpec, 'mounts' | 'env' | 'engineParam
     }),
   );
   const expand = (text: string): string =>
-    text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced?: string, plain?: string) => {
-      return variables.get(braced ?? plain ?? '') ?? '';
+    text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (variable, braced?: string, plain?: string) => {
+      const value = variables.get(braced ?? plain ?? '');
+      // In place of nothing another folder of the machine could be meant.
+      if (value === undefined) throw invalid('volumes', text, `set ${variable} in env, or write the folder itself`);
+      return value;
     });
   return [
     ...mounts,
@@ -63,10 +66,13 @@ function modeOf(flags: string): string {
 }
 
 /** Bytes of the storage that are left beyond the volumes, for the workload's own layer. */
-export function storageBeyondVolumes(spec: Pick<WorkloadSpec, 'mounts' | 'env' | 'engineParams'>): number {
-  const { storage } = fieldsOf(spec.engineParams);
-  const volumes = bindsOf(spec).reduce((sum, { bytes }) => sum + bytes, 0);
-  return typeof storage === 'number' ? Math.max(0, storage - volumes) : 0;
+export function storageBeyondVolumes(engineParams: EngineParams): number {
+  const { storage, volumes } = fieldsOf(engineParams);
+  if (typeof storage !== 'number') return 0;
+  const sizes = (Array.isArray(volumes) ? volumes : []).map((volume) =>
+    typeof volume === 'string' ? parseSize(volume.split(':')[3] ?? '0') : 0,
+  );
+  return Math.max(0, storage - sizes.reduce((sum, size) => sum + size, 0));
 }
 
 /** `iops_options`: device -> `readIOPS:writeIOPS:readBPS:writeBPS`, each of which may be a size; missing and 0 are no limit. @throws EruError `invalid` */

@@ -20,7 +20,7 @@ export function wantedLimits(engineParams: EngineParams, pids: number): { limits
     limits.shares = Math.max(2, Math.round(1024 * (cpu % 1)));
   const beyond: string[] = [];
   if (filled(fields['prod_count_map'])) beyond.push('GPUs');
-  if (storageBeyondVolumes({ mounts: [], env: [], engineParams }) > 0) beyond.push('a storage limit');
+  if (storageBeyondVolumes(engineParams) > 0) beyond.push('a storage limit');
   return { limits, beyond };
 }
 

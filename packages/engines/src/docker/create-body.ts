@@ -48,12 +48,13 @@ function portVariable(name: string): string {
 export function createBody(spec: WorkloadSpec, surroundings: Surroundings): CreateBody {
   const { ports } = surroundings;
   const mode = networkMode(spec, surroundings.settings);
-  const binds = bindsOf(spec);
+  const env = envOf(spec, surroundings);
+  const binds = bindsOf({ ...spec, env });
   const published = mode === 'host' || mode === 'none' ? [] : publishedPorts(spec, ports);
   return {
     Image: spec.image,
     ...(spec.command.length > 0 && { Cmd: [...spec.command] }),
-    Env: envOf(spec, surroundings),
+    Env: env,
     User: spec.user,
     WorkingDir: spec.dir,
     Labels: { ...spec.labels, ...(Object.keys(ports).length > 0 && { [portsLabel]: JSON.stringify(ports) }) },
@@ -78,7 +79,7 @@ function hostConfig(
   const raw = rawArgsOf(spec.rawArgs);
   const ownNetwork = mode !== 'host';
   const localDns = settings.useLocalDns && net.isIP(host) !== 0 && !host.startsWith('127.') ? [host] : [];
-  const size = storageBeyondVolumes(spec);
+  const size = storageBeyondVolumes(spec.engineParams);
   const ulimits = Object.entries(spec.ulimits).map(([Name, { soft, hard }]) => ({ Name, Soft: soft, Hard: hard }));
   const asked = [...ulimits, ...raw.ulimits.filter(({ Name }) => !(Name in spec.ulimits))];
   return {
@@ -151,6 +152,7 @@ function envOf({ env }: WorkloadSpec, { host, ports }: Surroundings): string[] {
   return [...env, `ERU_NODE_IP=${node}`, ...told];
 }
 
+/** Never does a container wait for its log; a tag where the driver knows one. */
 function logOf(
   { name, log }: WorkloadSpec,
   settings: DockerSettings,

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -23,6 +23,12 @@ interface Golden {
   /** Files of its cgroup (version 1) and what they hold. */
   files?: Readonly<Record<string, string>>;
 }
+
+/** A whole disk of this machine, by its path and by the kernel's number. */
+const disk = (() => {
+  const name = readdirSync('/sys/block').find((name) => !/^(loop|ram|zram|dm-|md)/.test(name)) ?? 'loop0';
+  return { path: `/dev/${name}`, number: readFileSync(`/sys/block/${name}/dev`, 'utf8').trim() };
+})();
 
 const golden: Readonly<Record<string, Golden>> = {
   'nothing beyond an image': {
@@ -63,19 +69,25 @@ const golden: Readonly<Record<string, Golden>> = {
     ask: {
       env: ['WHERE=/tmp'],
       mounts: [{ source: '/etc', target: '/host-etc', readOnly: true }],
-      engineParams: kinds({}, { volumes: ['$WHERE${NONE}$NONE:/data:rw:1G', '/var/tmp:/more:ro'] }),
+      engineParams: kinds({}, { volumes: ['$WHERE${ERU_NODE_IP}$ERU_NODE_IP:/data:rw:1G', '/var/tmp:/more:ro'] }),
     },
     inspect: { HostConfig: { Binds: ['/etc:/host-etc:ro', '/tmp:/data:rw', '/var/tmp:/more:ro'] } },
   },
   'IO limits': {
-    ask: { engineParams: kinds({}, { iops_options: { '/dev/vda': '100:200:10M:20M' } }) },
+    ask: { engineParams: kinds({}, { iops_options: { [disk.path]: '100:200:10M:20M' } }) },
     inspect: {
       HostConfig: {
-        BlkioDeviceReadIOps: [{ Path: '/dev/vda', Rate: 100 }],
-        BlkioDeviceWriteIOps: [{ Path: '/dev/vda', Rate: 200 }],
-        BlkioDeviceReadBps: [{ Path: '/dev/vda', Rate: 10_485_760 }],
-        BlkioDeviceWriteBps: [{ Path: '/dev/vda', Rate: 20_971_520 }],
+        BlkioDeviceReadIOps: [{ Path: disk.path, Rate: 100 }],
+        BlkioDeviceWriteIOps: [{ Path: disk.path, Rate: 200 }],
+        BlkioDeviceReadBps: [{ Path: disk.path, Rate: 10_485_760 }],
+        BlkioDeviceWriteBps: [{ Path: disk.path, Rate: 20_971_520 }],
       },
+    },
+    files: {
+      'blkio/blkio.throttle.read_iops_device': `${disk.number} 100`,
+      'blkio/blkio.throttle.write_iops_device': `${disk.number} 200`,
+      'blkio/blkio.throttle.read_bps_device': `${disk.number} 10485760`,
+      'blkio/blkio.throttle.write_bps_device': `${disk.number} 20971520`,
     },
   },
   'a network with a wanted address': {
@@ -203,7 +215,7 @@ describeAsRoot(['docker', 'busybox'], 'docker: what a deploy asks and what a con
 
   it('what docker cannot do is refused as docs/engines.md says', async () => {
     const { engine } = bench;
-    const iops = { iops_options: { '/dev/vda': '100:0:0:0' } };
+    const iops = { iops_options: { [disk.path]: '100:0:0:0' } };
     const { id } = await bench.created(serve);
     const quiet = await bench.created(serve, { log: { type: 'none', config: {} } });
     const refusals: Readonly<Record<string, [ErrorCode, () => Promise<unknown>]>> = {

@@ -21,6 +21,7 @@ interface Pull {
 /** The images of one daemon. */
 export class DockerImages {
   readonly #http: DockerHttp;
+  /** By account and reference. */
   readonly #pulls = new Map<string, Pull>();
 
   constructor(http: DockerHttp) {
@@ -46,7 +47,10 @@ export class DockerImages {
   /** Deploys that want the same image at once share one pull and its progress. */
   async *pull(reference: string, registries: Registries, signal: AbortSignal): AsyncGenerator<JsonObject> {
     if (reference === '') throw invalid('image', '', 'an image needs a name');
-    const pull = this.#pulls.get(reference) ?? this.#begin(reference, registries);
+    // Not with that of another account: it may be shown less.
+    const account = accountHeader(parseReference(reference).repository, registries);
+    const key = `${account} ${reference}`;
+    const pull = this.#pulls.get(key) ?? this.#begin(key, reference, account);
     pull.waiting += 1;
     try {
       for (let at = 0; ;) {
@@ -84,14 +88,14 @@ export class DockerImages {
     await this.#http.json({ method: 'POST', path: '/images/prune', query: { filters }, signal });
   }
 
-  #begin(reference: string, registries: Registries): Pull {
+  #begin(key: string, reference: string, account: string): Pull {
     const stop = new AbortController();
     const lines = new Ring<JsonObject>(keptLines);
     const { repository, tag } = parseReference(reference);
     const work = async (): Promise<void> => {
       try {
         const query = { fromImage: repository, tag };
-        const headers = { 'x-registry-auth': accountHeader(repository, registries) };
+        const headers = { 'x-registry-auth': account };
         for await (const line of this.#progress('POST', '/images/create', query, headers, stop.signal))
           lines.push(line);
       } catch (error) {
@@ -99,13 +103,13 @@ export class DockerImages {
         if (stop.signal.aborted || !(await this.#has(repository, tag, stop.signal))) throw error;
         lines.push({ status: `the node's own ${reference} is used: ${EruError.from(error).message}` });
       } finally {
-        this.#pulls.delete(reference);
+        this.#pulls.delete(key);
         lines.end();
       }
     };
     const pull: Pull = { lines, done: work(), waiting: 0, stop };
     pull.done.catch(() => {}); // Those who wait for it are told.
-    this.#pulls.set(reference, pull);
+    this.#pulls.set(key, pull);
     return pull;
   }
 
