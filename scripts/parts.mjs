@@ -13,6 +13,7 @@ export const parts = {
   registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
   git: { proof: () => inPath('git'), package: 'git' },
   ip: { proof: () => inPath('ip'), package: 'iproute2' },
+  compose: { proof: () => inPath('docker-compose'), package: 'docker-compose' },
   cni: { proof: () => existsSync('/usr/lib/cni/bridge'), package: 'containernetworking-plugins' },
   iptables: { proof: () => inPath('iptables'), package: 'iptables' },
   ping: { proof: () => inPath('ping'), package: 'iputils-ping' },

@@ -1,3 +1,7 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { runOk } from '@eru/kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { Barrel } from './barrel.ts';
@@ -16,7 +20,7 @@ interface Inspected {
   };
 }
 
-describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'eru barrel before a stock dockerd', () => {
+describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru barrel before a stock dockerd', () => {
   let barrel: Barrel;
   const docker = (...words: string[]): Promise<string> => barrel.docker(...words);
   const run = (...words: string[]): Promise<string> => docker('run', '-d', ...words, busyboxImage, 'sleep', 'infinity');
@@ -93,6 +97,33 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'eru barrel befor
     await docker('rm', '-f', 'labelled', 'plain');
   });
 
+  it('an address that is pinned has one owner, and what is refused leaves nothing', async () => {
+    await docker('create', '--name', 'first', '--network', 'web', '--ip', '10.8.0.50', busyboxImage, 'true');
+    const taken = await barrel.tryDocker([
+      'run',
+      '--name',
+      'b',
+      '--network',
+      'web',
+      '--ip',
+      '10.8.0.50',
+      busyboxImage,
+      'true',
+    ]);
+    expect(taken).toMatchObject({ code: 125, stderr: expect.stringMatching(/10\.8\.0\.50 .*belongs to/) });
+    for (const words of [
+      ['--label', 'eru.network/ip=$(reboot)', '--network', 'web', busyboxImage, 'true'],
+      ['--label', 'eru.network/mac=garbage', '--network', 'web', busyboxImage, 'true'],
+      ['--label', 'eru.network/ip=10.8.0.50', '--network', 'web', busyboxImage, 'true'],
+      ['--network', 'web', '127.0.0.1:1/no-such-image:1', 'true'],
+    ])
+      expect((await barrel.tryDocker(['create', ...words])).code, words.join(' ')).not.toBe(0);
+    expect(await held()).toEqual(['10.8.0.50']);
+    expect(await docker('ps', '-aq')).toBe((await inspect('first')).Id.slice(0, 12));
+    expect(await docker('container', 'prune', '-f')).toContain('Total reclaimed space');
+    expect(await held()).toEqual([]);
+  });
+
   it('paths that dockerd reads as a creation are creations here, others are none', async () => {
     const body = JSON.stringify({
       Image: busyboxImage,
@@ -164,6 +195,40 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'eru barrel befor
     expect(await held()).toEqual([]);
     await run('--name', 'next', '--network', 'web');
     await docker('rm', '-f', 'next');
+  });
+
+  it('compose: three services with pinned addresses go up, down, up', async () => {
+    const folder = path.join(barrel.host.machine.folder, 'project');
+    await mkdir(folder);
+    const service = (name: string, ip: number): string =>
+      `  ${name}:\n    image: ${busyboxImage}\n    command: sleep infinity\n    stop_grace_period: 0s\n    networks:\n      back:\n        ipv4_address: 10.10.0.${ip}\n`;
+    const services = ['a', 'b', 'c'].map((name, index) => service(name, 20 + index)).join('');
+    const networks = 'networks:\n  back:\n    driver: eru\n    ipam:\n      config:\n        - subnet: 10.10.0.0/24\n';
+    await writeFile(path.join(folder, 'docker-compose.yml'), `version: '2.4'\nservices:\n${services}${networks}`);
+    const compose = (...words: string[]): Promise<unknown> =>
+      runOk(
+        'docker-compose',
+        [
+          '-H',
+          `unix://${barrel.socket}`,
+          '--project-directory',
+          folder,
+          '-f',
+          path.join(folder, 'docker-compose.yml'),
+          ...words,
+        ],
+        {
+          timeoutMs: 120_000,
+        },
+      );
+    for (let round = 0; round < 2; round++) {
+      await compose('up', '-d');
+      expect((await held()).toSorted()).toEqual(['10.10.0.20', '10.10.0.21', '10.10.0.22']);
+      await docker('exec', 'project_a_1', 'ping', '-c', '1', '-W', '5', '10.10.0.22');
+      await compose('down');
+      expect(await held()).toEqual([]);
+    }
+    expect(await docker('network', 'ls', '--filter', 'driver=eru', '--format', '{{.Name}}')).toBe('web');
   });
 
   it('leaves nothing behind, and says how it is', async () => {

@@ -13,6 +13,7 @@ export type Part =
   | 'registry'
   | 'git'
   | 'qemu'
+  | 'compose'
   | 'cni'
   | 'iptables'
   | 'ping';

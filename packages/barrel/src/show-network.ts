@@ -141,7 +141,9 @@ export function createdNetwork(body: JsonObject): { network: { name: string } & 
 function subnetOf(config: unknown): Subnet {
   if (!isJsonObject(config)) throw invalid('IPAM.Config', JSON.stringify(config), 'write {"Subnet": …}');
   canonicalFields(config, ['Subnet', 'Gateway', 'IPRange', 'AuxiliaryAddresses'], 'IPAM.Config');
-  const { Subnet: cidr, Gateway: gateway = '', IPRange: range = '' } = config;
+  const { Subnet: cidr } = config;
+  // compose writes null for what it does not say.
+  const [gateway, range] = [config['Gateway'] ?? '', config['IPRange'] ?? ''];
   if (typeof cidr !== 'string' || typeof gateway !== 'string')
     throw invalid('IPAM.Config.Subnet', JSON.stringify(cidr), 'write a network such as 10.8.0.0/24');
   if (range !== '') throw invalid('IPAM.Config.IPRange', JSON.stringify(range), 'use eru net create with --exclude');
