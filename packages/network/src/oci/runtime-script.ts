@@ -72,7 +72,8 @@ call() {
   seconds=\${ERU_NETWORK_SECONDS:-90}
   { read -r pid <"$calls/pid" && kill -0 "$pid"; } 2>/dev/null ||
     { refusal "no network daemon answers in $calls; start it with: eru netd --docker"; return 1; }
-  name=$$-$id
+  # Of this call alone: the reply of the one before may not be cleared away yet.
+  name=$$-$1-$id
   umask 077
   mkfifo "$calls/$name.reply" 2>/dev/null || { refusal "$calls cannot be written to"; return 1; }
   printf '%s\\n' "$@" >"$calls/$name.call"
