@@ -84,7 +84,7 @@ export async function followDocker(options: DockerSourceOptions, signal: AbortSi
             logger.info({ owner: released.owner, ifname: released.ifname }, 'its container is removed: released');
       }
     } catch (error) {
-      if (!signal.aborted) logger.debug({ err: EruError.from(error) }, 'no events of dockerd for now');
+      if (!signal.aborted) logger.debug({ err: EruError.from(error) }, 'dockerd tells no events; asked again');
     }
     await clock.sleep(reconnectMs, signal).catch(() => {});
   }
