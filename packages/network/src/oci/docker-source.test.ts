@@ -72,6 +72,10 @@ it('gives back at once what dockerd says is removed, also after the stream has b
   await expect.poll(async () => (await clock.advance(1000), streams.length)).toBe(2);
   streams[1]?.write(removed(two));
   await expect.poll(held).toEqual([]);
+  // What Docker itself had given to a container goes with it too.
+  await netd.reserve({ owner: importedOwner('3'), kind: 'container', network: { network: 'net' } });
+  streams[1]?.write(removed('3'));
+  await expect.poll(held).toEqual([]);
   stop.abort();
   await following;
 });

@@ -78,10 +78,14 @@ export async function followDocker(options: DockerSourceOptions, signal: AbortSi
       look(); // At what happened while nobody listened.
       for await (const event of events) {
         const { id, Action: action } = isJsonObject(event) ? event : {};
-        if (action !== 'destroy' || typeof id !== 'string') look();
-        else
-          for (const released of await netd.forget({ container: id }, signal))
-            logger.info({ owner: released.owner, ifname: released.ifname }, 'its container is removed: released');
+        if (action !== 'destroy' || typeof id !== 'string') {
+          look();
+          continue;
+        }
+        const declared = await netd.forget({ container: id }, signal);
+        const given = await netd.release({ owner: importedOwner(id) }, signal);
+        for (const { owner, ifname } of [...declared, ...given])
+          logger.info({ owner, ifname }, 'its container is removed: released');
       }
     } catch (error) {
       if (!signal.aborted) logger.debug({ err: EruError.from(error) }, 'dockerd tells no events; asked again');
