@@ -3,13 +3,13 @@ import type { Engine, Registries } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
-import type { Committer } from './commit.ts';
-import type { CoreCertificates } from './core-certificates.ts';
+import type { Committer } from './state/commit.ts';
+import type { CoreCertificates } from './trust/core-certificates.ts';
 import type { Measures } from './measures.ts';
-import type { External } from './external.ts';
-import type { Tenure } from './membership.ts';
-import type { Turns } from './turns.ts';
-import type { ClusterView } from './view.ts';
+import type { External } from './external/external.ts';
+import type { Tenure } from './state/membership.ts';
+import type { Turns } from './operations/turns.ts';
+import type { ClusterView } from './state/view.ts';
 
 /** What every operation works with. */
 export interface Context {

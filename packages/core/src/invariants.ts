@@ -3,8 +3,8 @@ import { labelNames } from '@eru/engines';
 import type { Resources, Scheduler } from '@eru/scheduler';
 import { after, type KeyValue, type Store } from '@eru/store';
 
-import { bookedOn } from './booked.ts';
-import { keys } from './keys.ts';
+import { bookedOn } from './state/booked.ts';
+import { keys } from './state/keys.ts';
 import {
   decode,
   type ClaimRecord,
@@ -14,7 +14,7 @@ import {
   type RequestRecord,
   type SlotsRecord,
   type WorkloadRecord,
-} from './records.ts';
+} from './state/records.ts';
 
 /**
  * What must hold, as code: the invariants of the operations protocol, by number.

@@ -1,7 +1,7 @@
 import { isEruError } from '@eru/kit';
 import { Counter, Histogram, type Metric, type Registry } from 'prom-client';
 
-import type { StoreCall } from './store-contact.ts';
+import type { StoreCall } from './state/store-contact.ts';
 
 /** Seconds, from calls on memory to deploys that pull images. */
 export const secondBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { describeWith } from '../../../tests/parts.ts';
 import { EtcdProcess } from '../../store/src/etcd-process.ts';
-import { setNodeStatus } from './node-status.ts';
+import { setNodeStatus } from './nodes/status.ts';
 import { contest, createOne, startCluster } from './several-cores.suite.ts';
 
 describeWith(['etcd'], 'cores on a real etcd', () => {

@@ -4,11 +4,11 @@ import { builtinKinds, createScheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
 
 import { startCore, type Core } from './core.ts';
-import { createWorkloads, type CreateRequest } from './create.ts';
+import { createWorkloads, type CreateRequest } from './operations/create.ts';
 import { checkAcknowledged, checkObjects, checkStore, snapshot } from './invariants.ts';
-import { addNode } from './nodes.ts';
-import { addPod } from './pods.ts';
-import { versioned, type NodeResourcesRecord } from './records.ts';
+import { addNode } from './nodes/nodes.ts';
+import { addPod } from './nodes/pods.ts';
+import { versioned, type NodeResourcesRecord } from './state/records.ts';
 
 const MiB = 2 ** 20;
 const scheduler = createScheduler({ kinds: builtinKinds() });

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
 
-import { startBed, type Bed, type Contract } from './contract-bed.suite.ts';
-import { clusterContracts } from './contract-cluster.suite.ts';
-import { workloadContracts } from './contract-workloads.suite.ts';
+import { startBed, type Bed, type Contract } from './core-rpc/contract-bed.suite.ts';
+import { clusterContracts } from './core-rpc/contract-cluster.suite.ts';
+import { workloadContracts } from './core-rpc/contract-workloads.suite.ts';
 
 const root = path.resolve(import.meta.dirname, '../../../..');
 const buf = path.join(root, 'node_modules/.bin/buf');

@@ -1,9 +1,9 @@
 import { EruError, isEruError, stableStringify } from '@eru/kit';
 
 import { noSuchNode } from '../absent.ts';
-import type { Change, ClusterView } from '../view.ts';
-import type { NodeResourcesRecord } from '../records.ts';
-import type { NodeChoice } from './deploy-options.ts';
+import type { Change, ClusterView } from '../state/view.ts';
+import type { NodeResourcesRecord } from '../state/records.ts';
+import type { NodeChoice } from './wire/deploy-options.ts';
 
 /** Choices whose answer is kept. */
 const kept = 64;

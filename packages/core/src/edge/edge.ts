@@ -1,7 +1,7 @@
 import type { BuildSettings } from '../build/build-settings.ts';
 import type { Context } from '../context.ts';
-import type { Engines } from '../engine-clients.ts';
-import type { Membership } from '../membership.ts';
+import type { Engines } from '../nodes/engine-clients.ts';
+import type { Membership } from '../state/membership.ts';
 import type { Candidates } from './candidates.ts';
 import type { OperationLog } from './operation-log.ts';
 

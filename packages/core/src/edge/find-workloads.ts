@@ -1,6 +1,6 @@
 import { EruError } from '@eru/kit';
 
-import type { WorkloadRecord } from '../records.ts';
+import type { WorkloadRecord } from '../state/records.ts';
 
 /**
  * The one workload that each word means: its id, its name, or how its id begins. In the words' order, each once.

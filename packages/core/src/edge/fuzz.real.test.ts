@@ -5,7 +5,7 @@ import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { checkStore, snapshot } from '../invariants.ts';
-import { startBed, type Bed } from './contract-bed.suite.ts';
+import { startBed, type Bed } from './core-rpc/contract-bed.suite.ts';
 import { requestOf } from './requests.suite.ts';
 
 const seed = Number(process.env['ERU_SEED'] ?? 1);

@@ -1,7 +1,7 @@
 import { eru } from '@eru/contract';
 import { expect, test } from 'vitest';
 
-import { ofEru } from './roles.ts';
+import { ofEru } from './access/roles.ts';
 
 /** What changes something and carries no key, and why asking twice is safe or a key would be of no use. */
 const withoutKey: Readonly<Record<string, string>> = {

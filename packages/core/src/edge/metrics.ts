@@ -4,8 +4,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, type Registry } from 
 
 import type { Context } from '../context.ts';
 import { secondBuckets } from '../measures.ts';
-import type { Membership } from '../membership.ts';
-import type { OperationRecord } from '../records.ts';
+import type { Membership } from '../state/membership.ts';
+import type { OperationRecord } from '../state/records.ts';
 import type { Observer } from './observe.ts';
 
 /** Nodes whose figures are computed without a pause, so that a scrape of a large fleet holds nobody up. */

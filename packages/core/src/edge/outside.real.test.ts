@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { createToken } from '../tokens.ts';
+import { createToken } from '../trust/tokens.ts';
 import { startTestCore, type TestCore } from './harness.suite.ts';
 
 /**

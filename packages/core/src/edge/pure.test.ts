@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 
-import type { WorkloadRecord } from '../records.ts';
-import { readInput } from './exec-methods.ts';
+import type { WorkloadRecord } from '../state/records.ts';
+import { readInput } from './core-rpc/exec-methods.ts';
 import { findWorkloads } from './find-workloads.ts';
 import { Latest } from './latest.ts';
-import { Lines } from './lines.ts';
-import { readMoment, readTail } from './log-times.ts';
-import { engineInfoText, nodeAddress } from './node-wire.ts';
-import { readResources, readResourcesStrictly } from './resources-json.ts';
-import { published } from './workload-wire.ts';
+import { Lines } from './wire/lines.ts';
+import { readMoment, readTail } from './wire/log-times.ts';
+import { engineInfoText, nodeAddress } from './wire/node.ts';
+import { readResources, readResourcesStrictly } from './wire/resources-json.ts';
+import { published } from './wire/workload.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const texts = (lines: Uint8Array[]): string[] => lines.map((line) => new TextDecoder().decode(line));

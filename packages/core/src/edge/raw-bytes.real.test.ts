@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { startBed, type Bed } from './contract-bed.suite.ts';
+import { startBed, type Bed } from './core-rpc/contract-bed.suite.ts';
 import { collect } from './harness.suite.ts';
 
 const seed = Number(process.env['ERU_SEED'] ?? 1);

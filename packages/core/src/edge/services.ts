@@ -3,22 +3,22 @@ import { Registry } from 'prom-client';
 
 import { noBuilds, type BuildSettings } from '../build/build-settings.ts';
 import type { Context } from '../context.ts';
-import type { Engines } from '../engine-clients.ts';
-import type { Membership } from '../membership.ts';
-import { admission } from './admission.ts';
-import { auditor } from './audit.ts';
-import { Gate, type Credential } from './authentication.ts';
+import type { Engines } from '../nodes/engine-clients.ts';
+import type { Membership } from '../state/membership.ts';
+import { admission } from './access/admission.ts';
+import { auditor } from './access/audit.ts';
+import { Gate, type Credential } from './access/authentication.ts';
 import { Candidates } from './candidates.ts';
-import { coreRpc } from './core-rpc.ts';
+import { coreRpc } from './core-rpc/core-rpc.ts';
 import type { Edge } from './edge.ts';
-import { eruRpc } from './eru-rpc.ts';
-import { forOwnNode } from './own-node.ts';
+import { eruRpc } from './eru/eru-rpc.ts';
+import { forOwnNode } from './access/own-node.ts';
 import { httpPaths } from './http-paths.ts';
 import { Metrics } from './metrics.ts';
 import { observed } from './observe.ts';
 import { OperationLog } from './operation-log.ts';
-import { defaultCallsPerSecond, RateLimit } from './rate-limit.ts';
-import { toStatus } from './status-codes.ts';
+import { defaultCallsPerSecond, RateLimit } from './access/rate-limit.ts';
+import { toStatus } from './wire/status-codes.ts';
 
 export interface CoreServicesOptions {
   /** The cluster's identity: `Core.cluster`. */

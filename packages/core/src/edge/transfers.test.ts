@@ -2,7 +2,7 @@ import { EruError, isEruError, VirtualClock } from '@eru/kit';
 import { expect, test } from 'vitest';
 
 import { Branch, giveAll, uploaded } from './fan-out.ts';
-import { takingTurns } from './taking-turns.ts';
+import { takingTurns } from './core-rpc/taking-turns.ts';
 
 const idleMs = 30_000;
 const piece = new Uint8Array(64 * 1024);
