@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-import type { BuildFlags } from './image-build.ts';
+import type { BuildFlags } from './commands/image-build.ts';
 import type { Registry } from './program.ts';
 import { collect } from './workload-commands.ts';
 
@@ -16,10 +16,10 @@ export function addClusterCommands(registry: Registry): void {
   const watch = command('watch', 'print what there is, then every change of pods, nodes, workloads and operations')
     .option('--kind <kind>', 'only pod, node, workload or operation; may be repeated', collect)
     .option('--from <revision>', 'only what has changed after this revision');
-  run(watch, async (context, flags: object) => (await import('./watch.ts')).watch(context, flags));
+  run(watch, async (context, flags: object) => (await import('./commands/watch.ts')).watch(context, flags));
   const store = command('store', 'look into the store');
   run(command('dump [prefix]', 'print every key as a JSON line', store), async (context, flags, prefix?: string) =>
-    (await import('./store-dump.ts')).storeDump(context, flags, prefix),
+    (await import('./commands/store-dump.ts')).storeDump(context, flags, prefix),
   );
 }
 
@@ -27,22 +27,24 @@ export function addClusterCommands(registry: Registry): void {
 export function addCoreCommands({ program, command, run }: Registry): void {
   const core = program.commands.find((known) => known.name() === 'core') ?? command('core', 'the control plane');
   run(command('info', 'show what core says of itself', core), async (context) =>
-    (await import('./core-info.ts')).coreInfo(context),
+    (await import('./commands/core-info.ts')).coreInfo(context),
   );
 }
 
 function addPodCommands({ command, run }: Registry): void {
   const pod = command('pod', 'groups of nodes');
-  run(command('ls', 'list pods', pod).alias('list'), async (context) => (await import('./pod.ts')).listPods(context));
+  run(command('ls', 'list pods', pod).alias('list'), async (context) =>
+    (await import('./commands/pod.ts')).listPods(context),
+  );
   run(command('get <pod>', 'show a pod', pod), async (context, flags, name: string) =>
-    (await import('./pod.ts')).getPod(context, flags, name),
+    (await import('./commands/pod.ts')).getPod(context, flags, name),
   );
   run(
     command('add <pod>', 'add a pod', pod).option('--desc <text>', 'description'),
-    async (context, flags: object, name: string) => (await import('./pod.ts')).addPod(context, flags, name),
+    async (context, flags: object, name: string) => (await import('./commands/pod.ts')).addPod(context, flags, name),
   );
   run(command('rm <pod>', 'remove an empty pod', pod).alias('remove'), async (context, flags, name: string) =>
-    (await import('./pod.ts')).removePod(context, flags, name),
+    (await import('./commands/pod.ts')).removePod(context, flags, name),
   );
 }
 
@@ -52,19 +54,19 @@ function addNetworkCommands({ command, run }: Registry): void {
     .alias('list')
     .option('--pod <name>', 'default: any')
     .option('--driver <name>', 'only of this driver, such as bridge');
-  run(list, async (context, flags: object) => (await import('./network.ts')).listNetworks(context, flags));
+  run(list, async (context, flags: object) => (await import('./commands/network.ts')).listNetworks(context, flags));
   const connect = command('connect <network> <workloads...>', 'put workloads on a network', network)
     .option('--ipv4 <address>', 'the address wanted; for one workload')
     .option('--ipv6 <address>', 'the address wanted; for one workload');
   run(connect, async (context, flags: object, name: string, words: string[]) =>
-    (await import('./network.ts')).connectNetwork(context, flags, name, words),
+    (await import('./commands/network.ts')).connectNetwork(context, flags, name, words),
   );
   const disconnect = command('disconnect <network> <workloads...>', 'take workloads off a network', network).option(
     '-f, --force',
     'even if the engine would rather not',
   );
   run(disconnect, async (context, flags: object, name: string, words: string[]) =>
-    (await import('./network.ts')).disconnectNetwork(context, flags, name, words),
+    (await import('./commands/network.ts')).disconnectNetwork(context, flags, name, words),
   );
 }
 
@@ -80,23 +82,23 @@ function addImageCommands({ command, run }: Registry): void {
     .option('--stop-signal <signal>', 'for all stages, in place of those of the spec')
     .option('--platform <os/arch>', "default: the builder's own");
   run(build, async (context, flags: BuildFlags, source: string) =>
-    (await import('./image-build.ts')).buildImage(context, flags, source),
+    (await import('./commands/image-build.ts')).buildImage(context, flags, source),
   );
   const list = withPlaces(command('ls', 'list images, node by node', image).alias('list')).option(
     '--filter <repository>',
     'only of this repository',
   );
-  run(list, async (context, flags: object) => (await import('./image.ts')).listImages(context, flags));
+  run(list, async (context, flags: object) => (await import('./commands/image.ts')).listImages(context, flags));
   run(
     withPlaces(command('cache <images...>', 'fetch images to the nodes of a pod', image)),
     async (context, flags: object, images: string[]) =>
-      (await import('./image.ts')).cacheImages(context, flags, images),
+      (await import('./commands/image.ts')).cacheImages(context, flags, images),
   );
   const rm = withPlaces(
     command('rm <images...>', 'remove images from the nodes of a pod', image).alias('remove'),
   ).option('--prune', 'afterwards all that nothing uses');
   run(rm, async (context, flags: object, images: string[]) =>
-    (await import('./image.ts')).removeImages(context, flags, images),
+    (await import('./commands/image.ts')).removeImages(context, flags, images),
   );
 }
 
@@ -112,13 +114,13 @@ function addTokenCommands({ command, run }: Registry): void {
     .option('--role <role>', 'read (look), operate (change workloads) or admin (everything)', 'read')
     .option('--ttl <duration>', 'its life, such as 720h (default: for ever)');
   run(create, async (context, flags: { role: string; ttl?: string }, name: string) =>
-    (await import('./token.ts')).createToken(context, flags, name),
+    (await import('./commands/token.ts')).createToken(context, flags, name),
   );
   run(command('ls', 'list tokens', token).alias('list'), async (context) =>
-    (await import('./token.ts')).listTokens(context),
+    (await import('./commands/token.ts')).listTokens(context),
   );
   run(command('rm <name>', 'remove a token', token).alias('remove'), async (context, flags, name: string) =>
-    (await import('./token.ts')).removeToken(context, flags, name),
+    (await import('./commands/token.ts')).removeToken(context, flags, name),
   );
 }
 
@@ -129,12 +131,14 @@ function addOperationCommands({ command, run }: Registry): void {
     .option('-a, --all', 'also those that have ended lately')
     .option('--kind <kind>', 'create, lambda, roll, replace, remove, control, dissociate, realloc, send or raw')
     .option('--workload <id>', 'only of this workload');
-  run(list, async (context, flags: object) => (await import('./operations.ts')).listOperations(context, flags));
+  run(list, async (context, flags: object) =>
+    (await import('./commands/operations.ts')).listOperations(context, flags),
+  );
   run(command('show <operation>', 'show an operation, step by step', op), async (context, flags, id: string) =>
-    (await import('./operations.ts')).showOperation(context, flags, id),
+    (await import('./commands/operations.ts')).showOperation(context, flags, id),
   );
   run(command('watch', 'print every step of every operation until Ctrl-C', op), async (context) =>
-    (await import('./operations.ts')).watchOperations(context),
+    (await import('./commands/operations.ts')).watchOperations(context),
   );
 }
 
@@ -144,50 +148,54 @@ function addNodeCommands({ command, run }: Registry): void {
     .alias('list')
     .option('--pod <name>', 'only of this pod')
     .option('--label <key=value>', 'only with this label; may be repeated', collect);
-  run(list, async (context, flags: object) => (await import('./node.ts')).listNodes(context, flags));
+  run(list, async (context, flags: object) => (await import('./commands/node.ts')).listNodes(context, flags));
   run(command('get <node>', 'show a node', node), async (context, flags, name: string) =>
-    (await import('./node.ts')).getNode(context, flags, name),
+    (await import('./commands/node.ts')).getNode(context, flags, name),
   );
   const add = withDefinition(command('add <pod>', 'add a node to a pod', node))
     .option('--nodename <name>', "default: this machine's name")
     .option('--test', 'not watched for heartbeats');
-  run(add, async (context, flags: object, pod: string) => (await import('./node.ts')).addNode(context, flags, pod));
+  run(add, async (context, flags: object, pod: string) =>
+    (await import('./commands/node.ts')).addNode(context, flags, pod),
+  );
   const token = command('token <node>', 'make a token with which one machine joins as this node, once', node)
     .option('--pod <name>', 'pod of the new node', 'default')
     .option('--ttl <duration>', 'its life, at most 7 days', '1h')
     .option('--rejoin', 'the node is there, and its machine joins anew; what it had until now is dead');
   run(token, async (context, flags: { pod: string; ttl: string; rejoin?: boolean }, name: string) =>
-    (await import('./node-token.ts')).createNodeToken(context, flags, name),
+    (await import('./commands/node-token.ts')).createNodeToken(context, flags, name),
   );
   const set = withDefinition(command('set <node>', 'change a node', node))
     .alias('update')
     .option('--rm-disk <devices>', 'forget these disks')
     .option('--delta', 'amounts are added, and may be negative')
     .option('--mark-workloads-down', 'say that its workloads are down');
-  run(set, async (context, flags: object, name: string) => (await import('./node.ts')).setNode(context, flags, name));
+  run(set, async (context, flags: object, name: string) =>
+    (await import('./commands/node.ts')).setNode(context, flags, name),
+  );
   run(command('up <node>', 'let new workloads come again', node), async (context, flags, name: string) =>
-    (await import('./node.ts')).bypassNode(false)(context, flags, name),
+    (await import('./commands/node.ts')).bypassNode(false)(context, flags, name),
   );
   run(command('down <node>', 'let no new workloads come', node), async (context, flags, name: string) =>
-    (await import('./node.ts')).bypassNode(true)(context, flags, name),
+    (await import('./commands/node.ts')).bypassNode(true)(context, flags, name),
   );
   run(
     command('rm <node>', 'remove a node without workloads', node).alias('remove'),
-    async (context, flags, name: string) => (await import('./node.ts')).removeNode(context, flags, name),
+    async (context, flags, name: string) => (await import('./commands/node.ts')).removeNode(context, flags, name),
   );
   const check = command('check <node>', 'compare engine, records, bookings and statuses of a node', node).option(
     '--fix',
     'mend the differences',
   );
   run(check, async (context, flags: object, name: string) =>
-    (await import('./node-check.ts')).checkNode(context, flags, name),
+    (await import('./commands/node-check.ts')).checkNode(context, flags, name),
   );
   const resource = command('resource <node>', 'compare what is booked with what its workloads have', node).option(
     '--fix',
     'set the booking to the sum of the workloads',
   );
   run(resource, async (context, flags: object, name: string) =>
-    (await import('./node.ts')).nodeResource(context, flags, name),
+    (await import('./commands/node.ts')).nodeResource(context, flags, name),
   );
 }
 

@@ -4,4 +4,4 @@ export { exitCodes } from './context.ts';
 export type { Action, ProgramOptions, Registry } from './program.ts';
 export { runCli } from './program.ts';
 /** For commands elsewhere that show things the same way; loaded when one runs. */
-export const loadOutput = async () => ({ ...(await import('./output.ts')), ...(await import('./table.ts')) });
+export const loadOutput = async () => ({ ...(await import('./output.ts')), ...(await import('./show/table.ts')) });

@@ -13,12 +13,12 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--wait', 'wait until all are healthy')
     .option('--timeout <duration>', 'how long to wait', '60s');
   run(withFilters(ps), async (context, flags: object, words: string[]) =>
-    (await import('./ps.ts')).ps(context, flags, words),
+    (await import('./commands/ps.ts')).ps(context, flags, words),
   );
 
   run(
     command('describe <workload>', 'show everything that is known of a workload'),
-    async (context, flags, word: string) => (await import('./ps.ts')).describe(context, flags, word),
+    async (context, flags, word: string) => (await import('./commands/ps.ts')).describe(context, flags, word),
   );
 
   const logs = command('logs <workload>', 'show the output of a workload')
@@ -26,7 +26,9 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--tail <lines>', 'only the last lines', 'all')
     .option('--since <time>', 'a time, or how long ago (42m)')
     .option('--until <time>', 'a time, or how long ago');
-  run(logs, async (context, flags: object, word: string) => (await import('./logs.ts')).logs(context, flags, word));
+  run(logs, async (context, flags: object, word: string) =>
+    (await import('./commands/logs.ts')).logs(context, flags, word),
+  );
 
   const exec = command('exec <workload> [command...]', 'run a command in a workload')
     .option('-i, --interactive', 'send standard input')
@@ -36,7 +38,7 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--user <user>', 'run as')
     .passThroughOptions();
   run(exec, async (context, flags: object, word: string, rest: string[]) =>
-    (await import('./exec.ts')).exec(context, flags, word, rest),
+    (await import('./commands/exec.ts')).exec(context, flags, word, rest),
   );
 
   run(
@@ -44,7 +46,7 @@ export function addWorkloadCommands(registry: Registry): void {
       'attach <workload>',
       "show what a workload's main process prints from now on; Ctrl-C leaves it running",
     ).option('-i, --interactive', 'send standard input'),
-    async (context, flags: object, word: string) => (await import('./exec.ts')).attach(context, flags, word),
+    async (context, flags: object, word: string) => (await import('./commands/exec.ts')).attach(context, flags, word),
   );
 
   addFileCommands(registry);
@@ -54,7 +56,7 @@ export function addWorkloadCommands(registry: Registry): void {
       command(`${type} <workloads...>`, `${type} workloads`).option('-f, --force', 'go on when a hook fails'),
     );
     run(control, async (context, flags: object, words: string[]) =>
-      (await import('./control.ts')).control(type)(context, flags, words),
+      (await import('./commands/control.ts')).control(type)(context, flags, words),
     );
   }
 
@@ -63,12 +65,13 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('-f, --force', 'kill at once, and go on when a hook fails')
     .option('--grace <duration>', 'time between TERM and KILL');
   run(withKey(rm), async (context, flags: object, words: string[]) =>
-    (await import('./control.ts')).remove(context, flags, words),
+    (await import('./commands/control.ts')).remove(context, flags, words),
   );
 
   run(
     withKey(command('dissociate <workloads...>', 'forget workloads and leave what they run running')),
-    async (context, flags: object, words: string[]) => (await import('./control.ts')).dissociate(context, flags, words),
+    async (context, flags: object, words: string[]) =>
+      (await import('./commands/control.ts')).dissociate(context, flags, words),
   );
 
   const realloc = command('realloc <workload>', 'add to what a workload has, live; amounts may be negative')
@@ -85,7 +88,7 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--cpu-unbind', 'no cores of its own any more')
     .option('--extra-resources <json>', 'increments of other kinds: {"kind": {...}}');
   run(withKey(realloc), async (context, flags: object, word: string) =>
-    (await import('./realloc.ts')).realloc(context, flags, word),
+    (await import('./commands/realloc.ts')).realloc(context, flags, word),
   );
 
   const lambda = command('lambda [command...]', 'run a command once, in workloads that are removed when it ends')
@@ -96,7 +99,7 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--async-timeout <duration>', 'with --async: removed after this time', '300s')
     .passThroughOptions();
   run(withRequestOptions(lambda), async (context, flags: object, words: string[]) =>
-    (await import('./lambda.ts')).lambda(context, flags, words),
+    (await import('./commands/lambda.ts')).lambda(context, flags, words),
   );
 
   const status = withFilters(command('status [app]', 'show states, once or as they change'))
@@ -104,7 +107,7 @@ export function addWorkloadCommands(registry: Registry): void {
     .option('--wait', 'wait until all are healthy')
     .option('--timeout <duration>', 'how long to wait', '60s');
   run(status, async (context, flags: object, app?: string) =>
-    (await import('./status.ts')).status(context, flags, app),
+    (await import('./commands/status.ts')).status(context, flags, app),
   );
 }
 
@@ -120,7 +123,7 @@ function addDeployCommands({ command, run }: Registry): void {
     .option('--async', 'do not wait for the instances to start')
     .option('--key <text>', 'idempotency key: the same deploy again with it starts nothing new');
   run(withSpecOptions(deploy), async (context, flags: object, spec: string) =>
-    (await import('./deploy.ts')).deploy(context, flags, spec),
+    (await import('./commands/deploy.ts')).deploy(context, flags, spec),
   );
   const replace = command('replace <spec>', 'replace the workloads of an entrypoint on their nodes, some at a time')
     .option('--overlap', 'start the new one before the old one is stopped; needs room for both')
@@ -132,13 +135,13 @@ function addDeployCommands({ command, run }: Registry): void {
     .option('--workload <workload>', 'only this old one; may be repeated', collect)
     .option('--key <text>', 'idempotency key: the same replace again with it replaces nothing twice');
   run(withSpecOptions(replace), async (context, flags: object, spec: string) =>
-    (await import('./replace.ts')).replace(context, flags, spec),
+    (await import('./commands/replace.ts')).replace(context, flags, spec),
   );
   const plan = command('plan <request>', 'show what deploy would do, or why it would not (a spec, or a JSON request)')
     .option('--nodes <file>', 'plan on the nodes of this JSON file, without a cluster')
     .option('--explain', 'say why these nodes, and why not the others');
   run(withSpecOptions(plan), async (context, flags: object, request: string) =>
-    (await import('./plan.ts')).plan(context, flags, request),
+    (await import('./commands/plan.ts')).plan(context, flags, request),
   );
 }
 
@@ -149,7 +152,7 @@ function addFileCommands({ command, run }: Registry): void {
       '\nOne of the two is WORKLOAD:PATH. A target that ends with / is a folder to put it in. As the other one, - is a tar\nstream on standard output or input.',
     ),
     async (context, _flags, source: string, target: string) =>
-      (await import('./copy.ts')).copy(context, source, target),
+      (await import('./commands/copy.ts')).copy(context, source, target),
   );
   const send = command(
     'send <file> <workloads...>',
@@ -158,7 +161,7 @@ function addFileCommands({ command, run }: Registry): void {
     .option('--mode <octal>', "default: the file's own")
     .option('--owner <uid:gid>', 'its owner in the workloads', '0:0');
   run(send, async (context, flags: { mode?: string; owner: string }, file: string, words: string[]) =>
-    (await import('./send.ts')).send(context, flags, file, words),
+    (await import('./commands/send.ts')).send(context, flags, file, words),
   );
 }
 

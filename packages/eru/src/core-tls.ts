@@ -4,7 +4,7 @@ import { parseEndpoint, type ServerTls } from '@eru/contract';
 import type { OwnCertificate } from '@eru/core';
 
 import { reachableAddress } from './reachable.ts';
-import { isLocal, type ServingPlan } from './serving-flags.ts';
+import { isLocal, type ServingPlan } from './settings/serving-flags.ts';
 
 /** Other machines are served under TLS, whoever else may come in clear text. */
 export function wantsTls({ listen, tls, secure }: ServingPlan): boolean {

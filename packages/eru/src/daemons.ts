@@ -8,14 +8,14 @@ import { builtinKinds, createScheduler, externalKind, type Scheduler } from '@er
 import { openEmbeddedStore, openEtcdStore, type EtcdStoreOptions, type Store } from '@eru/store';
 
 import type { Credential, DataFolder } from './data-folder.ts';
-import type { CoreSettings } from './core-settings.ts';
+import type { CoreSettings } from './settings/core-settings.ts';
 import { serveMetrics } from './metrics-port.ts';
 import { hostsOf, tlsOf, wantsTls } from './core-tls.ts';
-import { openNodeEngine } from './node-engine.ts';
-import { openNodeNetworks, type NodeNetworkOptions } from './node-networks.ts';
+import { openNodeEngine } from './node/node-engine.ts';
+import { openNodeNetworks, type NodeNetworkOptions } from './node/node-networks.ts';
 import { reachableAddress } from './reachable.ts';
-import type { ServingPlan } from './serving-flags.ts';
-import { parseEtcdUrl } from './store-url.ts';
+import type { ServingPlan } from './settings/serving-flags.ts';
+import { parseEtcdUrl } from './settings/store-url.ts';
 import { version } from './version.ts';
 
 /** A part that runs in this process. Closing it never touches a workload. */

@@ -1,6 +1,6 @@
 import { runCli } from '@eru/cli';
 
-import { addDaemonCommands } from './commands.ts';
+import { addDaemonCommands } from './commands/commands.ts';
 import { version } from './version.ts';
 
 // The first Ctrl-C asks everything to end; the second does not ask.

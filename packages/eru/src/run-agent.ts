@@ -12,7 +12,7 @@ import {
 import { createEngines } from '@eru/engines';
 import { Closer, systemClock, systemRandom, type Logger } from '@eru/kit';
 
-import type { AgentSettings } from './agent-settings.ts';
+import type { AgentSettings } from './settings/agent-settings.ts';
 import { version } from './version.ts';
 
 export interface RunningAgent {

@@ -17,18 +17,18 @@ import {
   type ErrorCode,
 } from '@eru/kit';
 
-import type { AgentConfig } from './agent-keys.ts';
-import { agentSettings } from './agent-settings.ts';
+import type { AgentConfig } from './settings/agent-keys.ts';
+import { agentSettings } from './settings/agent-settings.ts';
 import { runCore, runRuntime, openStore } from './daemons.ts';
-import type { CoreConfig } from './core-keys.ts';
-import { settingsOf } from './core-settings.ts';
-import { defaultListen } from './default-listen.ts';
+import type { CoreConfig } from './settings/core-keys.ts';
+import { settingsOf } from './settings/core-settings.ts';
+import { defaultListen } from './settings/default-listen.ts';
 import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
 import { runAgent } from './run-agent.ts';
 import { reachableAddress } from './reachable.ts';
 import { findHome, writeRunning } from './running.ts';
-import { readServing, type ServingFlags } from './serving-flags.ts';
-import { parseEtcdUrl } from './store-url.ts';
+import { readServing, type ServingFlags } from './settings/serving-flags.ts';
+import { parseEtcdUrl } from './settings/store-url.ts';
 import { tellOwnMachine } from './tell-own-machine.ts';
 
 export interface UpOptions extends Omit<ServingFlags, 'listen'> {

@@ -7,8 +7,8 @@ import type { Engine, WorkloadSpec } from '@eru/engines';
 import { silentLogger, systemClock, systemRandom } from '@eru/kit';
 
 import { createProcessEngine } from './engine.ts';
-import type { LogLimits } from './log-files.ts';
-import type { Machine } from './machine.ts';
+import type { LogLimits } from './logs/log-files.ts';
+import type { Machine } from './cgroups/machine.ts';
 
 /** What the child is told, as JSON in its first argument. */
 export interface CrashOrder {

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { describeAsRoot } from '../../../tests/parts.ts';
 import { bundleChild, TestNode, type Ways } from './node.suite.ts';
 import { lines, specOf } from './spec.suite.ts';
-import { probe } from './probe.ts';
+import { probe } from './process/probe.ts';
 
 const serves = ['/bin/sh', '-c', 'echo run; exec sleep 1000'];
 const ways = ['conmon', 'shell', 'plain'] as const;

@@ -7,13 +7,13 @@ import path from 'node:path';
 import { build } from 'esbuild';
 import { expect } from 'vitest';
 
-import { cgroupPath } from './bundle.ts';
-import { groupProcesses } from './cgroup.ts';
+import { cgroupPath } from './process/bundle.ts';
+import { groupProcesses } from './cgroups/cgroup.ts';
 import { createProcessEngine, type ProcessEngineOptions } from './engine.ts';
-import type { Machine } from './machine.ts';
-import { probe } from './probe.ts';
-import { findProcesses, readProc, sendSignal } from './process-identity.ts';
-import { WorkloadFolder, type WorkloadStatus } from './workload-folder.ts';
+import type { Machine } from './cgroups/machine.ts';
+import { probe } from './process/probe.ts';
+import { findProcesses, readProc, sendSignal } from './process/process-identity.ts';
+import { WorkloadFolder, type WorkloadStatus } from './workload/workload-folder.ts';
 
 /** How workloads are run, of the ways that this machine has. */
 export type Ways = 'conmon' | 'shell' | 'plain';
