@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 
 import type { BuildFlags } from './commands/image-build.ts';
-import type { Registry } from './program.ts';
-import { collect } from './workload-commands.ts';
+import type { Registry } from './registry.ts';
+import { collect } from './registry.ts';
 
 /** Pods, nodes, networks, images, tokens, operations and the store. */
 export function addClusterCommands(registry: Registry): void {

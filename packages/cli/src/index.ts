@@ -1,7 +1,8 @@
 // Nothing heavy behind these: `eru --version` loads this file, and commands load what they need.
 export type { Context } from './context.ts';
 export { exitCodes } from './context.ts';
-export type { Action, ProgramOptions, Registry } from './program.ts';
+export type { ProgramOptions } from './program.ts';
+export type { Action, Registry } from './registry.ts';
 export { runCli } from './program.ts';
 /** For commands elsewhere that show things the same way; loaded when one runs. */
 export const loadOutput = async () => ({ ...(await import('./output.ts')), ...(await import('./show/table.ts')) });

@@ -5,27 +5,12 @@ import { addClusterCommands, addCoreCommands } from './cluster-commands.ts';
 import type { Context, Globals, OutputFormat, Shell } from './context.ts';
 import { exitCodes, outputFormats } from './context.ts';
 import { defaultDataFolder } from './data-folder.ts';
+import type { Registry } from './registry.ts';
 import { addWorkloadCommands } from './workload-commands.ts';
 
 export interface ProgramOptions extends Shell {
   /** The commands of the composition root (`up`, `down`, `core`, `agent`, `runtime`), in this order at the end of the help. */
   extend?: (registry: Registry) => void;
-}
-
-/** Arguments come in the order in which the command declares them. Answers the exit code; undefined is 0. */
-export type Action<Args extends unknown[], Options> = (
-  context: Context,
-  options: Options,
-  ...args: Args
-) => Promise<number | undefined>;
-
-/** Where commands are declared. Nothing heavy is loaded for it: actions import what they need when they run. */
-export interface Registry {
-  readonly program: Command;
-  /** A new command. `usage` as commander writes it: `deploy <file>`. */
-  readonly command: (usage: string, description: string, parent?: Command) => Command;
-  /** What a command does. Errors become messages and exit codes. */
-  readonly run: <Args extends unknown[], Options>(command: Command, action: Action<Args, Options>) => void;
 }
 
 interface Program {

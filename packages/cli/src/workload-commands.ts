@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 
-import type { Registry } from './program.ts';
+import type { Registry } from './registry.ts';
+import { collect } from './registry.ts';
 
 /** Everything about workloads. The actions are loaded when they run: `eru --version` pays for none of them. */
 export function addWorkloadCommands(registry: Registry): void {
@@ -209,9 +210,4 @@ function withFilters(command: Command): Command {
     .option('--entry <name>', 'only of this entrypoint')
     .option('--node <name>', 'only on this node')
     .option('--label <key=value>', 'only with this label; may be repeated', collect);
-}
-
-/** Repeated options; a comma is a part of the value. */
-export function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }

@@ -1,12 +1,12 @@
 import { EruError, seededRandom, systemClock } from '@eru/kit';
 import { describe, expect, it } from 'vitest';
 
-import { bareSpec } from './bare-spec.ts';
-import { all, refused } from './bench.suite.ts';
+import { bareSpec } from './contract/bare-spec.ts';
+import { all, refused } from './contract/bench.suite.ts';
 import { createCompositeEngine } from './composite.ts';
-import { engineContract, simulatedPrograms } from './contract.suite.ts';
+import { engineContract, simulatedPrograms } from './contract/contract.suite.ts';
 import type { Engine, EngineEvent } from './engine.ts';
-import { SimulatedMachine } from './simulated.ts';
+import { SimulatedMachine } from './simulated/simulated.ts';
 
 const random = seededRandom(1);
 

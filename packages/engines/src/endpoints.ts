@@ -2,10 +2,10 @@ import { EruError, type Clock, type Random } from '@eru/kit';
 
 import type { Engine } from './engine.ts';
 import { isRemoteDaemon, RemoteDaemons, type Peer } from './remote-daemons.ts';
-import { SimulatedMachines } from './simulated.ts';
+import { SimulatedMachines } from './simulated/simulated.ts';
 import { connectDocker } from './docker/connect.ts';
 import type { DockerSettings } from './docker/create-body.ts';
-import { connectEngine } from './wire-client.ts';
+import { connectEngine } from './wire/wire-client.ts';
 
 /** PEM texts; all empty for an engine that is reached without TLS. */
 interface Certificates {

@@ -1,7 +1,7 @@
 import { EruError } from '@eru/kit';
 
 import type { Engine } from './engine.ts';
-import { connectEngine } from './wire-client.ts';
+import { connectEngine } from './wire/wire-client.ts';
 
 export interface Peer {
   /** What tells daemons behind one endpoint apart. */

@@ -4,8 +4,8 @@ import { silentLogger } from '@eru/kit';
 import path from 'node:path';
 
 import { describeAsRoot } from '../../../tests/parts.ts';
-import type { EngineTraits } from '../../engines/src/contract.suite.ts';
-import { engineContract } from '../../engines/src/contract.suite.ts';
+import type { EngineTraits } from '../../engines/src/contract/contract.suite.ts';
+import { engineContract } from '../../engines/src/contract/contract.suite.ts';
 import { serveRuntime } from './daemon.ts';
 import { TestNode, type Ways } from './node.suite.ts';
 

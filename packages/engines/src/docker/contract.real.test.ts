@@ -4,8 +4,8 @@ import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
 import { Registry } from '../../../../tests/registry.ts';
-import type { EngineTraits } from '../contract.suite.ts';
-import { engineContract } from '../contract.suite.ts';
+import type { EngineTraits } from '../contract/contract.suite.ts';
+import { engineContract } from '../contract/contract.suite.ts';
 import { connectDocker } from './connect.ts';
 
 describeAsRoot(['docker', 'busybox', 'registry'], 'docker engine', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { bareSpec } from '../bare-spec.ts';
+import { bareSpec } from '../contract/bare-spec.ts';
 import type { WorkloadSpec } from '../engine.ts';
 import { createBody, defaultSettings, type Surroundings } from './create-body.ts';
 

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
-import { all, Bench, refused } from '../bench.suite.ts';
+import { all, Bench, refused } from '../contract/bench.suite.ts';
 import type { EngineParams, WorkloadSpec } from '../engine.ts';
 import { connectDocker } from './connect.ts';
 

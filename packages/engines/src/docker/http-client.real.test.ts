@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
-import { all, refused } from '../bench.suite.ts';
+import { all, refused } from '../contract/bench.suite.ts';
 import { dockerAddress } from './endpoint.ts';
 import { frames } from './frames.ts';
 import { DockerHttp } from './http-client.ts';

@@ -5,7 +5,7 @@ import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
 import { Registry } from '../../../../tests/registry.ts';
-import { all } from '../bench.suite.ts';
+import { all } from '../contract/bench.suite.ts';
 import type { Engine, Registries } from '../engine.ts';
 import { connectDocker } from './connect.ts';
 

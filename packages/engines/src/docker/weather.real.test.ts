@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
-import { all, Bench, refused, said } from '../bench.suite.ts';
+import { all, Bench, refused, said } from '../contract/bench.suite.ts';
 import { connectDocker } from './connect.ts';
 
 const serve = ['sleep', '1000'];

@@ -1,7 +1,7 @@
 import { EruError, Queue } from '@eru/kit';
 import { constants } from 'node:os';
 
-import type { Session, TerminalSize } from './engine.ts';
+import type { Session, TerminalSize } from '../engine.ts';
 
 /** What a simulated program sees of its process. It ends with the code it resolves to, if nothing ended it before. */
 export interface SimulatedProcess {

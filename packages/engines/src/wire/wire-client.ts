@@ -3,8 +3,8 @@ import type { CallOptions as WireOptions, Channel, Client, ClientTls } from '@er
 import type { JsonObject } from '@eru/kit';
 import { toSafeNumber } from '@eru/kit';
 
-import type { EngineVerb } from './call-limit.ts';
-import { callLimitMs } from './call-limit.ts';
+import type { EngineVerb } from '../call-limit.ts';
+import { callLimitMs } from '../call-limit.ts';
 import type {
   CallOptions,
   Engine,
@@ -24,7 +24,7 @@ import type {
   WorkloadSpec,
   WorkloadState,
   WorkloadStats,
-} from './engine.ts';
+} from '../engine.ts';
 import { openSession } from './wire-session.ts';
 import {
   fromEvent,

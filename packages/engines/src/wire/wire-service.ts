@@ -2,8 +2,8 @@ import { create, engine as wire, mount } from '@eru/contract';
 import type { CallContext, MountedService, ServiceHandlers } from '@eru/contract';
 import { EruError, toSafeNumber } from '@eru/kit';
 
-import type { CallOptions, Engine, FencedOptions } from './engine.ts';
-import { gather } from './gather.ts';
+import type { CallOptions, Engine, FencedOptions } from '../engine.ts';
+import { gather } from '../gather.ts';
 import { serveSession } from './wire-session.ts';
 import {
   fromJsonMap,

@@ -1,8 +1,8 @@
 import { EruError } from '@eru/kit';
 import type { Clock, JsonObject } from '@eru/kit';
 
-import { waitFor } from './call-limit.ts';
-import type { EngineVerb } from './call-limit.ts';
+import { waitFor } from '../call-limit.ts';
+import type { EngineVerb } from '../call-limit.ts';
 import type {
   CallOptions,
   Engine,
@@ -21,7 +21,7 @@ import type {
   WorkloadSpec,
   WorkloadState,
   WorkloadStats,
-} from './engine.ts';
+} from '../engine.ts';
 import type { SimulatedCall } from './simulated-call.ts';
 import type { SimulatedHost } from './simulated-host.ts';
 import type { SimulatedWorkload } from './simulated-workload.ts';

@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { engineContract, simulatedPrograms } from './contract.suite.ts';
-import type { Engine } from './engine.ts';
-import { SimulatedMachine } from './simulated.ts';
+import { engineContract, simulatedPrograms } from '../contract/contract.suite.ts';
+import type { Engine } from '../engine.ts';
+import { SimulatedMachine } from '../simulated/simulated.ts';
 import { connectEngine } from './wire-client.ts';
 import { engineService } from './wire-service.ts';
 

@@ -2,8 +2,8 @@ import { describe, it } from 'vitest';
 
 import type { Bench, EngineTraits } from './bench.suite.ts';
 import { all, limited, refused } from './bench.suite.ts';
-import type { EngineVerb } from './call-limit.ts';
-import type { Engine, ExecSpec } from './engine.ts';
+import type { EngineVerb } from '../call-limit.ts';
+import type { Engine, ExecSpec } from '../engine.ts';
 
 type Call = (engine: Engine, id: string) => Promise<unknown>;
 

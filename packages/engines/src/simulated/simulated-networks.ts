@@ -1,6 +1,6 @@
 import { EruError } from '@eru/kit';
 
-import type { EngineNetwork } from './engine.ts';
+import type { EngineNetwork } from '../engine.ts';
 
 /** The networks of a simulated machine and who holds which address. */
 export class SimulatedNetworks {

@@ -2,17 +2,17 @@ import { EruError, invalid } from '@eru/kit';
 import type { Clock, Random } from '@eru/kit';
 import path from 'node:path';
 
-import type { EngineEvent, EngineInfo, WorkloadSpec } from './engine.ts';
-import { labelNames } from './engine.ts';
-import { limitsOf } from './limits.ts';
-import { Ring } from './ring.ts';
+import type { EngineEvent, EngineInfo, WorkloadSpec } from '../engine.ts';
+import { labelNames } from '../engine.ts';
+import { limitsOf } from '../limits.ts';
+import { Ring } from '../ring.ts';
 import { SimulatedImages } from './simulated-images.ts';
 import { SimulatedNetworks } from './simulated-networks.ts';
 import type { Program } from './simulated-process.ts';
 import { signalNumberOf } from './simulated-process.ts';
 import type { WorkloadChange } from './simulated-workload.ts';
 import { SimulatedWorkload } from './simulated-workload.ts';
-import { readTar, writeTar } from './tar.ts';
+import { readTar, writeTar } from '../tar.ts';
 
 interface HostOptions {
   name: string;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Bench, EngineTraits } from './bench.suite.ts';
 import { limited, refused, said, widened } from './bench.suite.ts';
-import type { Limits } from './engine.ts';
+import type { Limits } from '../engine.ts';
 
 export function limitTests(get: () => Bench, traits: EngineTraits): void {
   const lacks = (verb: 'update' | 'suspend'): boolean => traits.unsupported?.includes(verb) ?? false;

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe } from 'vitest';
 
 import type { EngineTraits } from './bench.suite.ts';
 import { Bench } from './bench.suite.ts';
-import type { Engine } from './engine.ts';
+import type { Engine } from '../engine.ts';
 import { lifeTests } from './life.suite.ts';
 import { limitTests } from './limits.suite.ts';
 import { refusalTests } from './refusals.suite.ts';

@@ -13,7 +13,7 @@ import type {
   RunState,
   WorkloadSpec,
   WorkloadState,
-} from './engine.ts';
+} from '../engine.ts';
 import { fromIoMessage, toIoMessage } from './io-wire.ts';
 
 /** Values of engine.ts as messages of engine.proto and back: the one place that knows both. `x…` = to the wire. */

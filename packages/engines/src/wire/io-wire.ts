@@ -1,6 +1,6 @@
 import { toSafeNumber } from '@eru/kit';
 
-import type { IoLimit } from './engine.ts';
+import type { IoLimit } from '../engine.ts';
 
 /** The message of both protocols, that of node daemons and that of core. */
 interface IoLimitMessage {

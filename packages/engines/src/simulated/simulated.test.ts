@@ -1,7 +1,7 @@
 import { seededRandom, systemClock } from '@eru/kit';
 import { describe } from 'vitest';
 
-import { engineContract, simulatedPrograms } from './contract.suite.ts';
+import { engineContract, simulatedPrograms } from '../contract/contract.suite.ts';
 import { SimulatedMachine } from './simulated.ts';
 import type { SimulatedMachineOptions } from './simulated.ts';
 

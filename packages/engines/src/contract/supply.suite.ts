@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Bench, EngineTraits } from './bench.suite.ts';
 import { all, refused } from './bench.suite.ts';
-import { readTar, writeTar } from './tar.ts';
+import { readTar, writeTar } from '../tar.ts';
 
 const owned = { mode: 0o640, uid: 7, gid: 8 };
 

@@ -1,7 +1,7 @@
 import { EruError } from '@eru/kit';
 import type { JsonObject, Random } from '@eru/kit';
 
-import type { EngineImage, ImageBuild } from './engine.ts';
+import type { EngineImage, ImageBuild } from '../engine.ts';
 
 /** The images of a simulated machine. Its registry has every image there is. */
 export class SimulatedImages {

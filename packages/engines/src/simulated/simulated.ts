@@ -1,8 +1,8 @@
 import { EruError, parseSize } from '@eru/kit';
 import type { Clock, Random } from '@eru/kit';
 
-import type { EngineVerb } from './call-limit.ts';
-import type { Engine, WorkloadState } from './engine.ts';
+import type { EngineVerb } from '../call-limit.ts';
+import type { Engine, WorkloadState } from '../engine.ts';
 import { SimulatedCall } from './simulated-call.ts';
 import type { FaultHook, Weather } from './simulated-call.ts';
 import { SimulatedEngine } from './simulated-engine.ts';

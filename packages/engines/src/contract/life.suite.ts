@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 
 import type { Bench } from './bench.suite.ts';
 import { refused } from './bench.suite.ts';
-import type { EngineEvent } from './engine.ts';
-import { labelNames } from './engine.ts';
+import type { EngineEvent } from '../engine.ts';
+import { labelNames } from '../engine.ts';
 
 export function lifeTests(get: () => Bench): void {
   describe('create', () => {

@@ -3,7 +3,7 @@ import type { ErrorCode } from '@eru/kit';
 import { expect } from 'vitest';
 
 import { bareSpec } from './bare-spec.ts';
-import type { EngineVerb } from './call-limit.ts';
+import type { EngineVerb } from '../call-limit.ts';
 import type {
   Engine,
   EngineParams,
@@ -13,8 +13,8 @@ import type {
   Session,
   WorkloadSpec,
   WorkloadState,
-} from './engine.ts';
-import { labelNames } from './engine.ts';
+} from '../engine.ts';
+import { labelNames } from '../engine.ts';
 
 /** Commands that the suite needs. The long-running ones print `ready` once they react to signals as they should. */
 export interface Programs {

@@ -1,4 +1,4 @@
-import type { WorkloadSpec } from './engine.ts';
+import type { WorkloadSpec } from '../engine.ts';
 
 /** A workload that asks for nothing but a command; `more` is laid over it. */
 export function bareSpec(name: string, command: readonly string[], more: Partial<WorkloadSpec> = {}): WorkloadSpec {

@@ -2,8 +2,8 @@ import { engine as wire } from '@eru/contract';
 import type { MessageInitShape } from '@eru/contract';
 import { EruError, Queue, systemClock } from '@eru/kit';
 
-import { waitFor } from './call-limit.ts';
-import type { Session, TerminalSize } from './engine.ts';
+import { waitFor } from '../call-limit.ts';
+import type { Session, TerminalSize } from '../engine.ts';
 import { parts } from './wire.ts';
 
 type Input = MessageInitShape<typeof wire.SessionInputSchema>;

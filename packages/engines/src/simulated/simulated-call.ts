@@ -1,9 +1,9 @@
 import { EruError } from '@eru/kit';
 import type { Clock, Random } from '@eru/kit';
 
-import type { EngineVerb } from './call-limit.ts';
-import { callLimitMs, waitFor } from './call-limit.ts';
-import type { CallOptions } from './engine.ts';
+import type { EngineVerb } from '../call-limit.ts';
+import { callLimitMs, waitFor } from '../call-limit.ts';
+import type { CallOptions } from '../engine.ts';
 
 /**
  * Called at every engine call: `before` its effect, and `after` it, before the answer leaves (streams: before the first

@@ -1,10 +1,10 @@
 import { EruError, Queue } from '@eru/kit';
 import type { Clock } from '@eru/kit';
 
-import type { EngineParams, ExecSpec, LogEntry, RunState, Session, WorkloadSpec, WorkloadState } from './engine.ts';
-import { limitsOf } from './limits.ts';
-import { Ring } from './ring.ts';
-import type { TarFile } from './tar.ts';
+import type { EngineParams, ExecSpec, LogEntry, RunState, Session, WorkloadSpec, WorkloadState } from '../engine.ts';
+import { limitsOf } from '../limits.ts';
+import { Ring } from '../ring.ts';
+import type { TarFile } from '../tar.ts';
 import type { Program } from './simulated-process.ts';
 import { RunningProcess, sessionOf, signalNumberOf } from './simulated-process.ts';
 
