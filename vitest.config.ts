@@ -8,8 +8,9 @@ const resolve = {
 };
 
 /**
- * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: one part against real components
- * (etcd, runc, conmon, child processes). `whole`: the built command, as a user runs it.
+ * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: with real components (etcd, runc,
+ * conmon, dockerd), several at once, so each on a machine or in folders of its own. `whole`: the built command as a user runs
+ * it, alone on this machine, for what is measured or left there is looked at.
  */
 export default defineConfig({
   test: {
@@ -30,7 +31,7 @@ export default defineConfig({
         resolve,
         test: {
           name: 'real',
-          include: ['packages/*/src/**/*.real.test.ts'],
+          include: ['packages/*/src/**/*.real.test.ts', 'tests/**/*.real.test.ts'],
           exclude: ['**/dist/**'],
           pool: 'forks',
           fileParallelism: true,
