@@ -15,7 +15,7 @@ export { DockerHttp } from './docker/http-client.ts';
 export { connectDocker } from './docker/connect.ts';
 export type { DockerSettings } from './docker/create-body.ts';
 export { createCompositeEngine } from './composite.ts';
-export { checkEngine, engineNames } from './engine-choice.ts';
+export { checkEngine, engineNames, engineOf, lacksEngine } from './engine-choice.ts';
 export { connectEngine } from './wire/wire-client.ts';
 export { engineService } from './wire/wire-service.ts';
 export { registriesFor, registryOf } from './registry.ts';

@@ -1,9 +1,11 @@
+import { lacksEngine } from '@eru/engines';
 import { EruError, isEruError, stableStringify } from '@eru/kit';
 
 import { noSuchNode } from '../absent.ts';
 import type { Change, ClusterView } from '../state/view.ts';
 import type { NodeResourcesRecord } from '../state/records.ts';
 import type { NodeChoice } from './wire/deploy-options.ts';
+import type { LeftOut } from './wire/plan.ts';
 
 /** Choices whose answer is kept. */
 const kept = 64;
@@ -34,12 +36,15 @@ export class Candidates {
     this.#unsubscribe();
   }
 
-  /** `not_found` for an unknown name among the includes; `no_capacity` when none is left. An empty pod is any. */
+  /**
+   * What is named is taken as it is, but for what could never run there. `not_found` for an unknown name among the includes;
+   * `no_capacity` when none is left. An empty pod is any.
+   */
   of(choice: NodeChoice): readonly string[] {
-    const key = stableStringify([choice.pod, choice.includes, choice.excludes, choice.labels]);
+    const key = stableStringify({ ...choice });
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const names = choice.includes.length > 0 ? this.#included(choice.includes) : this.#chosen(choice);
+    const names = choice.includes.length > 0 ? this.#included(choice) : this.#chosen(choice);
     if (names.length === 0) throw new EruError('no_capacity', 'node map is empty');
     if (this.#known.size >= kept) this.#known.clear();
     this.#known.set(key, names);
@@ -47,7 +52,7 @@ export class Candidates {
   }
 
   /** Why each node of the pod is left out, for people; none for an unknown pod. */
-  excluded(choice: NodeChoice): { node: string; reason: string }[] {
+  excluded(choice: NodeChoice): LeftOut[] {
     return this.#view.nodes.names().flatMap((node) => {
       if (this.#view.nodes.get(node)?.value.pod !== choice.pod) return [];
       const reason = this.#unfit(node, choice);
@@ -55,10 +60,10 @@ export class Candidates {
     });
   }
 
-  #included(names: readonly string[]): string[] {
-    const unknown = names.find((name) => this.#view.fleet.get(name) === undefined);
+  #included({ includes, engine }: NodeChoice): string[] {
+    const unknown = includes.find((name) => this.#view.fleet.get(name) === undefined);
     if (unknown !== undefined) throw noSuchNode(unknown);
-    return [...new Set(names)];
+    return [...new Set(includes)].filter((name) => this.#lacks(name, engine) === undefined);
   }
 
   #chosen(choice: NodeChoice): string[] {
@@ -70,11 +75,19 @@ export class Candidates {
     return names;
   }
 
-  #unfit(node: string, { excludes, labels }: NodeChoice): string | undefined {
+  #unfit(node: string, { includes, excludes, labels, engine }: NodeChoice): string | undefined {
+    const lack = this.#lacks(node, engine);
+    if (lack !== undefined || includes.includes(node)) return lack;
+    if (includes.length > 0) return 'not among the nodes of the request';
     if (this.#view.isCordoned(node)) return 'down: set not to take workloads';
     if (!this.#view.isAvailable(node)) return 'down: no heartbeat';
     if (excludes.includes(node)) return 'excluded by the request';
     return matches(this.#view.nodes.get(node)?.value.labels ?? {}, labels) ? undefined : 'labels do not match';
+  }
+
+  #lacks(node: string, engine: string | undefined): string | undefined {
+    const type = this.#view.nodes.get(node)?.value.engine ?? '';
+    return engine === undefined ? undefined : lacksEngine(type, engine);
   }
 }
 
@@ -86,7 +99,7 @@ export function nodesFor(
   none: string,
 ): readonly string[] {
   try {
-    return candidates.of({ pod, includes: [...includes], excludes: [], labels: {} });
+    return candidates.of({ pod, includes: [...includes], excludes: [], labels: {}, engine: undefined });
   } catch (cause) {
     if (!isEruError(cause, 'no_capacity')) throw cause;
     throw new EruError('precondition', none, { cause });

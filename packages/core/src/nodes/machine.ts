@@ -10,8 +10,18 @@ export function machineOf({ cpus, memoryBytes, storageBytes, resources }: Engine
 
 /** What a known node's engine tells of its machine; undefined while it cannot be reached. */
 export async function machineAt(context: Context, node: string, signal: AbortSignal): Promise<MachineInfo | undefined> {
+  const info = await infoAt(context, node, signal);
+  return info && machineOf(info);
+}
+
+/** Names of what it runs (`EngineInfo.type`); undefined while it cannot be reached. */
+export async function engineTypeAt(context: Context, node: string, signal: AbortSignal): Promise<string | undefined> {
+  return (await infoAt(context, node, signal))?.type;
+}
+
+async function infoAt(context: Context, node: string, signal: AbortSignal): Promise<EngineInfo | undefined> {
   try {
-    return machineOf(await context.engineOf(node).info({ signal, timeoutMs: context.limits.connectMs }));
+    return await context.engineOf(node).info({ signal, timeoutMs: context.limits.connectMs });
   } catch (error) {
     if (isEruError(error, 'unavailable') || isEruError(error, 'timeout')) return undefined;
     throw error;

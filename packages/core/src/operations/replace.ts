@@ -1,5 +1,5 @@
 import { EruError, deadline, isEruError } from '@eru/kit';
-import { readTar } from '@eru/engines';
+import { engineOf, lacksEngine, readTar } from '@eru/engines';
 import type { Allocation, Resources } from '@eru/scheduler';
 
 import { insist, type Context } from '../context.ts';
@@ -239,6 +239,8 @@ async function prepare(run: Run, making: Making): Promise<void> {
     making.networks = state.networks;
   }
   if (request.needsImage && template.image === '' && !ignorePull) throw new EruError('invalid', 'no image');
+  const lack = lacksEngine(run.context.view.nodes.get(run.operation.node)?.value.engine ?? '', engineOf(template));
+  if (lack !== undefined) throw new EruError('unsupported', `node ${run.operation.node}: ${lack}`);
   if (template.image !== '' && !ignorePull)
     await run.call((engine, { signal }) => pullImage(engine, template.image, run.context.registries, signal));
   for (const [source, target] of request.copy) await copyOut(run, making, source, target);

@@ -4,14 +4,15 @@ import { labelNames, limitsOf, type WorkloadState } from '@eru/engines';
 import type { Context } from '../context.ts';
 import { bookedByNode, snapshot } from '../invariants.ts';
 import { keys } from '../state/keys.ts';
+import { engineTypeAt } from '../nodes/machine.ts';
 import { differs, paramsOf } from '../operations/remap.ts';
 import { versioned, type NodeResourcesRecord, type Versioned, type WorkloadRecord } from '../state/records.ts';
 
 /** One difference between engine, records, bookings and statuses of a node. */
 export interface Finding {
-  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'external' | 'status' | 'release';
+  kind: 'orphan' | 'vanished' | 'returned' | 'limits' | 'usage' | 'external' | 'status' | 'release' | 'engine';
   node: string;
-  /** Workload id, or the node's name for `usage` and `external`. */
+  /** Workload id, or the node's name for `usage`, `external` and `engine`. */
   object: string;
   recorded: string;
   found: string;
@@ -41,7 +42,15 @@ export async function lookAtNode(context: Context, node: string, signal: AbortSi
     if (value.node === node && !byId.has(id))
       findings.push({ kind: 'release', node, object: id, recorded: value.name, found: 'nothing' });
   }
-  return [...findings, ...lookAtUsage(context, node)];
+  return [...findings, ...lookAtUsage(context, node), ...(await lookAtEngine(context, node, signal))];
+}
+
+/** A machine may have got an engine that it had not when it was added. */
+async function lookAtEngine(context: Context, node: string, signal: AbortSignal): Promise<Finding[]> {
+  const recorded = context.view.nodes.get(node)?.value.engine;
+  const found = await engineTypeAt(context, node, signal);
+  if (recorded === undefined || found === undefined || found === recorded) return [];
+  return [{ kind: 'engine', node, object: node, recorded, found }];
 }
 
 async function listed(context: Context, node: string, signal: AbortSignal): Promise<WorkloadState[]> {

@@ -5,6 +5,7 @@ import { commitWithBookings } from '../operations/booking.ts';
 import { controlWorkload } from '../operations/control.ts';
 import { ExternalCheck, lookOutside, settleOutside } from '../external/check.ts';
 import { isOver, lookAtNode, sameFinding, unclaimed, wrongUsage, type Finding } from './findings.ts';
+import { engineTypeAt } from '../nodes/machine.ts';
 import { keys } from '../state/keys.ts';
 import { isEldest, type Tenure } from '../state/membership.ts';
 import { encode, type Versioned, type WorkloadRecord } from '../state/records.ts';
@@ -35,6 +36,7 @@ const actions: Readonly<Record<Finding['kind'], readonly [to: string, done: stri
   usage: ['to be set to the sum of what is booked', 'set to the sum of what is booked'],
   external: ['plugins to be told what is booked', 'plugins told what is booked'],
   status: ['to be shown as not running', 'shown as not running'],
+  engine: ['to be recorded as what its engine tells', 'recorded as what its engine tells'],
   release: ['to be forgotten: the object is gone', 'forgotten: the object is gone'],
 };
 
@@ -178,6 +180,8 @@ class Repair {
         return this.#status(node, object);
       case 'release':
         return this.#endRelease(object);
+      case 'engine':
+        return this.#engine(node);
       default:
         return assertNever(kind);
     }
@@ -237,6 +241,17 @@ class Repair {
     const result = await this.#context.committer.commit(this.#tenure, {
       own: [],
       shared: [{ key, revision, value: encode(value) }],
+    });
+    return result.committed;
+  }
+
+  /** It is asked once more: nothing but what it tells now is written. */
+  async #engine(node: string): Promise<boolean> {
+    const record = this.#context.view.nodes.get(node);
+    const engine = await engineTypeAt(this.#context, node, this.#tenure.signal);
+    if (record === undefined || engine === undefined || engine === record.value.engine) return false;
+    const result = await this.#context.committer.commit(this.#tenure, {
+      own: [{ key: keys.node(node), revision: record.modRevision, value: encode({ ...record.value, engine }) }],
     });
     return result.committed;
   }

@@ -31,6 +31,8 @@ export class SimulatedHost {
   readonly images: SimulatedImages;
   readonly networks = new SimulatedNetworks();
   readonly events = new Ring<Exclude<EngineEvent, { type: 'ready' }>>(keptEvents);
+  /** What it tells that it is. */
+  type = 'simulated';
   readonly #options: HostOptions;
   readonly #byId = new Map<string, SimulatedWorkload>();
   readonly #portHolders = new Map<number, string>();
@@ -45,7 +47,7 @@ export class SimulatedHost {
     const { name, cpus, memoryBytes } = this.#options;
     const storageBytes = 1024 ** 4;
     return {
-      type: 'simulated',
+      type: this.type,
       id: `simulated-${name}`,
       cpus,
       memoryBytes,

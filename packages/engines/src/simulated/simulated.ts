@@ -57,6 +57,11 @@ export class SimulatedMachine {
     this.#weather.faults = hook;
   }
 
+  /** Which engines it tells that it has (`EngineInfo.type`); it runs whatever comes all the same. */
+  set type(type: string) {
+    this.#host.type = type;
+  }
+
   engine(): Engine {
     const closed = new AbortController();
     const call = new SimulatedCall(this.#clock, this.#random, this.#weather, closed.signal);

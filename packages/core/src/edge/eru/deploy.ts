@@ -40,8 +40,10 @@ export function eruDeployMethods(edge: Edge): ServiceHandlers<typeof eru.Eru> {
           ...(await askExternal(context, named, resources, signal)),
         };
         const plan = await inSlices(scheduler.planInSteps(view.fleet, asked), clock, signal);
-        if (!plan.ok || !wire.explain) return planMessage(plan);
-        return planMessage(plan, await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal));
+        if (plan.ok && !wire.explain) return planMessage(plan);
+        const leftOut = candidates.excluded(nodes);
+        if (!plan.ok) return planMessage(plan, leftOut);
+        return planMessage(plan, leftOut, await inSlices(scheduler.capacityInSteps(view.fleet, asked), clock, signal));
       } catch (error) {
         return withoutCandidates(edge, request, error);
       }
@@ -149,7 +151,7 @@ function eventMessage(edge: Edge, request: DeployRequest, event: CreateEvent): D
     case 'planned':
       return { event: { case: 'planned', value: placedMessage(event.slots, event.operation) } };
     case 'refused':
-      return { event: { case: 'refused', value: planMessage(event.plan) } };
+      return { event: { case: 'refused', value: planMessage(event.plan, edge.candidates.excluded(request.nodes)) } };
     case 'step':
       return { event: { case: 'progress', value: { name: event.name, node: event.node, step: event.step } } };
     case 'done':

@@ -142,6 +142,51 @@ describe('CheckNode', () => {
     });
   });
 
+  test('a plan goes by the engines that a node tells of, and learns of another one', async () => {
+    const machine = core.machines.resolve('mock://n1');
+    const image = { name: 'app', podname: 'pod', count: 1, image: 'web:1', entrypoint: { name: 'web' } };
+    const id = await deploy();
+    machine.type = 'process';
+    await core.eru.checkNode({ node: 'n1', fix: true });
+    const lack = 'runs process, not docker';
+    for (const nodes of [{}, { nodenames: ['n1'] }]) {
+      const options = { ...image, ...nodes };
+      const refusal = { refused: [{ node: 'n1', reason: lack }] };
+      expect(await core.eru.plan({ options })).toMatchObject({ ok: false, ...refusal });
+      const [event] = await collect(core.eru.deploy({ options }));
+      expect(event?.event).toMatchObject({ case: 'refused', value: refusal });
+    }
+    expect(await collect(core.rpc.createWorkload(image))).toMatchObject([
+      { success: false, error: 'node map is empty' },
+    ]);
+    await expect(core.rpc.calculateCapacity(image)).rejects.toMatchObject({ message: 'node map is empty' });
+    expect(await collect(core.rpc.replaceWorkload({ deployOpt: image, IDs: [id] }))).toMatchObject([
+      { error: `node n1: ${lack}` },
+    ]);
+    expect((await machine.engine().inspect(id)).state).toBe('running');
+
+    machine.type = 'process+docker';
+    expect((await core.eru.checkNode({ node: 'n1' })).diffs).toMatchObject([
+      { kind: 'engine', object: 'n1', recorded: 'process', found: 'process+docker' },
+    ]);
+    await core.eru.checkNode({ node: 'n1', fix: true });
+    expect((await core.eru.checkNode({ node: 'n1' })).ok).toBe(true);
+    expect(await core.eru.plan({ options: image })).toMatchObject({ ok: true });
+  });
+
+  test('a refusal and an explained plan tell of the nodes that were left out, too', async () => {
+    core.machines.resolve('mock://n2?cpus=4&memory=1G').type = 'process';
+    await core.rpc.addNode({ nodename: 'n2', endpoint: 'mock://n2?cpus=4&memory=1G', podname: 'pod' });
+    const options = { name: 'app', podname: 'pod', count: 1, image: 'web:1', entrypoint: { name: 'web' } };
+    const lack = { node: 'n2', kind: 'node', reason: 'runs process, not docker' };
+    expect(await core.eru.plan({ options, explain: true })).toMatchObject({ ok: true, refused: [lack] });
+    const tooMuch = { ...options, resources: { cpumem: json({ 'memory-request': 2 ** 40 }) } };
+    const told = [{ node: 'n1', kind: 'cpumem' }, lack];
+    expect(await core.eru.plan({ options: tooMuch })).toMatchObject({ ok: false, refused: told });
+    const [event] = await collect(core.eru.deploy({ options: tooMuch }));
+    expect(event?.event).toMatchObject({ case: 'refused', value: { refused: told } });
+  });
+
   test('says what is different and what is to be done, does it when asked, and leaves alone what is not ours', async () => {
     const [id, other] = [await deploy(), await deploy()];
     const machine = core.machines.resolve('mock://n1');

@@ -133,6 +133,7 @@ test('a node filter replaces the legacy lists; an unknown strategy is none', () 
     includes: ['n1'],
     excludes: [],
     labels: { a: 'b' },
+    engine: 'docker',
   });
   const filtered = readPlacement(
     create(pb.DeployOptionsSchema, { ...legacy, nodeFilter: { excludes: ['n2'] }, deployStrategy: 7 as never }),

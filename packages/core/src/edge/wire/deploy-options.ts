@@ -1,6 +1,6 @@
 import { EruError, invalid, toSafeNumber } from '@eru/kit';
 import { type eru, pb } from '@eru/contract';
-import { engineNames, labelNames, type WorkloadSpec } from '@eru/engines';
+import { engineNames, engineOf, labelNames, type WorkloadSpec } from '@eru/engines';
 import type { Strategy } from '@eru/scheduler';
 
 import type { CreateRequest } from '../../operations/create.ts';
@@ -17,6 +17,8 @@ export interface NodeChoice {
   includes: readonly string[];
   excludes: readonly string[];
   labels: Readonly<Record<string, string>>;
+  /** Only nodes that have this engine; undefined: whatever they have. */
+  engine: string | undefined;
 }
 
 /** A request with the parts that every reader of DeployOptions needs. */
@@ -49,6 +51,7 @@ export function readPlacement(
     includes: nodeFilter?.includes ?? options.nodenames,
     excludes: nodeFilter?.excludes ?? [],
     labels: nodeFilter?.labels ?? options.nodelabels,
+    engine: options.image === '' ? undefined : 'docker',
   };
   return {
     options,
@@ -87,13 +90,15 @@ export function readDeploy(
   for (const label of [labelNames.operation, labelNames.cluster]) {
     if (label in options.labels) throw invalid('labels', label, 'this label is set by core');
   }
+  const template = {
+    ...templateOf(options, entry, process, replacing && !anyEngine),
+    engine: engineIn(engine, options.image, replacing),
+  };
   return {
     ...placement,
+    nodes: { ...placement.nodes, engine: engineOf(template) },
     pod: options.podname,
-    template: {
-      ...templateOf(options, entry, process, replacing && !anyEngine),
-      engine: engineIn(engine, options.image, replacing),
-    },
+    template,
     env: options.env,
     meta: metaOf(entry),
     hook: hookOf(entry.hook),

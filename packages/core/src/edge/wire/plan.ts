@@ -13,9 +13,15 @@ export function count64(count: number): bigint {
   return count === unlimited ? most : BigInt(count);
 }
 
-/** `listed`: how many fit on each candidate, and why none does, where that is to be told with a plan that fits. */
-export function planMessage(plan: PlanResult, listed?: CapacityResult): PlanMessage {
-  if (!plan.ok) return { ok: false, message: plan.message, ...listing(plan) };
+/** A node that a request may not use, and why. */
+export interface LeftOut {
+  node: string;
+  reason: string;
+}
+
+/** With `listed` (how many fit on each candidate, and why none does) more is told of a plan that fits. */
+export function planMessage(plan: PlanResult, leftOut: readonly LeftOut[] = [], listed?: CapacityResult): PlanMessage {
+  if (!plan.ok) return { ok: false, message: plan.message, ...listing(plan, leftOut) };
   return {
     ok: true,
     instances: plan.instances.map(({ node, resources, engineParams }) => ({
@@ -23,7 +29,7 @@ export function planMessage(plan: PlanResult, listed?: CapacityResult): PlanMess
       resources: resourcesText(resources),
       engineParams: resourcesText(engineParams),
     })),
-    ...(listed === undefined ? { total: BigInt(plan.instances.length) } : listing(listed)),
+    ...(listed === undefined ? { total: BigInt(plan.instances.length) } : listing(listed, leftOut)),
     choices: plan.choices.map(({ instances, count, capacity, ...choice }) => ({
       ...choice,
       instances: BigInt(instances),
@@ -33,11 +39,14 @@ export function planMessage(plan: PlanResult, listed?: CapacityResult): PlanMess
   };
 }
 
-function listing({ capacity, refused }: CapacityResult) {
+function listing({ capacity, refused }: CapacityResult, leftOut: readonly LeftOut[]) {
   return {
     total: count64(capacity.total),
     capacities: Object.fromEntries(capacity.nodes.map(({ node, count }) => [node, count64(count)])),
-    refused: refused.map(({ node, kind, reason, needed, free, unit }) => ({ node, kind, reason, needed, free, unit })),
+    refused: [
+      ...refused.map(({ node, kind, reason, needed, free, unit }) => ({ node, kind, reason, needed, free, unit })),
+      ...leftOut.map(asRefusal),
+    ],
   };
 }
 
@@ -57,9 +66,10 @@ export function placedMessage(slots: readonly { node: string; slot: Slot }[], op
 }
 
 /** No node may be used at all; each says why. */
-export function noCandidatesMessage(
-  message: string,
-  excluded: readonly { node: string; reason: string }[],
-): PlanMessage {
-  return { ok: false, message, refused: excluded.map(({ node, reason }) => ({ node, kind: 'node', reason })) };
+export function noCandidatesMessage(message: string, leftOut: readonly LeftOut[]): PlanMessage {
+  return { ok: false, message, refused: leftOut.map(asRefusal) };
+}
+
+function asRefusal({ node, reason }: LeftOut): MessageInitShape<typeof eru.RefusalSchema> {
+  return { node, kind: 'node', reason };
 }
