@@ -9,6 +9,7 @@ import { retry, run, runOk, type RunOptions, type RunResult } from '@eru/kit';
 
 import { DockerNetwork } from './docker-network.ts';
 import { command } from './eru.ts';
+import type { PrivateMachine } from './private-machine.ts';
 
 export interface Answer {
   status: number;
@@ -19,13 +20,16 @@ export interface Answer {
 /** `eru barrel` before the dockerd of a `DockerNetwork`, on the same machine. */
 export class Barrel {
   readonly host: DockerNetwork;
-  readonly #words: readonly string[];
+  #words: readonly string[] = [];
   #child: ChildProcess | undefined;
 
-  /** `words` are added to the command. */
-  static async start(words: readonly string[] = []): Promise<Barrel> {
-    const barrel = new Barrel(await DockerNetwork.start(), words);
+  /** `words` are added to the command; those that need files put them into the machine's folder. */
+  static async start(
+    words: readonly string[] | ((machine: PrivateMachine) => Promise<string[]>) = [],
+  ): Promise<Barrel> {
+    const barrel = new Barrel(await DockerNetwork.start());
     try {
+      barrel.#words = typeof words === 'function' ? await words(barrel.host.machine) : words;
       await barrel.host.install();
       await barrel.startProxy();
       return barrel;
@@ -35,9 +39,8 @@ export class Barrel {
     }
   }
 
-  private constructor(host: DockerNetwork, words: readonly string[]) {
+  private constructor(host: DockerNetwork) {
     this.host = host;
-    this.#words = words;
   }
 
   get socket(): string {

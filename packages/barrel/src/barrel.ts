@@ -52,11 +52,15 @@ export async function openBarrel(options: BarrelOptions): Promise<{ addresses: s
     closer.add('docker', () => docker.close());
     const parts: Parts = { netd, docker, rules, logger, networks: new KnownNetworks(netd, logger) };
     const measures = new Measures();
+    const dial = (): Socket => {
+      measures.upstreams += 1;
+      return net.connect({ path, allowHalfOpen: true }).once('close', () => (measures.upstreams -= 1));
+    };
     const take = (socket: Socket): void => {
       measures.connections += 1;
       socket.once('close', () => (measures.connections -= 1));
       const served = serveConnection(socket, {
-        dial: () => net.connect({ path, allowHalfOpen: true }),
+        dial,
         handlerOf: ({ method, target }) => {
           const route = matchRoute(method, target);
           return route === undefined ? undefined : measured(handlers[route.kind], route, parts, measures);

@@ -1,7 +1,9 @@
 /** What the proxy counts of itself. */
 export class Measures {
-  /** Open now. */
+  /** Of clients, open now. */
   connections = 0;
+  /** To dockerd, for them. */
+  upstreams = 0;
   #passed = 0;
   #intercepted = 0;
   readonly #calls = new Map<string, { count: number; failed: number; ms: number }>();
@@ -21,6 +23,7 @@ export class Measures {
     const calls = [...this.#calls];
     const lines = [
       ...family('eru_barrel_connections', 'gauge', 'Open connections of clients.', [['', this.connections]]),
+      ...family('eru_barrel_upstreams', 'gauge', 'Open connections to dockerd.', [['', this.upstreams]]),
       ...family('eru_barrel_requests_total', 'counter', 'Requests, by whether the answer was ours to give.', [
         ['{intercepted="false"}', this.#passed],
         ['{intercepted="true"}', this.#intercepted],
