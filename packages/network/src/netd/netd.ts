@@ -10,6 +10,7 @@ import { diagnose, type Finding } from './diagnose.ts';
 import type { Intent, IntentStatus } from './intent.ts';
 import { declareSchema, ownerOf } from './intent.ts';
 import { removeIdleBridges } from './bridges.ts';
+import { Forwarding } from './forwarding.ts';
 import { answerIpam, type IpamCall } from './ipam-call.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { bridgeName, networkSchema, pluginsNeeded } from './network-definition.ts';
@@ -44,12 +45,16 @@ export class Netd implements NetworkService {
   repairs = 0;
   readonly #parts: NetdParts;
   readonly #reconciler: Reconciler;
+  readonly #forwarding: Forwarding;
+  /** Networks of what is about to be attached. */
+  readonly #attaching = new Set<readonly { network: string }[]>();
   #routing: Promise<unknown> = Promise.resolve();
   #routesDue = false;
 
   constructor(parts: NetdParts) {
     this.#parts = parts;
     this.#reconciler = new Reconciler(parts.compared, parts.logger);
+    this.#forwarding = new Forwarding(parts.about.folder);
   }
 
   async begin(): Promise<void> {
@@ -80,7 +85,7 @@ export class Netd implements NetworkService {
       await ended;
       await this.#routing;
     });
-    await this.#routes();
+    await Promise.all([this.#routes(), this.#forward()]);
   }
 
   /** Whom to ask which workloads of a kind there are. */
@@ -90,7 +95,7 @@ export class Netd implements NetworkService {
 
   attach(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
     return this.#checked(attachSchema, request, ({ owner, ...rest }) =>
-      this.#parts.sandboxes.attach({ ...rest, owner: owner ?? rest.id }, signal),
+      this.#reachable(rest.networks, () => this.#parts.sandboxes.attach({ ...rest, owner: owner ?? rest.id }, signal)),
     );
   }
 
@@ -100,7 +105,7 @@ export class Netd implements NetworkService {
 
   connect(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
     return this.#checked(connectSchema, request, ({ id, network, policy }) =>
-      this.#parts.sandboxes.connect(id, network, policy, signal),
+      this.#reachable([network], () => this.#parts.sandboxes.connect(id, network, policy, signal)),
     );
   }
 
@@ -182,8 +187,10 @@ export class Netd implements NetworkService {
   }
 
   amend(request: unknown, signal?: AbortSignal): Promise<IntentStatus> {
-    return this.#checked(requests.amend, request, async ({ container, ...change }) =>
-      this.#statusOf(await this.#parts.compared.intents.amend(container, change, signal)),
+    return this.#checked(requests.amend, request, ({ container, ...change }) =>
+      this.#reachable(change.add === undefined ? [] : [change.add], async () =>
+        this.#statusOf(await this.#parts.compared.intents.amend(container, change, signal)),
+      ),
     );
   }
 
@@ -209,7 +216,10 @@ export class Netd implements NetworkService {
   }
 
   removeNetwork(request: unknown, signal?: AbortSignal): Promise<void> {
-    return this.#checked(requests.named, request, ({ name }) => this.#parts.networks.remove(name, signal));
+    return this.#checked(requests.named, request, async ({ name }) => {
+      await this.#parts.networks.remove(name, signal);
+      await this.#forward();
+    });
   }
 
   async networks(): Promise<NetworkStatus[]> {
@@ -262,7 +272,7 @@ export class Netd implements NetworkService {
   async reconcile(_request?: unknown, signal?: AbortSignal): Promise<Repair[]> {
     const repairs = await this.#reconciler.round(signal);
     this.repairs += repairs.length;
-    await this.#routes();
+    await Promise.all([this.#routes(), this.#forward()]);
     return repairs;
   }
 
@@ -277,6 +287,7 @@ export class Netd implements NetworkService {
   async close(): Promise<void> {
     const { networks, logger, closer } = this.#parts;
     await closer.close();
+    await this.#forward();
     const names = networks.list().flatMap(({ name, driver }) => (driver === 'bridge' ? [bridgeName(name)] : []));
     await removeIdleBridges(names).catch((error: unknown) => logger.warn({ err: error }, 'an idle bridge stays'));
   }
@@ -319,5 +330,41 @@ export class Netd implements NetworkService {
       );
     });
     return this.#routing;
+  }
+
+  /** Others may begin to speak to workloads of these networks, before they are attached. */
+  async #reachable<T>(networks: readonly { network: string }[], work: () => Promise<T>): Promise<T> {
+    this.#attaching.add(networks);
+    try {
+      if (networks.length > 0) await this.#told(this.#forwarding.open(this.#subnets(networks)));
+      return await work();
+    } finally {
+      this.#attaching.delete(networks);
+    }
+  }
+
+  /** And to those of no network that nobody here is on. */
+  #forward(): Promise<void> {
+    const used = (): { network: string }[] => [
+      ...this.#parts.sandboxes.list().flatMap(({ interfaces }) => interfaces),
+      ...[...this.#attaching].flat(),
+    ];
+    return this.#told(this.#forwarding.keep(() => this.#subnets(used())));
+  }
+
+  #subnets(used: readonly { network: string }[]): string[] {
+    const { networks, allocator } = this.#parts;
+    return (
+      used
+        .flatMap(({ network }) => networks.find(network) ?? [])
+        // Who brings plugins brings rules.
+        .flatMap(({ driver, pools }) => (driver === undefined ? [] : pools))
+        .flatMap((pool) => allocator.view.pool(pool)?.definition.cidr ?? [])
+    );
+  }
+
+  #told(change: Promise<void>): Promise<void> {
+    const text = 'what others send to workloads here may be dropped: a rule could not be set';
+    return change.catch((error: unknown) => this.#parts.logger.warn({ err: error }, text));
   }
 }
