@@ -45,7 +45,7 @@ export class DockerNetwork {
     const { pid } = this.#netd;
     // It takes calls of the runtime last.
     const ready = async (): Promise<void> => {
-      if ((await this.machine.runOk('cat', ['/run/eru/runtime/pid'])).trim() !== `${pid}`) throw new Error('not yet');
+      if ((await this.machine.runOk('cat', ['/run/eru/oci/pid'])).trim() !== `${pid}`) throw new Error('not yet');
     };
     await retry(ready, { attempts: 200, baseMs: 20, maxMs: 100 });
   }
@@ -117,7 +117,8 @@ export class DockerNetwork {
     ]);
     return [
       ...links.map((line) => line.split(': ')[1] ?? '').filter((link) => /^(veth|ifb|bwp)/.test(link)),
-      ...[...nat, ...filter].filter((rule) => /10\.8\.|CNI-[0-9a-f]|CNI-DN/.test(rule)),
+      // A network's own rule stays while somebody may come back to it, as its bridge does.
+      ...[...nat, ...filter].filter((rule) => /10\.8\.|CNI-[0-9a-f]|CNI-DN/.test(rule) && !/ eru-\w+ /.test(rule)),
       ...files.flat(),
     ];
   }

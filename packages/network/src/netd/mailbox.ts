@@ -20,14 +20,14 @@ export interface MailboxAnswer {
 /**
  * Calls of shell scripts, which cannot speak to a socket: a line in the FIFO `calls` names one, NAME.call holds it, and
  * NAME.reply, a FIFO too, gets the answer. The file `pid` says whom to expect an answer from. Only root may look in.
+ * @throws EruError `precondition` for a folder that has something else in it
  */
 export async function serveMailbox(
   folder: string,
   answer: (text: string) => Promise<MailboxAnswer>,
   logger: Logger,
 ): Promise<{ close(): Promise<void> }> {
-  await turnAway(folder);
-  await rm(folder, { recursive: true, force: true });
+  await clear(folder);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await runOk('mkfifo', ['-m', '600', path.join(folder, 'calls')]);
   // Read and write, so that it does not end with each writer.
@@ -51,18 +51,25 @@ export async function serveMailbox(
   };
 }
 
-/** Whoever waits for an earlier daemon waits in vain: an empty answer tells. */
-async function turnAway(folder: string): Promise<void> {
+/** What an earlier daemon left goes. Whoever waits for it waits in vain: an empty answer tells. */
+async function clear(folder: string): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;
   });
+  const foreign = names.find((name) => !/^(pid|calls)$|[.](call|reply)$/.test(name));
+  if (foreign !== undefined)
+    throw new EruError(
+      'precondition',
+      `${folder} is not the network daemon's: ${foreign} is in it; give the daemon a socket in another folder`,
+    );
   for (const name of names.filter((one) => one.endsWith('.reply'))) {
     const handle = await open(path.join(folder, name), constants.O_WRONLY | constants.O_NONBLOCK).catch(
       () => undefined,
     );
     await handle?.close();
   }
+  await rm(folder, { recursive: true, force: true });
 }
 
 async function answerCall(

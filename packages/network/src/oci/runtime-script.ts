@@ -19,7 +19,7 @@ export interface RuntimeScript {
 
 /** Where a daemon with this socket takes calls of the runtime script. */
 export function runtimeFolder(socket: string): string {
-  return path.join(path.dirname(socket), 'runtime');
+  return path.join(path.dirname(socket), 'oci');
 }
 
 /** What a word of JSON looks like that asks for a network: cheap, and wrong only in that it may look twice. */
