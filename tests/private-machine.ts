@@ -80,13 +80,13 @@ export class PrivateMachine {
 
   /** Runs a program inside to its end. */
   async runOk(command: string, args: readonly string[]): Promise<string> {
-    return (await runOk('nsenter', [...this.#inside(), command, ...args])).stdout;
+    return (await runOk('nsenter', [...this.inside, command, ...args])).stdout;
   }
 
   /** Starts a program inside, in a session of its own. Its environment has no proxies. */
   spawn(command: string, args: readonly string[], stdio: SpawnOptions['stdio'] = 'ignore'): ChildProcess {
     const join = `echo $$ >${path.join(hierarchy, this.cgroup, 'daemons', 'cgroup.procs')} && exec "$@"`;
-    return spawn('sh', ['-c', join, 'sh', 'nsenter', ...this.#inside(), command, ...args], {
+    return spawn('sh', ['-c', join, 'sh', 'nsenter', ...this.inside, command, ...args], {
       stdio,
       detached: true,
       env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, HOME: this.folder, LANG: 'C.UTF-8' },
@@ -102,7 +102,8 @@ export class PrivateMachine {
     await runOk('ip', ['link', 'delete', `eru-t${this.#number}`]).catch(() => {});
   }
 
-  #inside(): string[] {
+  /** Words of `nsenter` for a program that runs here. */
+  get inside(): string[] {
     return ['--target', String(this.#holder.pid), '--net', '--mount'];
   }
 }

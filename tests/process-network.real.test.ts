@@ -7,197 +7,234 @@ import path from 'node:path';
 import { childEnvironment, retry, run, runOk, type RunResult } from '@eru/kit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { busyboxTree } from './busybox-image.ts';
+import { busyboxImage, busyboxTree } from './busybox-image.ts';
+import { Dockerd } from './dockerd.ts';
 import { command, EruUnderTest, type Listed } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
+import { Registry } from './registry.ts';
 
-const names = ['one', 'two'] as const;
 const etcd = '10.77.200.1:23790';
 /** The first process of a namespace ends at TERM only if it says so. */
 const server =
   "process.on('SIGTERM', () => process.exit()); require('http').createServer((q, r) => r.end('here')).listen(8000)";
 
-/** Two hosts with a cable for their routes and one that their bridges share; one etcd; Eru on the first, netd on the second. */
-describeAsRoot(['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'busybox'], 'one network', () => {
-  const space = (host: string): string => `eru-${process.pid}-${host}`;
-  const on = (host: string, ...words: string[]): [string, string[]] => [
-    'nsenter',
-    [`--net=/run/netns/${space(host)}`, ...words],
-  ];
-  const children: ChildProcess[] = [];
-  let folder: string;
-  let app: EruUnderTest;
-  const start = (host: string, ...words: string[]): void => {
-    const child = spawn(...on(host, ...words), { stdio: 'ignore', env: childEnvironment() });
-    children.push(child);
-  };
-  /** The built command on the first host, or another program there. */
-  const eru = (...words: string[]): Promise<RunResult> =>
-    runOk(...on('one', process.execPath, command, ...words, '--data', app.data), { timeoutMs: 60_000 });
-  const net = async (...words: string[]): Promise<string> => (await eru('net', ...words)).stdout;
-  const elsewhere = async (...words: string[]): Promise<string> =>
-    (await runOk(...on('two', process.execPath, command, 'net', ...words, '--socket', path.join(folder, 'netd.sock'))))
-      .stdout;
-  const up = (): Promise<RunResult> =>
-    eru(
-      'up',
-      '--detach',
-      '--docker',
-      'none',
-      '--node',
-      'one',
-      '--listen',
-      '10.77.200.1:0',
-      '--store',
-      `etcd://${etcd}`,
-    );
-  const ps = async (): Promise<Listed[]> => JSON.parse((await eru('ps', '-o', 'json')).stdout) as Listed[];
-  const addressOf = async (owner: string): Promise<string> => (await net('ip', owner, '-o', 'name')).trim();
-  const deploy = async (name: string, spec: object): Promise<{ id: string; name: string; address: string }> => {
-    const file = path.join(folder, `${name}.yaml`);
-    await writeFile(
-      file,
-      JSON.stringify({ appname: name, pod: 'default', cpu: 0, memory: '64M', entrypoints: { main: spec } }),
-    );
-    await eru('deploy', file, '--wait');
-    const made = (await ps()).find(({ app: of }) => of === name);
-    if (made === undefined) throw new Error(`${name} is not there`);
-    return { id: made.id, name: made.name, address: await addressOf(made.name) };
-  };
-  const pings = async (id: string, address: string): Promise<void> => {
-    await runOk(
-      ...on(
+interface Deployed {
+  id: string;
+  name: string;
+  address: string;
+}
+
+/**
+ * Two hosts with a cable for their routes and one that their bridges share; one etcd; Eru on the first, beside a dockerd whose
+ * FORWARD policy is DROP, and netd on the second.
+ */
+describeAsRoot(
+  ['cni', 'ip', 'iptables', 'ping', 'etcd', 'runc', 'docker', 'registry', 'busybox'],
+  'one network',
+  () => {
+    const space = `eru-${process.pid}-two`;
+    let dockerd: Dockerd;
+    let registry: Registry;
+    let image: string;
+    const on = (host: 'one' | 'two', ...words: string[]): [string, string[]] => [
+      'nsenter',
+      [...(host === 'one' ? dockerd.machine.inside : [`--net=/run/netns/${space}`]), ...words],
+    ];
+    const children: ChildProcess[] = [];
+    let folder: string;
+    let app: EruUnderTest;
+    const start = (host: 'one' | 'two', ...words: string[]): void => {
+      const child = spawn(...on(host, ...words), { stdio: 'ignore', env: childEnvironment() });
+      children.push(child);
+    };
+    /** The built command on the first host, or another program there. */
+    const eru = (...words: string[]): Promise<RunResult> =>
+      runOk(...on('one', process.execPath, command, ...words, '--data', app.data), { timeoutMs: 60_000 });
+    const net = async (...words: string[]): Promise<string> => (await eru('net', ...words)).stdout;
+    const elsewhere = async (...words: string[]): Promise<string> =>
+      (
+        await runOk(
+          ...on('two', process.execPath, command, 'net', ...words, '--socket', path.join(folder, 'netd.sock')),
+        )
+      ).stdout;
+    const up = (): Promise<RunResult> =>
+      eru(
+        'up',
+        '--detach',
+        '--docker',
+        `unix://${dockerd.socket}`,
+        '--node',
         'one',
-        process.execPath,
-        command,
-        '--data',
-        app.data,
-        'exec',
-        id,
-        '--',
-        'ping',
-        '-c',
-        '1',
-        '-W',
-        '5',
-        address,
-      ),
-    );
-  };
+        '--listen',
+        '10.77.200.1:0',
+        '--store',
+        `etcd://${etcd}`,
+      );
+    const ps = async (): Promise<Listed[]> => JSON.parse((await eru('ps', '-o', 'json')).stdout) as Listed[];
+    const addressOf = async (owner: string): Promise<string> => (await net('ip', owner, '-o', 'name')).trim();
+    const deploy = async (name: string, spec: object): Promise<Deployed> => {
+      const file = path.join(folder, `${name}.yaml`);
+      await writeFile(
+        file,
+        JSON.stringify({ appname: name, pod: 'default', cpu: 0, memory: '64M', entrypoints: { main: spec } }),
+      );
+      await eru('deploy', file, '--wait');
+      const made = (await ps()).find(({ app: of }) => of === name);
+      if (made === undefined) throw new Error(`${name} is not there`);
+      return { id: made.id, name: made.name, address: await addressOf(made.name) };
+    };
+    /** From within a workload. */
+    const pings = async (id: string, addresses: readonly string[]): Promise<void> => {
+      const script = addresses.map((address) => `ping -c 1 -W 5 ${address}`).join(' && ');
+      const words = ['--data', app.data, 'exec', id, '--', 'sh', '-c', script];
+      await runOk(...on('one', process.execPath, command, ...words));
+    };
 
-  beforeAll(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'eru-whole-net-'));
-    app = EruUnderTest.on(path.join(folder, 'one'));
-    for (const host of names) {
-      await runOk('ip', ['netns', 'add', space(host)]);
-      await runOk(...on(host, 'ip', 'link', 'set', 'lo', 'up'));
-      await runOk(...on(host, 'sysctl', '-qw', 'net.ipv4.ip_forward=1'));
-    }
-    for (const cable of ['cable', 'flat']) {
-      const peer = ['type', 'veth', 'peer', 'name', cable, 'netns', space('two')];
-      await runOk(...on('one', 'ip', 'link', 'add', cable, ...peer));
-      for (const host of names) await runOk(...on(host, 'ip', 'link', 'set', cable, 'up'));
-    }
-    for (const [index, host] of names.entries())
-      await runOk(...on(host, 'ip', 'address', 'add', `10.77.200.${index + 1}/24`, 'dev', 'cable'));
-    const urls = ['--listen-client-urls', `http://${etcd}`, '--advertise-client-urls', `http://${etcd}`];
-    const peers = ['--listen-peer-urls', 'http://127.0.0.1:23791', '--unsafe-no-fsync'];
-    start('one', 'etcd', '--data-dir', path.join(folder, 'etcd'), ...urls, ...peers);
-    await retry(up, { attempts: 10, baseMs: 100, maxMs: 500 });
-    const state = ['--data', path.join(folder, 'two'), '--socket', path.join(folder, 'netd.sock')];
-    const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
-    start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);
-    await retry(() => elsewhere('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
-  });
+    beforeAll(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), 'eru-whole-net-'));
+      app = EruUnderTest.on(path.join(folder, 'one'));
+      dockerd = await Dockerd.start();
+      registry = await Registry.start(dockerd.machine.hostAddress);
+      image = `${registry.name}/busybox:1`;
+      const docker = ['-H', `unix://${dockerd.socket}`];
+      await runOk('docker', [...docker, 'tag', busyboxImage, image]);
+      await runOk('docker', [...docker, 'push', image]);
+      await runOk('ip', ['netns', 'add', space]);
+      await runOk(...on('two', 'ip', 'link', 'set', 'lo', 'up'));
+      const [, one = ''] = dockerd.machine.inside;
+      for (const cable of ['cable', 'flat'])
+        await runOk(...on('two', 'ip', 'link', 'add', cable, 'type', 'veth', 'peer', 'name', cable, 'netns', one));
+      for (const [host, address] of [
+        ['one', '10.77.200.1/24'],
+        ['two', '10.77.200.2/24'],
+      ] as const) {
+        await runOk(...on(host, 'sysctl', '-qw', 'net.ipv4.ip_forward=1'));
+        for (const cable of ['cable', 'flat']) await runOk(...on(host, 'ip', 'link', 'set', cable, 'up'));
+        await runOk(...on(host, 'ip', 'address', 'add', address, 'dev', 'cable'));
+      }
+      const urls = ['--listen-client-urls', `http://${etcd}`, '--advertise-client-urls', `http://${etcd}`];
+      const peers = ['--listen-peer-urls', 'http://127.0.0.1:23791', '--unsafe-no-fsync'];
+      start('one', 'etcd', '--data-dir', path.join(folder, 'etcd'), ...urls, ...peers);
+      await retry(up, { attempts: 10, baseMs: 100, maxMs: 500 });
+      const state = ['--data', path.join(folder, 'two'), '--socket', path.join(folder, 'netd.sock')];
+      const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
+      start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);
+      await retry(() => elsewhere('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
+      const files = [
+        '--script',
+        path.join(folder, 'eru-oci'),
+        '--daemon-json',
+        `${dockerd.machine.folder}/daemon.json`,
+      ];
+      await net('install-docker', '--docker', dockerd.socket, ...files);
+      process.kill(dockerd.pid, 'SIGHUP');
+    });
 
-  afterAll(async () => {
-    await elsewhere('detach', 'far').catch(() => {}); // A test that has failed left it.
-    await run(...on('one', process.execPath, command, 'down', '--all', '--data', app.data), { timeoutMs: 60_000 });
-    for (const child of children.toReversed()) {
-      const exit = once(child, 'exit');
-      if (child.exitCode === null && child.kill('SIGTERM')) await exit;
-    }
-    for (const host of names) await run('ip', ['netns', 'delete', space(host)]);
-    await rm(folder, { recursive: true, force: true });
-  });
+    afterAll(async () => {
+      await elsewhere('detach', 'far').catch(() => {}); // A test that has failed left it.
+      await run(...on('one', process.execPath, command, 'down', '--all', '--data', app.data), { timeoutMs: 60_000 });
+      for (const child of children.toReversed()) {
+        const exit = once(child, 'exit');
+        if (child.exitCode === null && child.kill('SIGTERM')) await exit;
+      }
+      await run('ip', ['netns', 'delete', space]);
+      await registry?.remove();
+      await dockerd?.remove();
+      await rm(folder, { recursive: true, force: true });
+    });
 
-  const setups = {
-    routed: ['--driver', 'routed', '--subnet', '10.8.0.0/16'],
-    bridge: ['--subnet', '10.9.0.0/16', '--no-masquerade'],
-  } as const;
+    const setups = {
+      routed: ['--driver', 'routed', '--subnet', '10.8.0.0/16'],
+      bridge: ['--subnet', '10.9.0.0/16', '--no-masquerade'],
+    } as const;
 
-  /** The death of the node daemon, a stop, and a replace by one that is started before the old one stops. */
-  const survives = async (
-    served: { id: string; name: string; address: string },
-    reach: () => Promise<void>,
-    fromFar: (...words: string[]) => Promise<RunResult>,
-  ): Promise<void> => {
-    const pid = await app.pid();
-    process.kill(pid, 'SIGKILL');
-    await retry(async () => expect(await run('kill', ['-0', String(pid)])).not.toMatchObject({ code: 0 }));
-    await fromFar('ping', '-c', '1', '-W', '5', served.address);
-    await up();
-    await reach();
-    expect(await net('diag', '-o', 'json')).toBe('[]\n');
-
-    await eru('stop', '--force', served.id);
-    expect(JSON.parse(await net('ip', served.name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
-    await eru('start', served.id);
-    expect(await addressOf(served.name)).toBe(served.address);
-    await eru('replace', path.join(folder, 'server-routed.yaml'), '--overlap');
-    const next = (await ps()).find(({ app: of }) => of === 'server-routed');
-    expect(next?.id).not.toBe(served.id);
-    expect(await addressOf(next?.name ?? '')).toBe(served.address);
-    await fromFar('ping', '-c', '1', '-W', '5', served.address);
-  };
-
-  it.each(Object.keys(setups) as (keyof typeof setups)[])(
-    'a process, a container and a workload of another host reach each other over a %s network',
-    async (driver) => {
-      await net('create', driver, ...setups[driver], '--quarantine', '0s', '--rate', '8M');
-      const served = await deploy(`server-${driver}`, {
-        network: driver,
-        commands: ['${NODE}', '-e', server],
-        publish: ['8000'],
-        healthcheck: { tcp_ports: ['8000'] },
-        restart: 'always',
-      });
-      const tree = path.join(folder, `tree-${driver}`);
-      await mkdir(tree);
-      await busyboxTree(tree);
-      const container = await deploy(`container-${driver}`, {
-        network: driver,
-        root: tree,
-        commands: ['/bin/sleep', '1000'],
-      });
-      const far = (await elsewhere('attach', 'far', '--network', driver, '--fixed')).trim();
-      const farAddress = (await elsewhere('ip', 'far', '-o', 'name')).trim();
-      if (driver === 'bridge')
-        for (const host of names) await runOk(...on(host, 'ip', 'link', 'set', 'flat', 'master', 'eru-bridge'));
-      const fromFar = (...words: string[]): Promise<RunResult> => runOk('nsenter', [`--net=${far}`, ...words]);
-      const reach = async (): Promise<void> => {
-        // Routes to the other host are set when its news have come.
-        await retry(() => fromFar('ping', '-c', '1', '-W', '1', served.address), { attempts: 20, baseMs: 100 });
-        await fromFar('ping', '-c', '1', '-W', '5', container.address);
-        await pings(served.id, farAddress);
-        await pings(served.id, container.address);
-        await pings(container.id, served.address);
-        await pings(container.id, farAddress);
-      };
+    /** The death of the node daemon. */
+    const survivesDeath = async (reach: () => Promise<void>): Promise<void> => {
+      const pid = await app.pid();
+      process.kill(pid, 'SIGKILL');
+      await retry(async () => expect(await run('kill', ['-0', String(pid)])).not.toMatchObject({ code: 0 }));
+      await up();
       await reach();
-      // Published on its host, and no faster than its network lets it be.
-      const curl = ['curl', '-s', '--max-time', '10'];
-      expect((await runOk(...on('two', ...curl, 'http://10.77.200.1:8000/'))).stdout).toBe('here');
-      expect((await runOk(...on('one', 'tc', 'qdisc', 'show'))).stdout).toMatch(/qdisc tbf .* rate 8Mbit/);
+      expect(await net('diag', '-o', 'json')).toBe('[]\n');
+    };
 
-      if (driver === 'routed') await survives(served, reach, fromFar);
-      const ids = (await ps()).map(({ id }) => id);
-      await eru('rm', '--force', ...ids);
-      await elsewhere('detach', 'far');
-      await elsewhere('release', 'far');
-      expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
-      await net('rm', driver);
-      expect((await runOk(...on('one', 'iptables', '-w', '-t', 'nat', '-S'))).stdout).not.toMatch(/ 10\.[89]\./);
-    },
-  );
-});
+    /** A stop, other limits, and a replace by one that is started before the old one stops. */
+    const keepsAddress = async ({ id, name, address }: Deployed, app: string): Promise<void> => {
+      await eru('stop', '--force', id);
+      expect(JSON.parse(await net('ip', name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
+      await eru('start', id);
+      await eru('realloc', id, '--memory', '96M');
+      expect(await addressOf(name)).toBe(address);
+      await eru('replace', path.join(folder, `${app}.yaml`), '--overlap');
+      const next = (await ps()).find(({ app: of }) => of === app);
+      expect(next?.id).not.toBe(id);
+      expect(await addressOf(next?.name ?? '')).toBe(address);
+      const [published] = Object.values(next?.publish ?? {});
+      expect(published?.split(':')[0]).toBe(address);
+    };
+
+    it.each(Object.keys(setups) as (keyof typeof setups)[])(
+      'a process, a container and a workload of another host reach each other over a %s network',
+      async (driver) => {
+        const network = `net-${driver}`;
+        await net('create', network, ...setups[driver], '--quarantine', '0s', '--rate', '8M');
+        const served = await deploy(`server-${driver}`, {
+          network,
+          commands: ['${NODE}', '-e', server],
+          publish: ['8000'],
+          healthcheck: { tcp_ports: ['8000'] },
+          restart: 'always',
+        });
+        const tree = path.join(folder, `tree-${driver}`);
+        await mkdir(tree);
+        await busyboxTree(tree);
+        const container = await deploy(`container-${driver}`, {
+          network,
+          root: tree,
+          commands: ['/bin/sleep', '1000'],
+        });
+        const dockers = await deploy(`docker-${driver}`, {
+          network,
+          image,
+          commands: ['sh', '-c', 'trap exit TERM; httpd -p 8080 -h /etc; sleep 1000 & wait'],
+          publish: ['8080'],
+          healthcheck: { tcp_ports: ['8080'] },
+        });
+        const far = (await elsewhere('attach', 'far', '--network', network, '--fixed')).trim();
+        const farAddress = (await elsewhere('ip', 'far', '-o', 'name')).trim();
+        if (driver === 'bridge')
+          for (const host of ['one', 'two'] as const)
+            await runOk(...on(host, 'ip', 'link', 'set', 'flat', 'master', `eru-${network}`));
+        const fromFar = (...words: string[]): Promise<RunResult> => runOk('nsenter', [`--net=${far}`, ...words]);
+        const reach = async (): Promise<void> => {
+          // Routes to the other host are set when its news have come.
+          await retry(() => fromFar('ping', '-c', '1', '-W', '1', served.address), { attempts: 20, baseMs: 100 });
+          for (const { address } of [container, dockers]) await fromFar('ping', '-c', '1', '-W', '5', address);
+          const all = [served, container, dockers];
+          for (const one of all)
+            await pings(one.id, [farAddress, ...all.flatMap((other) => (other === one ? [] : other.address))]);
+        };
+        await reach();
+        // Published on its host, and no faster than its network lets it be.
+        const curl = ['curl', '-s', '--max-time', '10'];
+        expect((await runOk(...on('two', ...curl, 'http://10.77.200.1:8000/'))).stdout).toBe('here');
+        expect((await runOk(...on('two', ...curl, 'http://10.77.200.1:8080/passwd'))).stdout).toContain('root');
+        expect((await runOk(...on('one', 'tc', 'qdisc', 'show'))).stdout).toMatch(/qdisc tbf .* rate 8Mbit/);
+
+        if (driver === 'routed') {
+          await survivesDeath(reach);
+          await keepsAddress(served, `server-${driver}`);
+          await keepsAddress(dockers, `docker-${driver}`);
+          for (const { address } of [served, dockers]) await fromFar('ping', '-c', '1', '-W', '5', address);
+        }
+        const ids = (await ps()).map(({ id }) => id);
+        await eru('rm', '--force', ...ids);
+        await elsewhere('detach', 'far');
+        await elsewhere('release', 'far');
+        expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
+        await net('rm', network);
+        expect((await runOk(...on('one', 'iptables', '-w', '-t', 'nat', '-S'))).stdout).not.toMatch(/ 10\.[89]\./);
+      },
+    );
+  },
+);

@@ -11,7 +11,7 @@ import type { Credential, DataFolder } from './data-folder.ts';
 import type { CoreSettings } from './settings/core-settings.ts';
 import { serveMetrics } from './metrics-port.ts';
 import { hostsOf, tlsOf, wantsTls } from './core-tls.ts';
-import { openNodeEngine } from './node/node-engine.ts';
+import { findDocker, openNodeEngine } from './node/node-engine.ts';
 import { openNodeNetworks, type NodeNetworkOptions } from './node/node-networks.ts';
 import { reachableAddress } from './reachable.ts';
 import type { ServingPlan } from './settings/serving-flags.ts';
@@ -36,15 +36,17 @@ export async function runRuntime(options: {
   socket: string;
   strict: boolean;
   docker: string;
-  networks: Omit<NodeNetworkOptions, 'logger'>;
+  networks: Omit<NodeNetworkOptions, 'docker' | 'logger'>;
   ociRuntime?: string | undefined;
   logger: Logger;
 }): Promise<LocalRuntime> {
   const { socket, logger } = options;
   return opened(async (closer) => {
-    const networks = await openNodeNetworks({ ...options.networks, logger });
+    const docker = await findDocker(options);
+    if (docker !== undefined) closer.add('docker', () => docker.engine.close());
+    const networks = await openNodeNetworks({ ...options.networks, docker: docker?.socket, logger });
     closer.add('networks', () => networks.close());
-    const engine = await openNodeEngine({ ...options, networks: networks.daemon });
+    const engine = await openNodeEngine({ ...options, docker: docker?.engine, networks: networks.daemon });
     closer.add('engines', () => engine.close());
     const serving = await serveRuntime({ socket, engine, logger });
     closer.add('runtime socket', () => serving.close());

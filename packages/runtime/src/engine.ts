@@ -44,7 +44,7 @@ import { readLog } from './logs/log-reader.ts';
 import { systemMachineId, type Machine, type RuntimeName } from './cgroups/machine.ts';
 import { ownerOf } from './networks/network-wishes.ts';
 import { probe } from './process/probe.ts';
-import { ProcessNetworks, type Neighbour, type ProcessNetworkDaemon } from './networks/process-networks.ts';
+import { WorkloadNetworks, type Neighbour, type NetworkDaemon } from './networks/workload-networks.ts';
 import { Roots } from './files/roots.ts';
 import { leaveOn, pipeSession, terminalSession } from './process/session.ts';
 import { WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload/workload-folder.ts';
@@ -63,7 +63,7 @@ export interface ProcessEngineOptions {
   /** How much of each workload's output is kept; default 5 files of 10 MiB. */
   log?: LogLimits;
   /** The network daemon of this node; absent: processes have the host's network, or none. */
-  networks?: ProcessNetworkDaemon;
+  networks?: NetworkDaemon;
   /** The OCI runtime that is tried first; default runc. */
   runtime?: RuntimeName;
   /** How the machine is looked at; default `probe`. */
@@ -97,7 +97,7 @@ class ProcessEngine extends WithoutImages implements Engine {
   readonly #creation: Creation;
   readonly #events: EventRing;
   readonly #workloads = new Map<string, Workload>();
-  readonly #networks: ProcessNetworks | undefined;
+  readonly #networks: WorkloadNetworks | undefined;
   readonly #release: () => Promise<void>;
 
   constructor(options: ProcessEngineOptions, machine: Machine, release: () => Promise<void>) {
@@ -105,7 +105,7 @@ class ProcessEngine extends WithoutImages implements Engine {
     this.#options = options;
     this.#machine = machine;
     this.#release = release;
-    this.#networks = options.networks && new ProcessNetworks(options.networks.service);
+    this.#networks = options.networks && new WorkloadNetworks(options.networks.service, 'process');
     this.#folders = new WorkloadFolders(path.join(options.folder, 'workloads'));
     this.#events = new EventRing(options.clock, options.random.hex(8));
     this.#creation = new Creation({

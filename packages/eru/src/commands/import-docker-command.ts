@@ -3,6 +3,7 @@ import { EruError } from '@eru/kit';
 import { connectNetd, DockerClient, importedOwner } from '@eru/network';
 import { z } from 'zod';
 
+import { netdSocketOf } from '../node/node-networks.ts';
 import { defaultDockerSocket, type SocketFlags } from './net-command.ts';
 
 export interface ImportDockerFlags extends SocketFlags {
@@ -46,7 +47,7 @@ export async function importDocker(
   names: readonly string[],
 ): Promise<undefined> {
   const { say } = await loadOutput();
-  const netd = connectNetd(flags.socket);
+  const netd = connectNetd(flags.socket ?? netdSocketOf(context.globals.data));
   const docker = new DockerClient(flags.docker ?? defaultDockerSocket);
   const [networks, containers] = await Promise.all([
     docker.get('/networks', context.signal).then((value) => networkSchema.parse(value)),

@@ -7,7 +7,6 @@ import { EruError, invalid, isJsonObject, parseConfig, readIfExists, writeFileAt
 import {
   connectNetd,
   declaredFolder,
-  defaultNetdSocket,
   DockerClient,
   loadNetworkList,
   runtimeFolder,
@@ -15,6 +14,8 @@ import {
   type NetworkService,
 } from '@eru/network';
 import { z } from 'zod';
+
+import { netdSocketOf } from '../node/node-networks.ts';
 
 export interface InstallDockerFlags {
   socket?: string;
@@ -45,7 +46,8 @@ const cniSchema = z.strictObject({
 /** Writes the runtime script, and names it to dockerd in its configuration file. */
 export async function installDocker(context: Context, flags: InstallDockerFlags): Promise<undefined> {
   const { say } = await loadOutput();
-  const netd = connectNetd(flags.socket);
+  const socket = path.resolve(flags.socket ?? netdSocketOf(context.globals.data));
+  const netd = connectNetd(socket);
   const { folder, namespaceFolder, pluginFolders } = await netd.about({}, context.signal);
   const original = flags.config === undefined ? undefined : await readOriginal(flags.config, netd, pluginFolders);
   const runtime = await findRuntime(flags.runtime ?? original?.runtime, context.env);
@@ -55,7 +57,7 @@ export async function installDocker(context: Context, flags: InstallDockerFlags)
   const script = path.resolve(flags.script);
   const text = runtimeScript({
     runtime,
-    calls: runtimeFolder(path.resolve(flags.socket ?? defaultNetdSocket)),
+    calls: runtimeFolder(socket),
     declared: declaredFolder(folder),
     namespaces: namespaceFolder,
     dockerContainers: path.join(await dockerRoot(flags), 'containers'),

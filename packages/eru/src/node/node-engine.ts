@@ -1,15 +1,16 @@
 import { createCompositeEngine, createEngines, type Engine } from '@eru/engines';
 import { EruError, invalid, readIfExists, systemClock, systemRandom, writeFileAtomic, type Logger } from '@eru/kit';
-import { createProcessEngine, type ProcessNetworkDaemon } from '@eru/runtime';
+import { createProcessEngine, withNetworks, type NetworkDaemon } from '@eru/runtime';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 export interface NodeEngineOptions {
   folder: string;
   /** Refuses limits that this machine cannot enforce. */
   strict: boolean;
-  /** `auto`: as last time, at first docker's own socket when it answers; `none`; or the `unix://` socket of a dockerd. */
-  docker: string;
-  networks: ProcessNetworkDaemon | undefined;
+  /** Absent: this machine runs processes alone. */
+  docker: Engine | undefined;
+  networks: NetworkDaemon | undefined;
   /** `runc` or `crun`; absent: what ERU_OCI_RUNTIME says, else runc. */
   ociRuntime?: string | undefined;
   logger: Logger;
@@ -21,7 +22,7 @@ const answerMs = 3000;
 
 /** The engines of this machine as one: processes, and containers where there is a dockerd. */
 export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine> {
-  const { folder, strict, networks, logger } = options;
+  const { folder, strict, docker, networks, logger } = options;
   const clocks = { clock: systemClock, random: systemRandom };
   const runtime = runtimeOf(options.ociRuntime ?? process.env['ERU_OCI_RUNTIME'] ?? 'runc');
   const processes = await createProcessEngine({
@@ -32,18 +33,13 @@ export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine
     runtime,
     ...(networks !== undefined && { networks }),
   });
-  try {
-    const docker = await findDocker(options);
-    if (docker === undefined) return processes;
-    const parts = [
-      { name: 'process', engine: processes },
-      { name: 'docker', engine: docker },
-    ] as const;
-    return createCompositeEngine({ parts: [parts[0], parts[1]], ...clocks });
-  } catch (error) {
-    await processes.close();
-    throw error;
-  }
+  if (docker === undefined) return processes;
+  const containers = networks === undefined ? docker : withNetworks(docker, networks.service);
+  const parts = [
+    { name: 'process', engine: processes },
+    { name: 'docker', engine: containers },
+  ] as const;
+  return createCompositeEngine({ parts: [parts[0], parts[1]], ...clocks });
 }
 
 function runtimeOf(name: string): 'runc' | 'crun' {
@@ -55,8 +51,18 @@ function runtimeOf(name: string): 'runc' | 'crun' {
  * A dockerd that was served once is served from then on, also while it does not answer: its workloads would count as gone
  * otherwise. `--docker none` ends that.
  */
-async function findDocker({ folder, docker, logger }: NodeEngineOptions): Promise<Engine | undefined> {
+export async function findDocker({
+  folder,
+  docker,
+  logger,
+}: {
+  folder: string;
+  /** `auto`: as last time, at first docker's own socket when it answers; `none`; or the `unix://` socket of a dockerd. */
+  docker: string;
+  logger: Logger;
+}): Promise<{ engine: Engine; socket: string } | undefined> {
   const note = path.join(folder, 'docker');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   if (docker === 'none') {
     await writeFileAtomic(note, '');
     return undefined;
@@ -73,7 +79,7 @@ async function findDocker({ folder, docker, logger }: NodeEngineOptions): Promis
       throw error;
     });
     if (endpoint !== served) await writeFileAtomic(note, endpoint);
-    return engine;
+    return { engine, socket: endpoint.slice('unix://'.length) };
   } catch (cause) {
     if (docker === 'auto' && served === '') {
       logger.info({ err: cause, endpoint }, 'no docker here; this node runs processes');

@@ -4,9 +4,18 @@ import { mkdir, rmdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
-import { EruError, invalid, readIfExists, writeFileAtomic, type Logger } from '@eru/kit';
-import { connectNetd, defaultNetdSocket, NetdWhenAsked, openNetd, serveIpam, serveNetd, type Netd } from '@eru/network';
-import type { ProcessNetworkDaemon } from '@eru/runtime';
+import { Closer, EruError, invalid, readIfExists, writeFileAtomic, type Logger } from '@eru/kit';
+import {
+  connectNetd,
+  defaultNetdSocket,
+  NetdWhenAsked,
+  openNetd,
+  serveContainers,
+  serveIpam,
+  serveNetd,
+  type Netd,
+} from '@eru/network';
+import type { NetworkDaemon } from '@eru/runtime';
 import type { Store } from '@eru/store';
 
 import type { DataFolder } from '../data-folder.ts';
@@ -17,6 +26,8 @@ export interface NodeNetworkOptions {
   netd: string;
   /** Where addresses are the whole cluster's, who this node is there, and where others reach it. Absent: they are this node's alone. */
   cluster?: { store: Store; node: string; address: string };
+  /** Socket of the dockerd whose containers may be on our networks too. */
+  docker: string | undefined;
   logger: Logger;
 }
 
@@ -25,17 +36,30 @@ export async function openNodeNetworks({
   data,
   netd,
   cluster,
+  docker,
   logger,
-}: NodeNetworkOptions): Promise<{ daemon: ProcessNetworkDaemon | undefined; close(): Promise<void> }> {
+}: NodeNetworkOptions): Promise<{ daemon: NetworkDaemon | undefined; close(): Promise<void> }> {
   if (netd === 'none') return { daemon: undefined, close: async () => {} };
   if (netd.startsWith('unix:///'))
     return { daemon: { service: connectNetd(netd.slice('unix://'.length)) }, close: async () => {} };
   if (netd !== 'auto') throw invalid('--netd', netd, 'write auto, none, or unix:///SOCKET of an `eru netd`');
   const at = { socket: data.netdSocket, logger };
-  let plugins: { close(): Promise<void> } | undefined;
+  /** Other runtimes' ways in. */
+  let doors = new Closer();
   const late = new NetdWhenAsked(async () => {
     const opened = await openOwn(data, cluster, logger);
-    plugins = await serveIpam(opened, at);
+    const opening = new Closer();
+    try {
+      const plugins = await serveIpam(opened, at);
+      opening.add('IPAM plugin', () => plugins.close());
+      const containers = await serveContainers({ netd: opened, ...(docker !== undefined && { docker }), ...at });
+      opening.add('containers', () => containers.close());
+    } catch (error) {
+      await opening.close();
+      await opened.close();
+      throw error;
+    }
+    doors = opening;
     return opened;
   });
   const daemon = { service: late.service, addSource: late.addSource.bind(late) };
@@ -45,7 +69,7 @@ export async function openNodeNetworks({
   if (existsSync(data.network))
     await late.open().catch((error: unknown) => logger.error({ err: error }, 'networks cannot be had now'));
   const close = async (): Promise<void> => {
-    await plugins?.close();
+    await doors.close();
     await socket.close();
     await late.close();
     for (const folder of [namespacesOf(data), path.dirname(namespacesOf(data))]) await rmdir(folder).catch(() => {}); // It is there no more, or somebody's namespace is in it.

@@ -178,14 +178,16 @@ export class Intents {
 
   /**
    * The container is removed: what is attached goes, what it held under its own name is released; what it held for an
-   * owner of another name stays that owner's. Forgetting what is not declared is no error.
+   * owner of another name stays that owner's, unless it was declared to go too. Forgetting what is not declared is no error.
    */
   forget(container: string, signal?: AbortSignal): Promise<Reservation[]> {
     return this.#locks.exclusive(container, async () => {
       const { sandboxes, allocator } = this.#options;
-      if (!this.#known.has(container)) return [];
+      const intent = this.#known.get(container);
+      if (intent === undefined) return [];
       await sandboxes.detach(container, signal);
       const released = await allocator.release(container, {}, signal);
+      if (intent.releasesOwner === true) released.push(...(await allocator.release(ownerOf(intent), {}, signal)));
       await this.#remove(container);
       return released;
     });

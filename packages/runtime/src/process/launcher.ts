@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { WantedLimits } from '../cgroups/limits.ts';
 import { ownHardLimit, type Machine } from '../cgroups/machine.ts';
 import { portVariable } from './ports.ts';
-import type { AttachedNetwork } from '../networks/process-networks.ts';
+import type { AttachedNetwork } from '../networks/workload-networks.ts';
 import { resolveUser } from './user.ts';
 import type { WorkloadFolder, WorkloadRecord } from '../workload/workload-folder.ts';
 

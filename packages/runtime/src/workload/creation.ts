@@ -7,7 +7,7 @@ import { tryLimits } from '../cgroups/cgroup.ts';
 import type { Machine } from '../cgroups/machine.ts';
 import { networkPlace, wishesOf } from '../networks/network-wishes.ts';
 import { choosePorts } from '../process/ports.ts';
-import type { ProcessNetworks } from '../networks/process-networks.ts';
+import type { WorkloadNetworks } from '../networks/workload-networks.ts';
 import type { Roots } from '../files/roots.ts';
 import { freshStatus, type WorkloadFolders, type WorkloadRecord, type WorkloadStatus } from './workload-folder.ts';
 import type { Workload } from './workload.ts';
@@ -18,7 +18,7 @@ interface CreationParts {
   machine: Machine;
   folders: WorkloadFolders;
   roots: Roots;
-  networks: ProcessNetworks | undefined;
+  networks: WorkloadNetworks | undefined;
   /** All that are there; what is made is added. */
   workloads: Map<string, Workload>;
   /** Limits that cannot be enforced are refused. */

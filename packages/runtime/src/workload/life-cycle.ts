@@ -9,7 +9,7 @@ import type { Place } from '../process/launcher.ts';
 import { wantedLimits, type WantedLimits } from '../cgroups/limits.ts';
 import type { LogLimits } from '../logs/log-files.ts';
 import { checkNamespace, networkPlace } from '../networks/network-wishes.ts';
-import type { AttachedNetwork, Neighbour, ProcessNetworks } from '../networks/process-networks.ts';
+import type { AttachedNetwork, Neighbour, WorkloadNetworks } from '../networks/workload-networks.ts';
 import { decideRestart, pauseAfter } from './restart.ts';
 import { chooseRun, Run, type RunEnd, type RunStart } from '../process/run.ts';
 import type { Serial } from '../serial.ts';
@@ -20,7 +20,7 @@ export interface LifeOptions {
   place: Place;
   status: WorkloadStatus;
   /** Absent where no process has a network of its own. */
-  networks: ProcessNetworks | undefined;
+  networks: WorkloadNetworks | undefined;
   /** The one whose place it takes, while that is there. */
   before: () => Neighbour | undefined;
   logLimits: LogLimits;

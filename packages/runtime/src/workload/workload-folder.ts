@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import type { RuntimeName } from '../cgroups/machine.ts';
 import type { InterfaceWish } from '../networks/network-wishes.ts';
-import type { AttachedNetwork } from '../networks/process-networks.ts';
+import type { AttachedNetwork } from '../networks/workload-networks.ts';
 import type { ProcessIdentity } from '../process/process-identity.ts';
 
 /** What never changes; `spec.json`. */

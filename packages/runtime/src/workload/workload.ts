@@ -13,7 +13,7 @@ import type { WantedLimits } from '../cgroups/limits.ts';
 import { followLog } from '../logs/log-reader.ts';
 import { writeNameFiles } from '../process/name-files.ts';
 import { checkNetworks, freeName, networkPlace, type InterfaceWish } from '../networks/network-wishes.ts';
-import type { AttachedNetwork, Neighbour, ProcessNetworks } from '../networks/process-networks.ts';
+import type { AttachedNetwork, Neighbour, WorkloadNetworks } from '../networks/workload-networks.ts';
 import { Serial } from '../serial.ts';
 import { inputPipe } from '../process/shell.ts';
 import { exitOf, shownState } from './shown-state.ts';
@@ -233,7 +233,7 @@ export class Workload {
     await writeNameFiles(this.#life.place);
   }
 
-  #ownNetworks(): ProcessNetworks {
+  #ownNetworks(): WorkloadNetworks {
     const { networks } = this.#options;
     const { spec } = this.record;
     if (networks === undefined)

@@ -1,15 +1,23 @@
-import type { EngineNetwork } from '@eru/engines';
+import type { EngineNetwork, WorkloadSpec } from '@eru/engines';
 import { EruError, isEruError } from '@eru/kit';
-import type { NetworkService, Reservation, Sandbox, WorkloadSource } from '@eru/network';
+import type { InterfaceRequest, NetworkService, Reservation, Sandbox, WorkloadSource } from '@eru/network';
 
 import { ownerOf, type InterfaceWish } from './network-wishes.ts';
-import type { WorkloadRecord } from '../workload/workload-folder.ts';
 
 /** What is needed of a network daemon, in this process or elsewhere. */
-export interface ProcessNetworkDaemon {
+export interface NetworkDaemon {
   service: NetworkService;
-  /** Is told whom to ask which processes there are, so that addresses of what is gone are released. */
+  /** Is told whom to ask which workloads there are, so that addresses of what is gone are released. */
   addSource?(source: WorkloadSource): void;
+}
+
+/** What networks need to know of a workload. */
+export interface Networked {
+  /** Its engine's, and its namespace's. */
+  id: string;
+  spec: Pick<WorkloadSpec, 'name' | 'publish'>;
+  /** Name of a published port -> the port chosen. */
+  ports: Readonly<Record<string, number>>;
 }
 
 /** What a run has of its namespace. */
@@ -31,26 +39,31 @@ export interface Neighbour {
 }
 
 /**
- * Networks of processes, as the node's network daemon gives them. A workload owns its addresses by its name from creation to
+ * Networks of workloads, as the node's network daemon gives them. A workload owns its addresses by its name from creation to
  * removal; the daemon binds them while it runs. Everything may be asked again.
  */
-export class ProcessNetworks {
+export class WorkloadNetworks {
   readonly #service: NetworkService;
+  readonly #kind: 'process' | 'container';
 
-  constructor(service: NetworkService) {
+  constructor(service: NetworkService, kind: 'process' | 'container') {
     this.#service = service;
+    this.#kind = kind;
   }
 
   /** What it is to have, before it runs. What it inherits comes with its start. When this fails, release it. */
-  async reserve(record: WorkloadRecord, wishes: readonly InterfaceWish[], before?: Neighbour): Promise<void> {
+  async reserve(record: Networked, wishes: readonly InterfaceWish[], before?: Neighbour): Promise<void> {
     for (const wish of wishes)
       if (!(await this.#inherited(wish, before))) await this.#reserve(record, wish, wishes[0] === wish);
   }
 
-  /** Its namespace with all interfaces. While the one before it keeps its addresses, it gets others for the time being. */
-  async attach(record: WorkloadRecord, wishes: readonly InterfaceWish[], before?: Neighbour): Promise<AttachedNetwork> {
+  /**
+   * What it is to be attached to at its start, once it holds what it does not have to wait for: while the one before it keeps
+   * its addresses, it gets others for the time being.
+   */
+  async settle(record: Networked, wishes: readonly InterfaceWish[], before?: Neighbour): Promise<InterfaceRequest[]> {
     const owner = ownerOf(record.spec.name);
-    const networks = [];
+    const networks: InterfaceRequest[] = [];
     for (const [index, wish] of wishes.entries()) {
       const inherited = await this.#inherited(wish, before);
       const waits = inherited && before?.keeps === true;
@@ -62,24 +75,29 @@ export class ProcessNetworks {
       const ports = index === 0 && !waits ? portsOf(record) : undefined;
       networks.push({ network: wish.network, ifname: wish.ifname, ports });
     }
+    return networks;
+  }
+
+  /** Its namespace with all interfaces. */
+  async attach(record: Networked, wishes: readonly InterfaceWish[], before?: Neighbour): Promise<AttachedNetwork> {
     const sandbox = await this.#service.attach({
       id: record.id,
-      owner,
-      kind: 'process',
-      networks,
+      owner: ownerOf(record.spec.name),
+      kind: this.#kind,
+      networks: await this.settle(record, wishes, before),
       policy: 'ephemeral', // Of what is not reserved: the addresses for the time being.
     });
     return attachedOf(sandbox);
   }
 
   /** Interfaces and namespace are gone, addresses stay reserved. */
-  async detach({ id }: WorkloadRecord): Promise<void> {
+  async detach({ id }: Networked): Promise<void> {
     await this.#service.detach({ id });
   }
 
   /** The one before it is gone: what that one held is its own now, also while it runs. Answers what it is attached to then. */
   async succeed(
-    record: WorkloadRecord,
+    record: Networked,
     wishes: readonly InterfaceWish[],
     before: Neighbour,
     running: boolean,
@@ -104,7 +122,7 @@ export class ProcessNetworks {
   }
 
   /** It is removed: what another one is to have goes to that one, the rest is free. Of `heirs` the first that lacks it. */
-  async release({ spec }: WorkloadRecord, heirs: readonly Neighbour[]): Promise<void> {
+  async release({ spec }: Networked, heirs: readonly Neighbour[]): Promise<void> {
     const owner = ownerOf(spec.name);
     for (const { network, ifname, policy } of await this.#service.reservations({ owner })) {
       let given = false;
@@ -120,20 +138,20 @@ export class ProcessNetworks {
   }
 
   /** One more interface; in its namespace at once when it runs. Answers its addresses. */
-  async connect(record: WorkloadRecord, wish: InterfaceWish, running: boolean): Promise<string[]> {
+  async connect(record: Networked, wish: InterfaceWish, running: boolean): Promise<string[]> {
     const { network, ifname } = wish;
     const reservation = await this.#reserve(record, wish, false);
     if (running) await this.#service.connect({ id: record.id, network: { network, ifname }, policy: 'fixed' });
     return reservation?.addresses.map(({ ip }) => ip) ?? [];
   }
 
-  async disconnect(record: WorkloadRecord, { ifname }: InterfaceWish): Promise<void> {
+  async disconnect(record: Networked, { ifname }: InterfaceWish): Promise<void> {
     await this.#service.disconnect({ id: record.id, name: ifname });
     await this.#service.release({ owner: ownerOf(record.spec.name), ifname, lost: true });
   }
 
   /** As it is attached now. */
-  async attached({ id }: WorkloadRecord): Promise<AttachedNetwork> {
+  async attached({ id }: Networked): Promise<AttachedNetwork> {
     return attachedOf(await this.#service.describe({ id }));
   }
 
@@ -147,7 +165,7 @@ export class ProcessNetworks {
   }
 
   /** Fixed, under its name. Undefined where the network's own plugins give addresses. */
-  async #reserve(record: WorkloadRecord, wish: InterfaceWish, publishes: boolean): Promise<Reservation | undefined> {
+  async #reserve(record: Networked, wish: InterfaceWish, publishes: boolean): Promise<Reservation | undefined> {
     const { network, ifname, ip } = wish;
     const known = (await this.#service.networks()).find(({ definition }) => definition.name === network);
     if (known?.definition.pools.length === 0) {
@@ -161,7 +179,7 @@ export class ProcessNetworks {
     try {
       return await this.#service.reserve({
         owner: ownerOf(record.spec.name),
-        kind: 'process',
+        kind: this.#kind,
         network: { network, ifname, ...(ip !== '' && { ips: [ip] }), ports },
         policy: 'fixed',
       });
@@ -189,7 +207,7 @@ export class ProcessNetworks {
     return (await this.#service.reservations({ owner })).find((one) => one.ifname === ifname);
   }
 
-  async #interfaces({ id }: WorkloadRecord): Promise<string[]> {
+  async #interfaces({ id }: Networked): Promise<string[]> {
     try {
       return (await this.#service.describe({ id })).interfaces.map(({ ifname }) => ifname);
     } catch (error) {
@@ -204,12 +222,12 @@ function takesOver(wish: InterfaceWish, before: Neighbour): boolean {
 }
 
 /** A number is the same port outside; a name's port was chosen free outside, and is what the workload is told to listen on. */
-function portsOf({ spec, ports }: WorkloadRecord): { containerPort: number; hostPort: number }[] {
+function portsOf({ spec, ports }: Networked): { containerPort: number; hostPort: number }[] {
   const numbers = spec.publish.map((entry) => (/^\d+$/.test(entry) ? Number(entry) : (ports[entry] ?? 0)));
   return [...new Set(numbers)].map((port) => ({ containerPort: port, hostPort: port }));
 }
 
-function attachedOf({ netns, interfaces }: Sandbox): AttachedNetwork {
+export function attachedOf({ netns, interfaces }: Sandbox): AttachedNetwork {
   const addresses = interfaces.map(({ network, addresses: all }) => {
     const ips = all.map(({ address }) => address.split('/')[0] ?? '');
     return [network, ips.find((ip) => !ip.includes(':')) ?? ips[0] ?? ''] as const;
