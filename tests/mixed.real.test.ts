@@ -1,9 +1,12 @@
 import { runOk } from '@eru/kit';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { expect, it } from 'vitest';
 
 import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
-import { EruUnderTest, identity } from './eru.ts';
+import { EruUnderTest, identity, type Listed } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
 import { Registry } from './registry.ts';
 
@@ -38,6 +41,23 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       }
       expect((await eru.ok(['logs', idOf('clock')])).stdout).toMatch(/\d\d:\d\d:\d\d/);
 
+      // Who has a core of its own takes it from both, whatever runs it, and gives it back to both.
+      const coresOf = ({ entrypoint, id }: Listed): Promise<number[]> =>
+        coresIn(`${entrypoint === 'web' ? 'eru' : dockerd.machine.cgroup}/${id}`);
+      const shared = (): Promise<number[][]> => Promise.all(both.map(coresOf));
+      const [all = []] = await shared();
+      for (const owner of [['web'], ['clock', '--image', image]]) {
+        await eru.ok(['deploy', app, '--entry', ...owner, '--cpu', '1', '--cpu-bind']);
+        const [bound] = (await eru.ps()).filter(({ id }) => both.every((other) => other.id !== id));
+        if (bound === undefined) throw new Error('what was deployed is not shown');
+        const own = await coresOf(bound);
+        expect(own).toHaveLength(1);
+        const pool = all.filter((core) => !own.includes(core));
+        await expect.poll(shared, { timeout: 20_000 }).toEqual([pool, pool]);
+        await eru.ok(['rm', '--force', bound.id]);
+        await expect.poll(shared, { timeout: 20_000 }).toEqual([all, all]);
+      }
+
       // A dockerd that hangs takes nothing but its own with it.
       await dockerd.freeze();
       expect((await eru.exec([idOf('web'), '--', 'echo', 'here'])).stdout).toBe('here\n');
@@ -58,3 +78,14 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
     }
   });
 });
+
+/** The cores that the kernel lets a control group use, of either version. */
+async function coresIn(group: string): Promise<number[]> {
+  const ofVersion1 = path.join('/sys/fs/cgroup/cpuset', group, 'cpuset.effective_cpus');
+  const file = existsSync(ofVersion1) ? ofVersion1 : path.join('/sys/fs/cgroup', group, 'cpuset.cpus.effective');
+  const list = await readFile(file, 'utf8');
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+}

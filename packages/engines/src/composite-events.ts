@@ -6,6 +6,8 @@ import type { CallOptions, Engine, EngineEvent } from './engine.ts';
 const waiting = 1024;
 /** Pauses before the stream of a part that does not answer is opened again. */
 const again = { baseMs: 250, maxMs: 5_000 };
+/** How long one that does not answer at all holds up the others' events. */
+const patienceMs = 5_000;
 
 export interface Part {
   /** As a workload names it. */
@@ -14,8 +16,9 @@ export interface Part {
 }
 
 /**
- * The events of several engines as one stream. Its cursor holds the cursors of all, so that each goes on without a gap. A part
- * that does not answer is tried again while the others' events go on; when it stands once more, `ready` says so: list again.
+ * The events of several engines as one stream. Its cursor holds the cursors of all, so that each goes on without a gap. It
+ * begins when all parts stand, or all others where one fails or hangs. That one is tried again while the others' events go
+ * on; when it stands at last, another `ready` says so: list again.
  */
 export async function* mergedEvents(
   parts: readonly Part[],
@@ -29,24 +32,38 @@ export async function* mergedEvents(
   const output = new Queue<EngineEvent>(waiting);
   /** Parts of which it is not known yet whether they stand. */
   const open = new Set(parts.map(({ name }) => name));
-  const tried = (name: string): boolean => open.delete(name) && open.size === 0;
   const ready = (): Promise<boolean> => output.put({ type: 'ready', cursor: writeCursor(cursors) });
+  const allTried = new AbortController();
+  const begun = clock
+    .sleep(patienceMs, AbortSignal.any([signal, allTried.signal]))
+    .catch(() => {})
+    .then(() => {
+      open.clear();
+      return ready();
+    });
+  /** False for one that was waited for no longer. */
+  const tried = (name: string): boolean => {
+    const first = open.delete(name);
+    if (first && open.size === 0) allTried.abort();
+    return first;
+  };
   const follow = async ({ name, engine }: Part): Promise<void> => {
     for (let failures = 1; ; failures++) {
       try {
         const cursor = cursors.get(name);
         for await (const event of engine.events({ signal, ...(cursor !== undefined && { after: cursor }) })) {
           failures = 1;
+          if (event.type !== 'ready') await begun;
           cursors.set(name, event.cursor);
           if (event.type !== 'ready') await output.put({ ...event, cursor: writeCursor(cursors) });
-          else if (open.size === 0 || tried(name)) await ready();
+          else if (!tried(name)) await ready();
         }
       } catch (error) {
         // Events were lost, or the caller has left: its reader has to know.
         if (signal.aborted || !isTransient(error)) throw error;
       }
       if (signal.aborted) throw EruError.from(signal.reason);
-      if (tried(name)) await ready();
+      tried(name);
       await clock.sleep(backoff(failures, { ...again, random }), signal);
     }
   };

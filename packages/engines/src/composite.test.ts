@@ -1,4 +1,4 @@
-import { EruError, seededRandom, systemClock } from '@eru/kit';
+import { EruError, seededRandom, systemClock, VirtualClock } from '@eru/kit';
 import { describe, expect, it } from 'vitest';
 
 import { bareSpec } from './contract/bare-spec.ts';
@@ -159,6 +159,47 @@ describe('one machine with two engines', () => {
     expect((await events.next()).value).toMatchObject({ type: 'ready' });
     await docker.create(spec('b'));
     expect((await events.next()).value).toMatchObject({ type: 'created', name: 'b' });
+    await events.return?.();
+  });
+
+  it('begins when both stand, and without the one that hangs after a while', async () => {
+    const clock = new VirtualClock();
+    const [process, docker] = [simulated('p'), simulated('d')];
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const hanging = new Proxy(docker, {
+      get: (target, verb) => {
+        if (verb !== 'events') return (Reflect.get(target, verb) as () => unknown).bind(target);
+        return async function* (...args: Parameters<Engine['events']>) {
+          await answered;
+          yield* target.events(...args);
+        };
+      },
+    });
+    const parts = [
+      { name: 'process', engine: process },
+      { name: 'docker', engine: hanging },
+    ] as const;
+    const engine = createCompositeEngine({ parts: [parts[0], parts[1]], clock, random });
+    const machine = process.events({ signal: AbortSignal.timeout(10_000) })[Symbol.asyncIterator]();
+    const { cursor } = (await machine.next()).value as EngineEvent;
+    await machine.return?.();
+    const after = new URLSearchParams({ process: cursor }).toString();
+    await process.create(spec('a'));
+    const events = engine.events({ after, signal: AbortSignal.timeout(10_000) })[Symbol.asyncIterator]();
+    const first = events.next();
+    let told = false;
+    void first.then(() => (told = true));
+    await clock.advance(4_000);
+    expect(told).toBe(false);
+    await clock.advance(2_000);
+    // What was held back is told after it, so nothing of it is lost to who goes on from here.
+    expect((await first).value).toEqual({ type: 'ready', cursor: after });
+    expect((await events.next()).value).toMatchObject({ type: 'created', name: 'a' });
+    answer();
+    expect((await events.next()).value).toMatchObject({ type: 'ready' });
     await events.return?.();
   });
 });

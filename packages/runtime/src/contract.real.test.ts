@@ -55,7 +55,6 @@ function overSocket(way: Ways): () => Promise<Made> {
 }
 
 describeAsRoot(['runc', 'conmon'], 'process engine', () => {
-  engineContract('conmon and runc', inProcess('conmon'), { unsupported });
   engineContract('conmon and runc, through the daemon', overSocket('conmon'), { unsupported });
   engineContract('shell and runc', inProcess('shell'), { unsupported });
   engineContract('plain processes', inProcess('plain'), { unsupported: unsupportedPlain });
