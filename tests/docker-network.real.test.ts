@@ -7,6 +7,8 @@ import { busyboxImage } from './busybox-image.ts';
 import { DockerNetwork } from './docker-network.ts';
 import { describeAsRoot } from './parts.ts';
 
+const cycles = Number(process.env['ERU_CYCLES'] ?? 2);
+
 describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses on plain Docker', () => {
   let host: DockerNetwork;
   beforeAll(async () => {
@@ -72,6 +74,33 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
     await nothingHeld();
     expect(await host.traces()).toEqual(before);
   });
+
+  it(
+    `leaves the rules of the host as they were, after ${cycles} stops and starts (ERU_CYCLES)`,
+    async () => {
+      const rules = async (): Promise<string> => {
+        await host.service.reconcile();
+        const tables = ['iptables', 'ip6tables'].flatMap((program) =>
+          ['nat', 'filter'].map((table) => [program, table]),
+        );
+        const shown = tables.map(([program = '', table = '']) =>
+          host.machine.runOk(program, ['-w', '-t', table, '-S']),
+        );
+        return (await Promise.all(shown)).join('');
+      };
+      const before = await rules();
+      expect(before).not.toMatch(/CNI-|10\.8\./);
+      await run('shop', ...label('fixed-ip'), '-p', '8080:80');
+      const running = await rules();
+      for (let cycle = 0; cycle < cycles; cycle++) await host.docker('restart', '-t', '0', 'shop');
+      expect((await rules()).split('\n').toSorted()).toEqual(running.split('\n').toSorted());
+      expect(running).toMatch(/CNI-HOSTPORT-DNAT.*8080/);
+      await host.docker('rm', '-f', 'shop');
+      await nothingHeld();
+      expect(await rules()).toBe(before);
+    },
+    Math.max(120_000, cycles * 5_000),
+  );
 
   it('passes what is not ours: a container on Docker’s own network, with a label that is off, with none at all', async () => {
     const inside = (...words: string[]): Promise<string> =>

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 
 import { EruError, run, runOk } from '@eru/kit';
 
+import { removeIdleChains } from './plugin-chains.ts';
+
 const families = [
   { program: 'iptables', six: false },
   { program: 'ip6tables', six: true },
@@ -11,11 +13,14 @@ const families = [
  * Rules of this host that let others begin to speak to its workloads: those of other hosts, and whoever asks for a published
  * port. The `firewall` plugin lets through what a workload begins and the answers to it, which is not enough beside a dockerd,
  * whose FORWARD policy is DROP. One rule for each subnet that somebody here is on; a comment tells ours from all others.
+ * Whoever is to be attached asks for it first (`open`), and so waits for its turn.
  */
 export class Forwarding {
   readonly #comment: string;
   /** Subnets whose rule was seen, or set, since this daemon began. */
   readonly #open = new Set<string>();
+  /** Plugins may have made chains of theirs. */
+  #chains = true;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Of the daemon with its state in this folder: several may share a host. */
@@ -26,13 +31,23 @@ export class Forwarding {
   /** At least these. Costs nothing when they are there. */
   open(cidrs: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {
+      this.#chains = true;
       if (cidrs.some((cidr) => !this.#open.has(cidr))) await this.#change(cidrs, false);
     });
   }
 
-  /** These and no others; asked when it is their turn, so that what was opened meanwhile is among them. */
-  keep(cidrs: () => readonly string[]): Promise<void> {
-    return this.#inTurn(() => this.#change(cidrs(), true));
+  /**
+   * These and no others; asked when it is their turn, so that what was opened meanwhile is among them. Where nobody is attached
+   * to anything (undefined), what plugins have made for all of them goes too.
+   */
+  keep(used: () => readonly string[] | undefined): Promise<void> {
+    return this.#inTurn(async () => {
+      const cidrs = used();
+      await this.#change(cidrs ?? [], true);
+      if (cidrs !== undefined || !this.#chains) return;
+      for (const { program } of families) await removeIdleChains(program);
+      this.#chains = false;
+    });
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {

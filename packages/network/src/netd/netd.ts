@@ -85,7 +85,7 @@ export class Netd implements NetworkService {
       await ended;
       await this.#routing;
     });
-    await Promise.all([this.#routes(), this.#forward()]);
+    await this.#routes();
   }
 
   /** Whom to ask which workloads of a kind there are. */
@@ -349,7 +349,12 @@ export class Netd implements NetworkService {
       ...this.#parts.sandboxes.list().flatMap(({ interfaces }) => interfaces),
       ...[...this.#attaching].flat(),
     ];
-    return this.#told(this.#forwarding.keep(() => this.#subnets(used())));
+    return this.#told(
+      this.#forwarding.keep(() => {
+        const all = used();
+        return all.length === 0 ? undefined : this.#subnets(all);
+      }),
+    );
   }
 
   #subnets(used: readonly { network: string }[]): string[] {
