@@ -71,7 +71,8 @@ describeAsRoot(
         `etcd://${etcd}`,
       );
     const ps = async (): Promise<Listed[]> => JSON.parse((await eru('ps', '-o', 'json')).stdout) as Listed[];
-    const addressOf = async (owner: string): Promise<string> => (await net('ip', owner, '-o', 'name')).trim();
+    const addressOf = async (owner: string): Promise<string> =>
+      (await net('ip', owner, '--node', 'one', '-o', 'name')).trim();
     const deploy = async (name: string, spec: object): Promise<Deployed> => {
       const file = path.join(folder, `${name}.yaml`);
       await writeFile(
@@ -155,7 +156,8 @@ describeAsRoot(
       await retry(async () => expect(await run('kill', ['-0', String(pid)])).not.toMatchObject({ code: 0 }));
       await up();
       await reach();
-      expect(await net('diag', '-o', 'json')).toBe('[]\n');
+      // Through core, and by its own socket.
+      for (const where of [['--node', 'one'], []]) expect(await net('diag', ...where, '-o', 'json')).toBe('[]\n');
     };
 
     /** A stop, other limits, and a replace by one that is started before the old one stops. */
@@ -231,7 +233,7 @@ describeAsRoot(
         await eru('rm', '--force', ...ids);
         await elsewhere('detach', 'far');
         await elsewhere('release', 'far');
-        expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
+        expect(JSON.parse(await net('ip', '--node', 'one', '-o', 'json'))).toEqual([]);
         await net('rm', network);
         expect((await runOk(...on('one', 'iptables', '-w', '-t', 'nat', '-S'))).stdout).not.toMatch(/ 10\.[89]\./);
       },

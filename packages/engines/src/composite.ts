@@ -1,4 +1,4 @@
-import { EruError, isEruError, type Clock, type JsonObject, type Random } from '@eru/kit';
+import { EruError, isEruError, type Clock, type Json, type JsonObject, type Random } from '@eru/kit';
 
 import { mergedEvents, type Part } from './composite-events.ts';
 import { engineOf } from './engine-choice.ts';
@@ -9,6 +9,7 @@ import type {
   EngineImage,
   EngineInfo,
   EngineNetwork,
+  NetworkQuestion,
   EngineParams,
   ExecSpec,
   ExitState,
@@ -188,6 +189,10 @@ class CompositeEngine implements Engine {
     }
     if (lists.length === 0) throw EruError.from(refusal);
     return lists.flat();
+  }
+
+  askNetwork(verb: NetworkQuestion, request: JsonObject, options?: CallOptions): Promise<Json> {
+    return this.#able((engine) => engine.askNetwork(verb, request, options));
   }
 
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]> {

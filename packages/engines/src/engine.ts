@@ -1,4 +1,4 @@
-import type { JsonObject } from '@eru/kit';
+import { invalid, isJsonObject, type Json, type JsonObject } from '@eru/kit';
 
 /**
  * What runs workloads on a node. One contract for docker, process, systemd, virtual machine and simulated engines; the
@@ -62,6 +62,8 @@ export interface Engine {
   ): Promise<string[]>;
   networkDisconnect(id: string, network: string, options?: CallOptions & { force?: boolean }): Promise<void>;
   networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]>;
+  /** Asks the network daemon of the machine; answers what its own socket does. */
+  askNetwork(verb: NetworkQuestion, request: JsonObject, options?: CallOptions): Promise<Json>;
 
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]>;
   imagePull(reference: string, options?: ImageOptions): AsyncIterable<JsonObject>;
@@ -316,6 +318,29 @@ export interface EngineNetwork {
   name: string;
   driver: string;
   subnets: string[];
+}
+
+/** What may be asked of a network daemon from afar: it looks, or repairs what it would repair by itself. */
+export const networkQuestions = ['networks', 'pools', 'reservations', 'diagnose', 'reconcile'] as const;
+export type NetworkQuestion = (typeof networkQuestions)[number];
+
+/** @throws EruError `invalid` */
+export function networkQuestion(verb: string): NetworkQuestion {
+  const known = networkQuestions.find((one) => one === verb);
+  if (known === undefined) throw invalid('verb', verb, `write one of ${networkQuestions.join(', ')}`);
+  return known;
+}
+
+/** What is asked, as JSON; empty = nothing in particular. @throws EruError `invalid` */
+export function networkRequest(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = text === '' ? {} : JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (!isJsonObject(value)) throw invalid('request', text, 'write a JSON object, such as {"owner": "shop"}');
+  return value;
 }
 
 export interface EngineImage {

@@ -14,6 +14,7 @@ const unsupported: NonNullable<EngineTraits['unsupported']> = [
   'networkConnect',
   'networkDisconnect',
   'networkList',
+  'askNetwork',
   'imageList',
   'imagePull',
   'imagePush',

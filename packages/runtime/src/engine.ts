@@ -6,6 +6,7 @@ import {
   type EngineEvent,
   type EngineInfo,
   type EngineNetwork,
+  type NetworkQuestion,
   type EngineParams,
   type EngineVerb,
   type ExecSpec,
@@ -25,6 +26,8 @@ import {
   limitConcurrency,
   lockFolder,
   type Clock,
+  type Json,
+  type JsonObject,
   type Logger,
   type Random,
 } from '@eru/kit';
@@ -314,6 +317,13 @@ class ProcessEngine extends WithoutImages implements Engine {
     const workload = this.#get(id);
     await this.#limited('networkDisconnect', options, workload.disconnect(network));
     this.#events.emit('updated', id, workload.record.spec.name);
+  }
+
+  async askNetwork(verb: NetworkQuestion, request: JsonObject, options: CallOptions = {}): Promise<Json> {
+    const { networks } = this.#options;
+    if (networks === undefined) return this.unsupported('asking the network daemon');
+    const ask = networks.service[verb] as (request: JsonObject, signal?: AbortSignal) => Promise<unknown>;
+    return (await this.#limited('askNetwork', options, ask(request, options.signal))) as Json;
   }
 
   async networkList(options: CallOptions & { drivers?: readonly string[] } = {}): Promise<EngineNetwork[]> {

@@ -11,6 +11,7 @@ const withoutKey: Readonly<Record<string, string>> = {
   copyIn: 'the same files again are the same files',
   copyOut: 'changes nothing',
   checkNode: 'a repair makes things as they should be, however often it is asked for',
+  askNetwork: 'the same',
   reportWorkloads: 'a report says what is; the last one stands',
   createToken: 'a name is given once: again is `exists`, and the secret is told only once',
   listTokens: 'changes nothing',

@@ -32,6 +32,7 @@ const ofWorkload: Partial<Readonly<Record<EngineVerb, Call>>> = {
 };
 
 const ofMachine: Partial<Readonly<Record<EngineVerb, Call>>> = {
+  askNetwork: (engine) => engine.askNetwork('networks', {}),
   networkList: (engine) => engine.networkList(),
   imageList: (engine) => engine.imageList(''),
   imagePull: (engine) => all(engine.imagePull('x')),

@@ -1,5 +1,5 @@
 import { EruError, invalid, systemClock, systemRandom } from '@eru/kit';
-import type { Clock, JsonObject, Random } from '@eru/kit';
+import type { Clock, Json, JsonObject, Random } from '@eru/kit';
 import { constants } from 'node:os';
 
 import type {
@@ -9,6 +9,7 @@ import type {
   EngineImage,
   EngineInfo,
   EngineNetwork,
+  NetworkQuestion,
   EngineParams,
   ExecSpec,
   ExitState,
@@ -215,6 +216,10 @@ export class DockerEngine implements Engine {
 
   async networkList(options: CallOptions & { drivers?: readonly string[] } = {}): Promise<EngineNetwork[]> {
     return this.#calls.within('networkList', options, (signal) => this.#networks.list(options.drivers ?? [], signal));
+  }
+
+  async askNetwork(verb: NetworkQuestion): Promise<Json> {
+    throw new EruError('unsupported', `network ${verb}: docker knows no network daemon; its node needs an eru runtime`);
   }
 
   async imageList(filter: string, options: CallOptions = {}): Promise<EngineImage[]> {

@@ -1,5 +1,5 @@
 import { EruError } from '@eru/kit';
-import type { Clock, JsonObject } from '@eru/kit';
+import type { Clock, Json, JsonObject } from '@eru/kit';
 
 import { waitFor } from '../call-limit.ts';
 import type { EngineVerb } from '../call-limit.ts';
@@ -10,6 +10,7 @@ import type {
   EngineImage,
   EngineInfo,
   EngineNetwork,
+  NetworkQuestion,
   EngineParams,
   ExecSpec,
   ExitState,
@@ -213,6 +214,12 @@ export class SimulatedEngine implements Engine {
 
   networkList(options?: CallOptions & { drivers?: readonly string[] }): Promise<EngineNetwork[]> {
     return this.#call.unary('networkList', options, () => this.#host.networks.list(options?.drivers ?? []));
+  }
+
+  askNetwork(verb: NetworkQuestion, _request: JsonObject, options?: CallOptions): Promise<Json> {
+    return this.#call.unary('askNetwork', options, () => {
+      throw new EruError('unsupported', `network ${verb}: a simulated machine has no network daemon`);
+    });
   }
 
   imageList(filter: string, options?: CallOptions): Promise<EngineImage[]> {

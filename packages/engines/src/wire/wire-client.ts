@@ -1,6 +1,6 @@
 import { create, client, connect, engine as wire } from '@eru/contract';
 import type { CallOptions as WireOptions, Channel, Client, ClientTls } from '@eru/contract';
-import type { JsonObject } from '@eru/kit';
+import type { Json, JsonObject } from '@eru/kit';
 import { toSafeNumber } from '@eru/kit';
 
 import type { EngineVerb } from '../call-limit.ts';
@@ -12,6 +12,7 @@ import type {
   EngineImage,
   EngineInfo,
   EngineNetwork,
+  NetworkQuestion,
   EngineParams,
   ExecSpec,
   ExitState,
@@ -214,6 +215,12 @@ class WireEngine implements Engine {
     const request = { drivers: [...(options?.drivers ?? [])] };
     const { networks } = await this.#calls.networkList(request, this.#limited('networkList', options));
     return networks.map(({ name, driver, subnets }) => ({ name, driver, subnets }));
+  }
+
+  async askNetwork(verb: NetworkQuestion, request: JsonObject, options?: CallOptions): Promise<Json> {
+    const asked = { verb, request: JSON.stringify(request) };
+    const { answer } = await this.#calls.askNetwork(asked, this.#limited('askNetwork', options));
+    return JSON.parse(answer) as Json;
   }
 
   async imageList(filter: string, options?: CallOptions): Promise<EngineImage[]> {

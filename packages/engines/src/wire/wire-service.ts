@@ -2,7 +2,7 @@ import { create, engine as wire, mount } from '@eru/contract';
 import type { CallContext, MountedService, ServiceHandlers } from '@eru/contract';
 import { EruError, toSafeNumber } from '@eru/kit';
 
-import type { CallOptions, Engine, FencedOptions } from '../engine.ts';
+import { networkQuestion, networkRequest, type CallOptions, type Engine, type FencedOptions } from '../engine.ts';
 import { gather } from '../gather.ts';
 import { serveSession } from './wire-session.ts';
 import {
@@ -141,6 +141,9 @@ function supplyHandlers(engine: Engine): Handlers {
     },
     networkList: async ({ drivers }, context) => ({
       networks: await engine.networkList({ ...call(context), drivers }),
+    }),
+    askNetwork: async ({ verb, request }, context) => ({
+      answer: JSON.stringify(await engine.askNetwork(networkQuestion(verb), networkRequest(request), call(context))),
     }),
     imageList: async ({ filter }, context) => ({ images: await engine.imageList(filter, call(context)) }),
     imagePull: async function* ({ reference, registries }, context) {

@@ -2,8 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import path from 'node:path';
 
-import { loadOutput, type Context } from '@eru/cli';
+import { loadConnection, loadOutput, type Context } from '@eru/cli';
 import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
+import { networkQuestions } from '@eru/engines';
 import {
   connectNetd,
   ipamScript,
@@ -21,6 +22,14 @@ export interface SocketFlags {
   socket?: string;
 }
 
+/** Where to ask: at a socket of this machine, or through core at a node. */
+export interface WhereFlags extends SocketFlags {
+  node?: string;
+}
+
+/** What a network daemon can be asked from afar, too. */
+type Questions = Pick<NetworkService, (typeof networkQuestions)[number]>;
+
 export interface NetdFlags extends SocketFlags {
   store: string;
   node?: string;
@@ -33,12 +42,10 @@ export interface NetdFlags extends SocketFlags {
 
 export const defaultDockerSocket = '/var/run/docker.sock';
 
-export async function listNetworks(context: Context, flags: SocketFlags): Promise<undefined> {
-  const service = daemon(context, flags);
-  const [networks, pools] = await Promise.all([
-    service.networks({}, context.signal),
-    service.pools({}, context.signal),
-  ]);
+export async function listNetworks(context: Context, flags: WhereFlags): Promise<undefined> {
+  const [networks, pools] = await asked(context, flags, (service) =>
+    Promise.all([service.networks({}, context.signal), service.pools({}, context.signal)]),
+  );
   const { showList, table } = await loadOutput();
   const fullness = (names: readonly string[]): string =>
     pools
@@ -129,9 +136,9 @@ export async function removeNetwork(context: Context, flags: SocketFlags, name: 
   await removeNetworkAndPools(daemon(context, flags), name, context.signal);
 }
 
-export async function listAddresses(context: Context, flags: SocketFlags, word?: string): Promise<number> {
-  const asked = word === undefined ? {} : isIP(word) === 0 ? { owner: word } : { ip: word };
-  const found = await daemon(context, flags).reservations(asked, context.signal);
+export async function listAddresses(context: Context, flags: WhereFlags, word?: string): Promise<number> {
+  const which = word === undefined ? {} : isIP(word) === 0 ? { owner: word } : { ip: word };
+  const found = await asked(context, flags, (service) => service.reservations(which, context.signal));
   await showReservations(context, found);
   // For scripts that ask about one.
   return word !== undefined && found.length === 0 ? 4 : 0;
@@ -199,16 +206,14 @@ export async function detachNamespace(context: Context, flags: SocketFlags, id: 
   await daemon(context, flags).detach({ id }, context.signal);
 }
 
-export async function diagnoseNetwork(context: Context, flags: SocketFlags & { fix?: boolean }): Promise<number> {
-  const service = daemon(context, flags);
+export async function diagnoseNetwork(context: Context, flags: WhereFlags & { fix?: boolean }): Promise<number> {
   const { say, showList, table } = await loadOutput();
-  // Nothing is ended on one observation, so it takes two.
-  const repairs =
-    flags.fix === true
-      ? [...(await service.reconcile({}, context.signal)), ...(await service.reconcile({}, context.signal))]
-      : [];
-  for (const { text } of repairs) say(context, `repaired: ${text}`);
-  const findings = await service.diagnose({}, context.signal);
+  const findings = await asked(context, flags, async (service) => {
+    // Nothing is ended on one observation, so it takes two.
+    for (let round = 0; flags.fix === true && round < 2; round++)
+      for (const { text } of await service.reconcile({}, context.signal)) say(context, `repaired: ${text}`);
+    return service.diagnose({}, context.signal);
+  });
   if (findings.length === 0 && context.globals.output === 'table') say(context, 'reserved, attached and real agree');
   else
     await showList(context, findings, {
@@ -222,6 +227,28 @@ export async function diagnoseNetwork(context: Context, flags: SocketFlags & { f
         ),
     });
   return findings.some(({ level }) => level === 'fault') ? 1 : 0;
+}
+
+/** Of a node through core, where one is named; else of this machine. */
+async function asked<T>(
+  context: Context,
+  { node, socket }: WhereFlags,
+  work: (service: Questions) => Promise<T>,
+): Promise<T> {
+  if (node === undefined) return work(daemon(context, socket === undefined ? {} : { socket }));
+  if (socket !== undefined) throw invalid('--socket', socket, 'leave it out: core knows how to reach a node');
+  const { withConnection } = await loadConnection();
+  return withConnection(context, ({ eru }) => {
+    const questions = networkQuestions.map((verb) => [
+      verb,
+      async (request: object = {}, signal?: AbortSignal) => {
+        const call = { node, verb, request: JSON.stringify(request) };
+        const { answer } = await eru.askNetwork(call, signal === undefined ? {} : { signal });
+        return JSON.parse(answer) as unknown;
+      },
+    ]);
+    return work(Object.fromEntries(questions) as unknown as Questions);
+  });
 }
 
 function daemon({ globals }: Context, { socket = netdSocketOf(globals.data) }: SocketFlags): NetworkService {

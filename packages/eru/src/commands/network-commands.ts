@@ -67,7 +67,9 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       pick(await import('./net-command.ts'))(context, flags, ...args),
     );
 
-  act(verb('ls', 'list networks, and how full their pools are'), (module) => module.listNetworks);
+  const afar = (target: Command): Command =>
+    target.option('--node <name>', 'of this node, through core; `--socket` asks without one');
+  act(afar(verb('ls', 'list networks, and how full their pools are')), (module) => module.listNetworks);
   act(
     verb('create <name>', 'make a network with a pool of addresses, or change it')
       .option('--subnet <cidr>', 'its addresses; one of IPv4 and one of IPv6 for both', collect)
@@ -88,7 +90,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     (module) => module.createNetwork,
   );
   act(verb('rm <name>', 'remove a network and the pools that only it has'), (module) => module.removeNetwork);
-  act(verb('ip [address-or-owner]', 'who has which address'), (module) => module.listAddresses);
+  act(afar(verb('ip [address-or-owner]', 'who has which address')), (module) => module.listAddresses);
   act(
     verb('reserve <owner>', 'give an address to a workload that may come later')
       .requiredOption('--network <name>', 'which network')
@@ -156,7 +158,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       (await import('./import-docker-command.ts')).importDocker(context, flags, names),
   );
   act(
-    verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree').option(
+    afar(verb('diag', 'compare what is reserved, attached and real; ends with 1 when they disagree')).option(
       '--fix',
       'two rounds of repair first',
     ),

@@ -68,6 +68,7 @@ export const ofEru: Readonly<Record<keyof typeof eru.Eru.method, Access>> = {
   watchOperations: 'read',
   watch: 'read',
   checkNode: 'operate', // it may repair
+  askNetwork: 'operate', // the same
   listWorkloads: 'read',
   reportWorkloads: 'operate',
   exec: 'operate',

@@ -127,6 +127,20 @@ describe('Watch', () => {
   });
 });
 
+describe('AskNetwork', () => {
+  test.each([
+    [{ node: 'n9', verb: 'networks' }, 'not_found', 'n9'],
+    [{ node: 'n1', verb: 'release' }, 'invalid', 'write one of networks, pools, reservations, diagnose, reconcile'],
+    [{ node: 'n1', verb: 'reservations', request: '[]' }, 'invalid', 'write a JSON object'],
+    [{ node: 'n1', verb: 'networks' }, 'unsupported', 'has no network daemon'],
+  ])('refuses %j', async (request, code, message) => {
+    await expect(core.eru.askNetwork(request)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+  });
+});
+
 describe('CheckNode', () => {
   test('finds nothing on a node that is right', async () => {
     await deploy();
