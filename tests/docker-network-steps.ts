@@ -2,106 +2,132 @@ import { readdir, readFile } from 'node:fs/promises';
 
 import { retry, type Random, type RunResult } from '@eru/kit';
 
+import type { Barrel } from './barrel.ts';
 import { busyboxImage } from './busybox-image.ts';
 import type { DockerNetwork } from './docker-network.ts';
+
+/** A machine under chaos: a dockerd, the network daemon, and the proxy before them. */
+export interface Chaotic {
+  readonly barrel: Barrel;
+  readonly random: Random;
+  /** Ids of the containers whose creation on a network the proxy has told its client. */
+  readonly told: Set<string>;
+}
 
 /** One thing that a user does. What a fault makes fail is not an error: its state afterwards is what counts. */
 export interface Step {
   readonly name: string;
-  run(host: DockerNetwork, random: Random): Promise<unknown>;
+  run(chaotic: Chaotic): Promise<unknown>;
 }
 
 const names = ['a', 'b', 'c', 'd', 'e', 'f'];
 const any = <T>(random: Random, list: readonly T[]): T => list[random.int(list.length)] as T;
 
-/** How containers are made: through what labels ask, or, where it is there, a proxy. */
-export type Create = (host: DockerNetwork, name: string, labels: readonly string[]) => Promise<unknown>;
-
-export const createByLabels: Create = (host, name, labels) =>
-  host.tryDocker(
-    'create',
-    ...labels.flatMap((label) => ['--label', label]),
-    '--name',
-    name,
-    '--runtime',
-    'eru',
-    '--network',
-    'none',
-    busyboxImage,
-    'sleep',
-    'infinity',
-  );
-
-export function steps(create: Create): Step[] {
-  const act = (name: string, ...words: string[]): Step => ({
-    name,
-    run: (host, random) => host.tryDocker(...words, any(random, names)),
-  });
-  const made: Step = {
-    name: 'create',
-    run: async (host, random) => {
-      const name = any(random, names);
-      const wishes = [
-        ['fixed-ip='],
-        ['fixed-ip=1', `eru.network/ports=${8000 + names.indexOf(name)}:80`],
-        ['eru.network/name=web'],
-        [`eru.network/ip=10.8.0.${100 + random.int(4)}`],
-      ];
-      await create(host, name, any(random, wishes));
-      return host.tryDocker('start', name);
-    },
-  };
-  const amended: Step = {
-    name: 'connect',
-    run: async (host, random) => {
-      const { service } = host;
-      const [intent] = await service.intents();
-      if (intent === undefined) return;
-      const { container, networks } = intent;
-      const has = networks.some(({ network }) => network === 'back');
-      if (has) await service.amend({ container, remove: 'back' });
-      else await service.amend({ container, add: { network: 'back', ifname: `back${random.int(2)}` } });
-    },
-  };
-  return [
-    made,
-    made,
-    made,
-    act('start', 'start'),
-    act('start', 'start'),
-    act('stop', 'stop', '-t', '0'),
-    act('kill', 'kill'),
-    act('restart', 'restart', '-t', '0'),
-    act('remove', 'rm', '-f'),
-    { name: 'prune', run: (host) => host.tryDocker('container', 'prune', '-f') },
-    amended,
-  ];
+/** The docker command before dockerd itself or before the proxy, as it comes. */
+function docker({ barrel, random }: Chaotic, ...words: string[]): Promise<RunResult> {
+  return random.int(2) === 0 ? barrel.host.tryDocker(...words) : barrel.tryDocker(words);
 }
+
+const sleeper = [busyboxImage, 'sleep', 'infinity'];
+
+/** Asks by labels alone, as where there is no proxy. */
+async function createByLabels({ barrel, random }: Chaotic, name: string): Promise<void> {
+  const wishes = [
+    ['fixed-ip='],
+    ['fixed-ip=1', `eru.network/ports=${8000 + names.indexOf(name)}:80`],
+    ['eru.network/name=web'],
+    [`eru.network/ip=10.8.0.${100 + random.int(4)}`],
+  ];
+  const labels = any(random, wishes).flatMap((label) => ['--label', label]);
+  await barrel.host.tryDocker('create', ...labels, '--name', name, '--runtime', 'eru', '--network', 'none', ...sleeper);
+}
+
+async function createByProxy({ barrel, random, told }: Chaotic, name: string): Promise<void> {
+  const wishes = [
+    ['--label', 'fixed-ip'],
+    ['--label', 'fixed-ip', '-p', `${8000 + names.indexOf(name)}:80`],
+    [],
+    ['--ip', `10.8.0.${100 + random.int(4)}`],
+  ];
+  const words = ['create', '--network', 'web', ...any(random, wishes), '--name', name, ...sleeper];
+  const { code, stdout } = await barrel.tryDocker(words);
+  if (code === 0) told.add(stdout.trim());
+}
+
+const created: Step = {
+  name: 'create',
+  run: async (chaotic) => {
+    const name = any(chaotic.random, names);
+    await any(chaotic.random, [createByLabels, createByProxy])(chaotic, name);
+    return docker(chaotic, 'start', name);
+  },
+};
+
+const amended: Step = {
+  name: 'connect',
+  run: async (chaotic) => {
+    const { barrel, random } = chaotic;
+    const { service } = barrel.host;
+    const [intent] = await service.intents();
+    if (intent === undefined) return;
+    const { container, networks } = intent;
+    const has = networks.some(({ network }) => network === 'back');
+    if (random.int(2) === 0) return barrel.tryDocker(['network', has ? 'disconnect' : 'connect', 'back', container]);
+    if (has) return service.amend({ container, remove: 'back' });
+    return service.amend({ container, add: { network: 'back', ifname: `back${random.int(2)}` } });
+  },
+};
+
+const act = (name: string, ...words: string[]): Step => ({
+  name,
+  run: (chaotic) => docker(chaotic, ...words, any(chaotic.random, names)),
+});
+
+export const steps: readonly Step[] = [
+  created,
+  created,
+  created,
+  act('start', 'start'),
+  act('start', 'start'),
+  act('stop', 'stop', '-t', '0'),
+  act('kill', 'kill'),
+  act('restart', 'restart', '-t', '0'),
+  act('remove', 'rm', '-f'),
+  { name: 'prune', run: (chaotic) => docker(chaotic, 'container', 'prune', '-f') },
+  amended,
+];
 
 /** What dies between two steps. Answers how to bring it back. */
 export interface Fault {
   readonly name: string;
-  strike(host: DockerNetwork, random: Random): Promise<() => Promise<unknown>>;
+  strike(barrel: Barrel, random: Random): Promise<() => Promise<unknown>>;
 }
 
 export const faults: readonly Fault[] = [
   {
+    name: 'kill -9 barrel',
+    strike: async (barrel) => {
+      await barrel.killProxy();
+      return () => barrel.startProxy();
+    },
+  },
+  {
     name: 'kill -9 netd',
-    strike: async (host) => {
+    strike: async ({ host }) => {
       await host.killNetd();
       return () => host.startNetd();
     },
   },
   {
     name: 'kill -9 dockerd',
-    strike: async (host) => {
+    strike: async ({ host }) => {
       await host.dockerd.stop('SIGKILL');
       return () => host.dockerd.start();
     },
   },
   {
     name: 'kill -9 containerd',
-    strike: async (host) => {
+    strike: async ({ host }) => {
       await killOne(host, (command) => /(^|\/)containerd\0/.test(command));
       // dockerd starts another.
       return () => retry(() => host.docker('info'), { attempts: 100, baseMs: 100, maxMs: 200 });
@@ -109,14 +135,14 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'kill -9 of a shim',
-    strike: async (host, random) => {
+    strike: async ({ host }, random) => {
       await killOne(host, (command) => command.includes('containerd-shim'), random);
       return () => Promise.resolve();
     },
   },
   {
     name: 'kill -9 of a workload',
-    strike: async (host, random) => {
+    strike: async ({ host }, random) => {
       await killOne(host, (command) => command.startsWith('sleep\0infinity\0'), random);
       return () => Promise.resolve();
     },
@@ -162,4 +188,11 @@ export async function doubles(host: DockerNetwork): Promise<string[]> {
     }
   }
   return wrong;
+}
+
+/** Containers on a network of ours that are there and that the network daemon does not know, though their client was told that they are. */
+export async function forgotten({ barrel, told }: Chaotic): Promise<string[]> {
+  const known = new Set((await barrel.host.service.intents()).map(({ container }) => container));
+  const there = (await barrel.host.docker('ps', '-aq', '--no-trunc')).split('\n');
+  return there.filter((id) => told.has(id) && !known.has(id));
 }

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
 import { EruError, isEruError, isJsonObject, retry, type JsonObject } from '@eru/kit';
+import { requestLabel } from '@eru/network';
 
 import { declaredBy, mayBeOurs, namedNetworks, withoutNetwork, type Declared } from './create-request.ts';
 import { parseExact } from './exact-json.ts';
 import { passOn, type Answer, type Reply } from './http/answer.ts';
 import type { Exchange } from './http/connection.ts';
 import { attachMs, netdMs, type Parts } from './parts.ts';
-import { requestLabel } from './recover.ts';
 
 /** What was reserved for a container that dockerd has not confirmed in this time is free again. */
 const leaseMs = 60_000;

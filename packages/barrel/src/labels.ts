@@ -1,4 +1,4 @@
-import { canonical, isFixed, readWish, wishWords, type IntentStatus } from '@eru/network';
+import { canonical, isFixed, readWish, requestLabel, wishWords, type IntentStatus } from '@eru/network';
 import { invalid, type JsonObject } from '@eru/kit';
 
 /** What a container's labels ask of the network, on which the request names it. */
@@ -20,9 +20,11 @@ type Wish = Omit<IntentStatus['networks'][number], 'ifname'>;
 /** @throws EruError `invalid` that names the label */
 export function labelWishes(labels: JsonObject, network: string): LabelWishes {
   const { [wishWords.fixed]: fixed } = labels;
+  // Who creates a container again from what `inspect` shows says the old one's request too.
+  const unread: readonly string[] = [wishWords.name, requestLabel];
   const texts = Object.fromEntries(
     Object.keys(labels)
-      .filter((name) => name.startsWith('eru.network/') && name !== wishWords.name)
+      .filter((name) => name.startsWith('eru.network/') && !unread.includes(name))
       .map((name) => [name, textOf(labels, name)]),
   );
   const { [wishWords.ip]: ip, [wishWords.mac]: mac, [wishWords.owner]: owner } = texts;

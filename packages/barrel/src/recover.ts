@@ -1,9 +1,7 @@
 import { EruError, retry } from '@eru/kit';
+import { requestLabel } from '@eru/network';
 
 import { netdMs, type Parts } from './parts.ts';
-
-/** On containers of ours: under which temporary name their addresses were reserved. */
-export const requestLabel = 'eru.network/request';
 
 /**
  * An earlier proxy may have died between dockerd's answer and the moment when addresses became the container's. What is still reserved

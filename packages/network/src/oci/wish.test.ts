@@ -73,6 +73,7 @@ it('refuses garbage by the label’s name', () => {
       return (error as Error).message;
     }
   };
+  expect(refused({ 'eru.network/request': 'req-1', 'fixed-ip': '' })).toContain('remove it and create it again');
   expect(refused({ 'eru.network/adress': '10.8.0.9' })).toMatch(
     /label eru\.network\/adress is none of ours; write one of .*eru\.network\/ip/,
   );

@@ -26,6 +26,9 @@ export const words = {
   aliases: `${root}aliases`,
 } as const;
 
+/** On containers that a proxy has created: the temporary name under which it declared them. */
+export const requestLabel = `${root}request`;
+
 type Port = NonNullable<InterfaceRequest['ports']>[number];
 
 /** What of `DeclareRequest` a container's own words say. */
@@ -47,12 +50,17 @@ export function isWish(labels: Readonly<Record<string, unknown>>): boolean {
 
 /**
  * Reads what a container asks for. `networks` are those that there are: the only one need not be named; `ports` are published by
- * its engine's own words. @throws EruError `invalid` that names the label
+ * its engine's own words. @throws EruError `invalid` that names the label; `precondition` for what only a proxy's declaration says
  */
 export function readWish(
   labels: Readonly<Record<string, string>>,
   { networks, ports = [], ifname }: { networks: readonly string[]; ports?: readonly Port[]; ifname?: string },
 ): Wish {
+  if (labels[requestLabel] !== undefined)
+    throw new EruError(
+      'precondition',
+      'it was created through a proxy that failed before its addresses were its own; remove it and create it again',
+    );
   const known: string[] = Object.values(words);
   const odd = Object.keys(labels).find((name) => name.startsWith(root) && !known.includes(name));
   if (odd !== undefined)
