@@ -3,18 +3,17 @@ import { runOk } from '@eru/kit';
 import type { EngineTraits } from '../packages/engines/src/contract/contract.suite.ts';
 import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
-import { Registry } from './registry.ts';
+import { startRegistry } from './registry.ts';
 
 /** A dockerd with all that the engine contract suite needs: a second network, and a registry with two images. */
 export class DockerForContract {
   readonly endpoint: string;
   readonly traits: Required<Pick<EngineTraits, 'network' | 'registry'>>;
   readonly #dockerd: Dockerd;
-  readonly #registry: Registry;
 
   static async start(): Promise<DockerForContract> {
     const dockerd = await Dockerd.start();
-    const registry = await Registry.start(dockerd.machine.hostAddress);
+    const registry = await startRegistry(dockerd.machine);
     const docker = (...args: string[]) => runOk('docker', ['-H', `unix://${dockerd.socket}`, ...args]);
     await docker('network', 'create', '--subnet', '172.31.0.0/16', 'extra');
     for (const name of ['contract-used:1', 'contract-idle:1']) {
@@ -30,18 +29,16 @@ export class DockerForContract {
       await docker('push', reference);
       await docker('rmi', reference);
     }
-    return new DockerForContract(dockerd, registry);
+    return new DockerForContract(dockerd, registry.name);
   }
 
-  private constructor(dockerd: Dockerd, registry: Registry) {
+  private constructor(dockerd: Dockerd, registry: string) {
     this.endpoint = `unix://${dockerd.socket}`;
-    this.traits = { network: 'extra', registry: `${registry.name}/` };
+    this.traits = { network: 'extra', registry: `${registry}/` };
     this.#dockerd = dockerd;
-    this.#registry = registry;
   }
 
   async remove(): Promise<void> {
-    await this.#registry.remove();
     await this.#dockerd.remove();
   }
 }

@@ -6,14 +6,14 @@ import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
 import { EruUnderTest } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
-import { Registry } from './registry.ts';
+import { startRegistry } from './registry.ts';
 
 const spec = path.join(import.meta.dirname, '../examples/container/app.yaml');
 
 describeAsRoot(['docker', 'busybox', 'registry'], 'containers, as a user runs them', () => {
   let eru: EruUnderTest;
   let dockerd: Dockerd;
-  let registry: Registry;
+  let registry: { name: string };
   let image: string;
 
   const docker = async (...args: string[]): Promise<string> =>
@@ -22,7 +22,7 @@ describeAsRoot(['docker', 'busybox', 'registry'], 'containers, as a user runs th
 
   beforeAll(async () => {
     [eru, dockerd] = await Promise.all([EruUnderTest.create(), Dockerd.start()]);
-    registry = await Registry.start(dockerd.machine.hostAddress);
+    registry = await startRegistry(dockerd.machine);
     image = `${registry.name}/team/web:1`;
     await docker('tag', busyboxImage, image);
     await docker('push', '-q', image);
@@ -31,7 +31,6 @@ describeAsRoot(['docker', 'busybox', 'registry'], 'containers, as a user runs th
   });
   afterAll(async () => {
     await eru?.close();
-    await registry?.remove();
     await dockerd?.remove();
   });
 

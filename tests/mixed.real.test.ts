@@ -8,14 +8,14 @@ import { busyboxImage } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
 import { EruUnderTest, identity, type Listed } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
-import { Registry } from './registry.ts';
+import { startRegistry } from './registry.ts';
 
 const app = 'examples/mixed/app.yaml';
 
 describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine with processes and containers', () => {
   it('is one node that runs both, and keeps them apart in nothing but their engine', async () => {
     const dockerd = await Dockerd.start();
-    const registry = await Registry.start(dockerd.machine.hostAddress);
+    const registry = await startRegistry(dockerd.machine);
     const eru = await EruUnderTest.create();
     const image = `${registry.name}/clock:1`;
     try {
@@ -73,7 +73,6 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       expect(await eru.ps()).toEqual([]);
     } finally {
       await eru.close();
-      await registry.remove();
       await dockerd.remove();
     }
   });

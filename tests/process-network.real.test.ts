@@ -11,7 +11,7 @@ import { busyboxImage, busyboxTree } from './busybox-image.ts';
 import { Dockerd } from './dockerd.ts';
 import { command, EruUnderTest, type Listed } from './eru.ts';
 import { describeAsRoot } from './parts.ts';
-import { Registry } from './registry.ts';
+import { startRegistry } from './registry.ts';
 
 const etcd = '10.77.200.1:23790';
 /** The first process of a namespace ends at TERM only if it says so. */
@@ -34,7 +34,7 @@ describeAsRoot(
   () => {
     const space = `eru-${process.pid}-two`;
     let dockerd: Dockerd;
-    let registry: Registry;
+    let registry: { name: string };
     let image: string;
     const on = (host: 'one' | 'two', ...words: string[]): [string, string[]] => [
       'nsenter',
@@ -95,7 +95,7 @@ describeAsRoot(
       folder = await mkdtemp(path.join(tmpdir(), 'eru-whole-net-'));
       app = EruUnderTest.on(path.join(folder, 'one'));
       dockerd = await Dockerd.start();
-      registry = await Registry.start(dockerd.machine.hostAddress);
+      registry = await startRegistry(dockerd.machine);
       image = `${registry.name}/busybox:1`;
       const docker = ['-H', `unix://${dockerd.socket}`];
       await runOk('docker', [...docker, 'tag', busyboxImage, image]);
@@ -139,7 +139,6 @@ describeAsRoot(
         if (child.exitCode === null && child.kill('SIGTERM')) await exit;
       }
       await run('ip', ['netns', 'delete', space]);
-      await registry?.remove();
       await dockerd?.remove();
       await rm(folder, { recursive: true, force: true });
     });

@@ -1,73 +1,38 @@
 import { retry } from '@eru/kit';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** A real image registry at an address of this machine, with its own data folder; with an account, one must log in. */
-export class Registry {
-  /** `host:port`, the first part of its images' names. */
-  readonly name: string;
-  readonly #folder: string;
-  readonly #child: ChildProcess;
+import type { PrivateMachine } from './private-machine.ts';
 
-  /** `htpasswd`: a line of a password file, bcrypt. */
-  static async start(host = '127.0.0.1', htpasswd = ''): Promise<Registry> {
-    const folder = await mkdtemp(path.join(tmpdir(), 'eru-registry-'));
-    const port = await freePort(host);
-    const config = path.join(folder, 'config.json');
-    await writeFile(path.join(folder, 'htpasswd'), htpasswd);
-    const auth = { htpasswd: { realm: 'eru', path: path.join(folder, 'htpasswd') } };
-    await writeFile(
-      config,
-      JSON.stringify({
-        version: '0.1',
-        log: { level: 'error', accesslog: { disabled: true } },
-        storage: { filesystem: { rootdirectory: path.join(folder, 'data') }, delete: { enabled: true } },
-        http: { addr: `${host}:${port}` },
-        ...(htpasswd !== '' && { auth }),
-      }),
-    );
-    const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore', env: { PATH: process.env['PATH'] } });
-    const registry = new Registry(`${host}:${port}`, folder, child);
-    try {
-      await retry(() => connect(host, port), { attempts: 100, baseMs: 50, maxMs: 200 });
-      return registry;
-    } catch (error) {
-      await registry.remove();
-      throw error;
-    }
-  }
+const port = 5000;
 
-  private constructor(name: string, folder: string, child: ChildProcess) {
-    this.name = name;
-    this.#folder = folder;
-    this.#child = child;
-  }
-
-  async remove(): Promise<void> {
-    const child = this.#child;
-    if (child.exitCode === null && child.signalCode === null) {
-      const exit = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exit;
-    }
-    await rm(this.#folder, { recursive: true, force: true });
-  }
+/**
+ * A real image registry on a private machine, gone with it. `htpasswd`: a line of a password file, bcrypt; with one, clients
+ * must log in. Answers its `host:port`, the first part of its images' names, by which it is reached from inside and outside.
+ */
+export async function startRegistry(machine: PrivateMachine, htpasswd = ''): Promise<{ name: string }> {
+  const folder = path.join(machine.folder, 'registry');
+  const config = path.join(folder, 'config.json');
+  const passwords = path.join(folder, 'htpasswd');
+  await mkdir(folder);
+  await writeFile(passwords, htpasswd);
+  const settings = {
+    version: '0.1',
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: path.join(folder, 'data') }, delete: { enabled: true } },
+    http: { addr: `${machine.address}:${port}` },
+    ...(htpasswd !== '' && { auth: { htpasswd: { realm: 'eru', path: passwords } } }),
+  };
+  await writeFile(config, JSON.stringify(settings));
+  machine.spawn('docker-registry', ['serve', config]);
+  await retry(() => connect(machine.address), { attempts: 100, baseMs: 50, maxMs: 200 });
+  return { name: `${machine.address}:${port}` };
 }
 
-async function connect(host: string, port: number): Promise<void> {
+async function connect(host: string): Promise<void> {
   const socket = net.connect(port, host);
   await once(socket, 'connect');
   socket.destroy();
-}
-
-async function freePort(host: string): Promise<number> {
-  const server = net.createServer().listen(0, host);
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  return port;
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
-import { Registry } from '../../../../tests/registry.ts';
+import { startRegistry } from '../../../../tests/registry.ts';
 import { buildImage, type BuildPlace, type ImageSource } from './build-image.ts';
 import { buildPlan } from './build-plan.ts';
 import { noBuilds } from './build-settings.ts';
@@ -23,7 +23,7 @@ describe.each([
 ])('%s', (_name, buildkit) =>
   describeAsRoot(['docker', 'busybox', 'registry'], 'builds images on a real docker', () => {
     let dockerd: Dockerd;
-    let registry: Registry;
+    let registry: { name: string };
     let place: BuildPlace;
     /** A base image that its registry has: nothing beyond this machine is asked for it. */
     let base: string;
@@ -31,7 +31,7 @@ describe.each([
 
     beforeAll(async () => {
       dockerd = await Dockerd.start([], { features: { buildkit } });
-      registry = await Registry.start(dockerd.machine.hostAddress, account);
+      registry = await startRegistry(dockerd.machine, account);
       place = {
         engine: connectDocker(`unix://${dockerd.socket}`),
         settings: { ...noBuilds, scm: 'git', home: { hub: registry.name, namespace: 'team' } },
@@ -48,7 +48,6 @@ describe.each([
     });
     afterAll(async () => {
       await place.engine.close();
-      await registry.remove();
       await dockerd.remove();
     });
 

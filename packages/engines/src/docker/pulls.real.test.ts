@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
-import { Registry } from '../../../../tests/registry.ts';
+import { startRegistry } from '../../../../tests/registry.ts';
 import { all } from '../contract/bench.suite.ts';
 import type { Engine, Registries } from '../engine.ts';
 import { connectDocker } from './connect.ts';
@@ -14,7 +14,7 @@ const account = 'eru:$2y$05$eruerueruerueruerueruO7nyVme0.g8jJMC1Utvwfh3DNxNWFpI
 
 describeAsRoot(['docker', 'busybox', 'registry'], 'docker: pulls from a registry with accounts', () => {
   let dockerd: Dockerd;
-  let registry: Registry;
+  let registry: { name: string };
   let engine: Engine;
   let image: string;
 
@@ -25,7 +25,7 @@ describeAsRoot(['docker', 'busybox', 'registry'], 'docker: pulls from a registry
 
   beforeAll(async () => {
     dockerd = await Dockerd.start();
-    registry = await Registry.start(dockerd.machine.hostAddress, account);
+    registry = await startRegistry(dockerd.machine, account);
     engine = connectDocker(`unix://${dockerd.socket}`);
     image = `${registry.name}/team/web:1`;
     await runOk('docker', ['-H', `unix://${dockerd.socket}`, 'tag', busyboxImage, image]);
@@ -34,7 +34,6 @@ describeAsRoot(['docker', 'busybox', 'registry'], 'docker: pulls from a registry
   });
   afterAll(async () => {
     await engine?.close();
-    await registry?.remove();
     await dockerd?.remove();
   });
 
