@@ -10,6 +10,7 @@ export const parts = {
   conmon: { proof: () => inPath('conmon'), package: 'conmon' },
   busybox: { proof: () => existsSync('/bin/busybox'), package: 'busybox-static' },
   docker: { proof: () => inPath('dockerd'), package: 'docker.io' },
+  podman: { proof: () => inPath('podman'), package: 'podman' },
   registry: { proof: () => inPath('docker-registry'), package: 'docker-registry' },
   git: { proof: () => inPath('git'), package: 'git' },
   ip: { proof: () => inPath('ip'), package: 'iproute2' },

@@ -27,11 +27,10 @@ export async function busyboxTree(folder: string): Promise<void> {
 
 /** Makes an image of a folder, through the Docker API at `socketPath`. */
 export async function importImage(socketPath: string, folder: string, reference: string): Promise<void> {
-  const [repo, tag] = [reference.slice(0, reference.lastIndexOf(':')), reference.slice(reference.lastIndexOf(':') + 1)];
   const request = http.request({
     socketPath,
     method: 'POST',
-    path: `/images/create?${new URLSearchParams({ fromSrc: '-', repo, tag, changes: 'CMD ["/bin/sh"]' }).toString()}`,
+    path: `/images/create?${new URLSearchParams({ fromSrc: '-', repo: reference, changes: 'CMD ["/bin/sh"]' }).toString()}`,
     headers: { 'content-type': 'application/x-tar' },
   });
   const answered = new Promise<http.IncomingMessage>((resolve, reject) => {

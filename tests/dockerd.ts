@@ -3,10 +3,10 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import http from 'node:http';
 import path from 'node:path';
 
 import { busyboxImage, busyboxTree, importImage } from './busybox-image.ts';
+import { pingDocker } from './ping-docker.ts';
 import { PrivateMachine } from './private-machine.ts';
 
 /**
@@ -84,7 +84,7 @@ export class Dockerd {
     const log = createWriteStream(this.#log, { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log);
-    await retry(() => ping(this.socket), {
+    await retry(() => pingDocker(this.socket), {
       attempts: 300,
       baseMs: 50,
       maxMs: 200,
@@ -133,12 +133,4 @@ export class Dockerd {
   get #log(): string {
     return path.join(this.machine.folder, 'dockerd.log');
   }
-}
-
-async function ping(socketPath: string): Promise<void> {
-  const request = http.get({ socketPath, path: '/_ping', timeout: 5000 });
-  request.once('timeout', () => request.destroy(new Error('no answer')));
-  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
-  response.resume();
-  if (response.statusCode !== 200) throw new Error(`ping answers ${response.statusCode}`);
 }

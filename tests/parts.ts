@@ -10,6 +10,7 @@ export type Part =
   | 'busybox'
   | 'ip'
   | 'docker'
+  | 'podman'
   | 'registry'
   | 'git'
   | 'qemu'

@@ -70,6 +70,8 @@ export interface EngineTraits {
   spec?: Partial<WorkloadSpec>;
   /** A bridge network on which it gives wanted addresses; default its first. */
   network?: string;
+  /** Whether a wanted address is its workload's also while that does not run; default true. */
+  keepsAddresses?: boolean;
   /** Before the names of images that are pulled and pushed: the registry that has them, with a slash. */
   registry?: string;
   /** Default `shellPrograms`. */

@@ -72,6 +72,7 @@ export function supplyTests(get: () => Bench, traits: EngineTraits): void {
       const wanted = `${network?.subnets[0]?.split('.').slice(0, 2).join('.')}.99.7`;
       const first = await get().created(programs.serves(), { networks: {} });
       const second = await get().created(programs.serves(), { networks: {} });
+      if (traits.keepsAddresses === false) for (const { id } of [first, second]) await engine.start(id);
       expect(await engine.networkConnect(first.id, network?.name ?? '', { ipv4: wanted })).toEqual([wanted]);
       await refused(engine.networkConnect(second.id, network?.name ?? '', { ipv4: wanted }), 'busy');
     });

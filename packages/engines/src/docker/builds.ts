@@ -49,8 +49,13 @@ export class DockerBuilds {
     return response.headers['builder-version'] === '2';
   }
 
+  /** What builds have left. Podman keeps it as images without a name. */
   async prune(signal: AbortSignal): Promise<void> {
-    await this.#http.json({ method: 'POST', path: '/build/prune', query: { all: true }, signal });
+    const call = {
+      docker: { path: '/build/prune', query: { all: true } },
+      podman: { path: '/libpod/images/prune' },
+    }[await this.#http.daemon()];
+    await this.#http.json({ method: 'POST', ...call, signal });
   }
 
   /** The first name by the commit, the others as tags of it (reference/core-behaviour.md section 5.3). */
@@ -61,6 +66,8 @@ export class DockerBuilds {
       method: 'POST',
       path: '/commit',
       query: { container, repo: first.repository, tag: first.tag, author: 'eru-core' },
+      // Podman wants one.
+      json: {},
       signal,
     });
     for (const { repository, tag } of others) {
@@ -72,6 +79,6 @@ export class DockerBuilds {
       });
       response.resume();
     }
-    return Id;
+    return Id.startsWith('sha256:') ? Id : `sha256:${Id}`; // Podman leaves it out.
   }
 }

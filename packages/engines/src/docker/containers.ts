@@ -5,13 +5,14 @@ import { callLimitMs } from '../call-limit.ts';
 import type { EngineParams, ExitState, WorkloadSpec, WorkloadState, WorkloadStats } from '../engine.ts';
 import { labelNames } from '../engine.ts';
 import { createBody, furtherNetworks, portNames, portsLabel, type DockerSettings } from './create-body.ts';
+import { defaultUlimits } from './default-ulimits.ts';
 import type { DockerAddress } from './endpoint.ts';
 import { enforcedLimits, killsOf } from './enforced-limits.ts';
 import { Fence } from './fence.ts';
 import type { DockerHttp, DockerRequest } from './http-client.ts';
 import { withoutImage } from './images.ts';
+import { inspectContainer } from './inspect.ts';
 import type { DockerNetworks } from './networks.ts';
-import { openFiles } from './open-files.ts';
 import { choosePorts } from './ports.ts';
 import { updateOf } from './resources.ts';
 import { runState, stateOf } from './state.ts';
@@ -52,13 +53,15 @@ export class DockerContainers {
   /** Made, or found by its name if the same operation has made it. */
   async create(spec: WorkloadSpec, revision: number | undefined, signal: AbortSignal): Promise<WorkloadState> {
     const { settings, address, networks, random } = this.#options;
+    const daemon = await this.#http.daemon();
     const names = portNames(spec.publish);
     const info = await this.machine(signal);
     const taken = names.length === 0 ? new Set<number>() : await this.#portsTaken(signal);
     const body = createBody(spec, {
       settings,
       host: address.host,
-      files: openFiles(address.local),
+      daemon,
+      ulimits: defaultUlimits(address.local, daemon),
       ports: choosePorts(names, taken, random),
       logDriver: info.LoggingDriver ?? '',
     });
@@ -76,7 +79,7 @@ export class DockerContainers {
   }
 
   async inspect(id: string, signal: AbortSignal): Promise<Container> {
-    return this.#http.json<Container>({ method: 'GET', path: `/containers/${id}/json`, signal });
+    return inspectContainer(this.#http, id, signal);
   }
 
   /** For an effect that carries this revision. @throws EruError `fenced` */
@@ -121,17 +124,17 @@ export class DockerContainers {
     await this.post(id, 'kill', signal, { signal: name });
   }
 
-  async stop(container: Container, graceMs: number | undefined, signal: AbortSignal): Promise<void> {
+  async stop(container: Container, graceMs: number, signal: AbortSignal): Promise<void> {
     const { Id, HostConfig, State } = container;
-    // Docker starts `always` again when its daemon starts, even what was stopped.
-    if (HostConfig.RestartPolicy?.Name === 'always')
+    // Docker starts `always` again when its daemon starts, even what was stopped. (Podman cannot change it.)
+    if (HostConfig.RestartPolicy?.Name === 'always' && (await this.#http.daemon()) === 'docker')
       await this.#change(Id, { RestartPolicy: { Name: 'unless-stopped' } }, signal);
     if (State.Paused) await this.post(Id, 'unpause', signal).catch(unless('precondition'));
     if (graceMs === 0) await this.kill(Id, 'SIGKILL', signal).catch(unless('precondition'));
     // Docker counts whole seconds; parts of them we wait ourselves.
-    const whole = graceMs !== undefined && graceMs % 1000 === 0;
-    if (graceMs !== undefined && !whole) await this.#lead(container, graceMs, signal);
-    await this.post(Id, 'stop', signal, { t: graceMs === undefined ? undefined : whole ? graceMs / 1000 : 0 });
+    const whole = graceMs % 1000 === 0;
+    if (!whole) await this.#lead(container, graceMs, signal);
+    await this.post(Id, 'stop', signal, { t: whole ? graceMs / 1000 : 0 });
     await this.ended(Id, signal);
   }
 
@@ -160,6 +163,8 @@ export class DockerContainers {
   }
 
   async update({ Id, HostConfig }: Container, engineParams: EngineParams, signal: AbortSignal): Promise<WorkloadState> {
+    if ((await this.#http.daemon()) === 'podman')
+      throw new EruError('unsupported', 'limits: podman keeps no change of them over a restart; replace the container');
     const { NCPU: cores } = await this.machine(signal);
     await this.#change(Id, updateOf(engineParams, HostConfig, cores), signal);
     return this.state(Id, signal);

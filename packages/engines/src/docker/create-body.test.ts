@@ -8,7 +8,8 @@ function body(spec: Partial<WorkloadSpec>, surroundings: Partial<Surroundings> =
   return createBody(bareSpec('web', [], { image: 'web:1', ...spec }), {
     settings: defaultSettings,
     host: '10.0.0.7',
-    files: 1024,
+    daemon: 'docker',
+    ulimits: [],
     logDriver: 'json-file',
     ports: {},
     ...surroundings,

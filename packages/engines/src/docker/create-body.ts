@@ -4,8 +4,10 @@ import { z } from 'zod';
 
 import type { WorkloadSpec } from '../engine.ts';
 import { bindsOf, storageBeyondVolumes, type Bind } from '../storage-params.ts';
+import type { Daemon } from './http-client.ts';
+import { podmansNetwork } from './podman.ts';
 import { resourcesOf } from './resources.ts';
-import type { CreateBody, DockerHostConfig, EndpointConfig } from './wire-types.ts';
+import type { CreateBody, DockerHostConfig, DockerUlimit, EndpointConfig } from './wire-types.ts';
 
 /** What a node's operator settles for all its containers (core.yaml, `docker`). */
 export interface DockerSettings {
@@ -28,8 +30,9 @@ export interface Surroundings {
   settings: DockerSettings;
   /** The node's address; 127.0.0.1 when the daemon is on this machine. */
   host: string;
-  /** Most open files by default. */
-  files: number;
+  daemon: Daemon;
+  /** Of workloads that ask for none. */
+  ulimits: readonly DockerUlimit[];
   /** The daemon's own log driver. */
   logDriver: string;
   /** Name of a published port -> the port chosen. */
@@ -65,23 +68,22 @@ export function createBody(spec: WorkloadSpec, surroundings: Surroundings): Crea
     ExposedPorts: Object.fromEntries(published.map((port) => [`${port}/tcp`, {}])),
     NetworkDisabled: false,
     HostConfig: hostConfig(spec, surroundings, mode, published, binds),
-    NetworkingConfig: { EndpointsConfig: endpointsOf(spec, mode) },
+    NetworkingConfig: { EndpointsConfig: endpointsOf(spec, mode, surroundings.daemon) },
   };
 }
 
 function hostConfig(
   spec: WorkloadSpec,
-  { settings, host, files, logDriver }: Surroundings,
+  surroundings: Surroundings,
   mode: string,
   published: readonly number[],
   binds: readonly Bind[],
 ): DockerHostConfig {
+  const { settings, host } = surroundings;
   const raw = rawArgsOf(spec.rawArgs);
   const ownNetwork = mode !== 'host';
   const localDns = settings.useLocalDns && net.isIP(host) !== 0 && !host.startsWith('127.') ? [host] : [];
   const size = storageBeyondVolumes(spec.engineParams);
-  const ulimits = Object.entries(spec.ulimits).map(([Name, { soft, hard }]) => ({ Name, Soft: soft, Hard: hard }));
-  const asked = [...ulimits, ...raw.ulimits.filter(({ Name }) => !(Name in spec.ulimits))];
   return {
     ...resourcesOf(spec.engineParams, spec.pids),
     Binds: binds.map(({ source, target, mode }) => `${source}:${target}:${mode}`),
@@ -91,15 +93,27 @@ function hostConfig(
     NetworkMode: mode,
     PortBindings: Object.fromEntries(published.map((port) => [`${port}/tcp`, [{ HostPort: String(port) }]])),
     RestartPolicy: { Name: spec.restart.type, MaximumRetryCount: spec.restart.retries },
-    LogConfig: logOf(spec, settings, logDriver),
+    LogConfig: logOf(spec, surroundings),
     Privileged: spec.privileged,
     CapAdd: [...new Set([...(spec.privileged ? ['SYS_ADMIN'] : []), ...raw.cap_add])],
     CapDrop: raw.cap_drop,
     PidMode: raw.pid_mod,
     StorageOpt: { ...(size > 0 && { size: String(size) }), ...raw.storage_opt },
     ...(raw.runtime !== '' && { Runtime: raw.runtime }),
-    Ulimits: asked.length > 0 ? asked : [{ Name: 'nofile', Soft: files, Hard: files }],
+    Ulimits: ulimitsOf(spec, raw.ulimits, surroundings),
   };
+}
+
+function ulimitsOf(
+  spec: WorkloadSpec,
+  raw: readonly DockerUlimit[],
+  { daemon, ulimits }: Surroundings,
+): DockerUlimit[] {
+  const own = Object.entries(spec.ulimits).map(([Name, { soft, hard }]) => ({ Name, Soft: soft, Hard: hard }));
+  const asked = [...own, ...raw.filter(({ Name }) => !(Name in spec.ulimits))];
+  if (daemon === 'docker' && asked.length > 0) return asked;
+  // Podman sets each that is not named to the most that a machine can have.
+  return [...asked, ...ulimits.filter(({ Name }) => !asked.some((one) => one.Name === Name))];
 }
 
 /** The first network by name is the container's mode; `host` and `none` stand alone. */
@@ -115,13 +129,14 @@ function networkMode({ networks }: WorkloadSpec, settings: DockerSettings): stri
  * Wanted addresses. Only the network that is the mode can be given at create (older daemons take one); the others are
  * connected afterwards.
  */
-function endpointsOf({ networks }: WorkloadSpec, mode: string): Record<string, EndpointConfig> {
+function endpointsOf({ networks }: WorkloadSpec, mode: string, daemon: Daemon): Record<string, EndpointConfig> {
   for (const [name, address] of Object.entries(networks)) {
     if (address !== '' && !net.isIPv4(address) && name !== 'host')
       throw invalid(`networks.${name}`, address, 'write an IPv4 address, or nothing for any');
   }
   const wanted = networks[mode] ?? '';
-  return wanted === '' || mode === 'host' ? {} : { [mode]: { IPAMConfig: { IPv4Address: wanted } } };
+  const name = daemon === 'podman' ? podmansNetwork(mode) : mode;
+  return wanted === '' || mode === 'host' ? {} : { [name]: { IPAMConfig: { IPv4Address: wanted } } };
 }
 
 /** Networks that are joined after the container is made, in name order. */
@@ -152,14 +167,14 @@ function envOf({ env }: WorkloadSpec, { host, ports }: Surroundings): string[] {
   return [...env, `ERU_NODE_IP=${node}`, ...told];
 }
 
-/** Never does a container wait for its log; a tag where the driver knows one. */
+/** Never does a container wait for its log; a tag where the driver knows one. Podman's drivers know none of docker's options. */
 function logOf(
   { name, log }: WorkloadSpec,
-  settings: DockerSettings,
-  daemons: string,
+  { settings, daemon, logDriver }: Surroundings,
 ): NonNullable<DockerHostConfig['LogConfig']> {
   const { type, config } = log.type === '' ? settings.log : log;
-  const driver = type === '' ? daemons : type;
+  if (daemon === 'podman') return { Type: type, Config: config };
+  const driver = type === '' ? logDriver : type;
   if (driver === 'none') return { Type: type, Config: {} };
   const tag = driver === 'local' ? {} : { tag: `${name} {{.ID}}` };
   return { Type: type, Config: { mode: 'non-blocking', 'max-buffer-size': '4m', ...tag, ...config } };

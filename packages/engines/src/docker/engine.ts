@@ -33,6 +33,7 @@ import { containerEvents } from './events.ts';
 import { execIn } from './exec.ts';
 import { DockerHttp } from './http-client.ts';
 import { DockerImages } from './images.ts';
+import { insideTarget } from './inside-target.ts';
 import { containerLogs } from './logs.ts';
 import { DockerNetworks } from './networks.ts';
 import type { Container } from './wire-types.ts';
@@ -69,15 +70,17 @@ export class DockerEngine implements Engine {
   async info(options: CallOptions = {}): Promise<EngineInfo> {
     return this.#calls.within('info', options, async (signal) => {
       const info = await this.#containers.machine(signal, true);
+      const daemon = await this.#http.daemon();
       return {
         type: 'docker',
-        id: info.ID,
+        // Podman's is another one at each call.
+        id: daemon === 'podman' ? `${info.Name}:${info.DockerRootDir}` : info.ID,
         cpus: info.NCPU,
         memoryBytes: info.MemTotal,
         storageBytes: 0,
         resources: {},
         offers: [
-          `docker ${info.ServerVersion}`,
+          `${daemon} ${info.ServerVersion}`,
           `cgroup v${info.CgroupVersion ?? '1'} by ${info.CgroupDriver ?? 'cgroupfs'}`,
           `layers by ${info.Driver}`,
           ...Object.keys(info.Runtimes ?? {}).map((runtime) => `runtime ${runtime}`),
@@ -106,10 +109,10 @@ export class DockerEngine implements Engine {
   }
 
   async stop(id: string, options: FencedOptions & { graceMs?: number } = {}): Promise<void> {
-    const { revision, graceMs } = options;
+    const { revision, graceMs = dockersGraceMs } = options;
     const work = async (signal: AbortSignal): Promise<void> =>
       this.#containers.stop(await this.#containers.pass(id, revision, signal), graceMs, signal);
-    await this.#calls.within('stop', options, work, graceMs ?? dockersGraceMs);
+    await this.#calls.within('stop', options, work, graceMs);
   }
 
   async kill(id: string, name: string, options: CallOptions = {}): Promise<void> {
@@ -178,8 +181,10 @@ export class DockerEngine implements Engine {
 
   async copyTo(id: string, path: string, tar: AsyncIterable<Uint8Array>, options: CallOptions = {}): Promise<void> {
     await this.#calls.within('copyTo', options, async (signal) => {
+      // Podman would take an entry such as `../x` for one of the container's root.
+      const body = (await this.#http.daemon()) === 'podman' ? insideTarget(tar) : tar;
       const request = { method: 'PUT', path: `/containers/${id}/archive`, query: { path }, signal } as const;
-      await this.#http.json({ ...request, body: tar, headers: { 'content-type': 'application/x-tar' } });
+      await this.#http.json({ ...request, body, headers: { 'content-type': 'application/x-tar' } });
     });
   }
 
@@ -302,7 +307,7 @@ export class DockerEngine implements Engine {
   }
 }
 
-/** What docker waits for at a stop without a time of its own. */
+/** What docker waits for at a stop without a time of its own; Podman would kill at once. */
 const dockersGraceMs = 10_000;
 
 function doesNotRun(id: string): EruError {

@@ -3,7 +3,7 @@ import { EruError, invalid } from '@eru/kit';
 import type { EngineEvent } from '../engine.ts';
 import { labelNames } from '../engine.ts';
 import type { DockerHttp } from './http-client.ts';
-import { momentOf } from './log-lines.ts';
+import { momentOf, momentOfMs } from './log-lines.ts';
 import type { DockerEvent } from './wire-types.ts';
 
 type Change = Exclude<EngineEvent, { type: 'ready' }>['type'];
@@ -35,20 +35,37 @@ export async function* containerEvents(
   if (cursor?.event === true && !(await isKnown(http, cursor.at, signal)))
     throw new EruError('compacted', `after: docker does not remember what happened at ${after}; list again`);
   const begun = BigInt(Date.now()) * 1_000_000n;
-  const query = { filters: ofContainers, ...(cursor !== undefined && { since: momentOf(cursor.at) }) };
+  const since = cursor === undefined ? await podmansNow(http, signal) : momentOf(cursor.at);
+  const query = { filters: await ofOurs(http), since };
   const response = await http.stream({ method: 'GET', path: '/events', query, signal });
   yield { type: 'ready', cursor: after ?? `t${begun}` };
   for await (const line of http.lines(response)) {
     const { Action, Actor, nanoseconds } = parse(line);
     const type = changes[Action];
-    if (type === undefined || (cursor?.event === true && nanoseconds <= cursor.at)) continue;
+    if (
+      type === undefined ||
+      !(labelNames.eru in Actor.Attributes) ||
+      (cursor?.event === true && nanoseconds <= cursor.at)
+    )
+      continue;
     const atMs = Number(nanoseconds / 1_000_000n);
     yield { type, cursor: String(nanoseconds), atMs, id: Actor.ID, name: Actor.Attributes['name'] ?? '' };
   }
   throw new EruError('unavailable', 'docker ended its event stream; it is stopping or starting again');
 }
 
-const ofContainers = JSON.stringify({ type: ['container'], label: [labelNames.eru] });
+/** The second that Podman's clock shows: it begins to listen a moment after it has answered, unless it is asked for what was before. */
+async function podmansNow(http: DockerHttp, signal: AbortSignal): Promise<string | undefined> {
+  if ((await http.daemon()) === 'docker') return undefined;
+  const { headers } = (await http.stream({ method: 'GET', path: '/_ping', signal })).resume();
+  return momentOfMs(Date.parse(headers.date ?? ''));
+}
+
+/** Podman finds no label by its name alone. */
+async function ofOurs(http: DockerHttp): Promise<string> {
+  const label = (await http.daemon()) === 'docker' ? { label: [labelNames.eru] } : {};
+  return JSON.stringify({ type: ['container'], ...label });
+}
 
 /** The time has more digits than JSON's numbers keep. */
 function parse(line: string): DockerEvent & { nanoseconds: bigint } {
@@ -64,7 +81,9 @@ function readCursor(text: string): { at: bigint; event: boolean } {
 }
 
 async function isKnown(http: DockerHttp, at: bigint, signal: AbortSignal): Promise<boolean> {
-  const query = { filters: ofContainers, since: momentOf(at), until: momentOf(at + 1n) };
+  // Podman reads times as numbers with 53 bits, and tells nothing up to a moment that has passed.
+  const end = (await http.daemon()) === 'podman' ? { stream: false } : { until: momentOf(at + 1n) };
+  const query = { filters: await ofOurs(http), since: momentOf(at - 1000n), ...end };
   const response = await http.stream({ method: 'GET', path: '/events', query, signal });
   for await (const line of http.lines(response)) if (parse(line).nanoseconds === at) return true;
   return false;

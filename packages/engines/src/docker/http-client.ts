@@ -19,6 +19,9 @@ export interface DockerRequest {
   signal: AbortSignal;
 }
 
+/** Whose API it is: Docker's own, or Podman's socket that speaks it too, with the differences named in docs/engines.md. */
+export type Daemon = 'docker' | 'podman';
+
 /** The newest API that we know; an older daemon is spoken to in its own. */
 const newestApi = [1, 43] as const;
 
@@ -26,18 +29,24 @@ const newestApi = [1, 43] as const;
 export class DockerHttp {
   readonly #address: DockerAddress;
   readonly #agent: http.Agent;
-  #prefix: Promise<string> | undefined;
+  #agreed: Promise<{ prefix: string; daemon: Daemon }> | undefined;
 
   constructor(address: DockerAddress) {
     this.#address = address;
     this.#agent = new Dialer(address);
   }
 
-  /** The answer read as JSON; `undefined` when it has no body. */
+  /** Whose API it is; asked once, with the first call. */
+  async daemon(): Promise<Daemon> {
+    return (await this.#agreement()).daemon;
+  }
+
+  /** The answer read as JSON; `undefined` when it has no body, or words for people. */
   async json<T>(request: DockerRequest): Promise<T> {
     const response = await this.stream(request);
     const body = await this.#guard(() => text(response));
-    return (body.trim() === '' ? undefined : JSON.parse(body)) as T;
+    const words = (response.headers['content-type'] ?? '').startsWith('text/plain');
+    return (words || body.trim() === '' ? undefined : JSON.parse(body)) as T;
   }
 
   /** The answer as it comes. */
@@ -125,23 +134,29 @@ export class DockerHttp {
       sent.once('response', resolve).once('error', reject);
     });
     const { json, body } = request;
+    const failed: { error?: unknown } = {};
     if (body !== undefined) {
-      // The answer tells why the daemon took no more; the error of our sender only when there is none.
-      const taken = pipeline(Readable.from(body), sent);
+      const source = async function* (): AsyncGenerator<Uint8Array> {
+        try {
+          yield* body;
+        } catch (error) {
+          failed.error = error;
+          throw error;
+        }
+      };
+      const taken = pipeline(Readable.from(source()), sent);
       taken.catch((error: unknown) => sent.destroy(error as Error));
     } else sent.end(json === undefined ? undefined : JSON.stringify(json));
-    const response = await answered;
+    // The answer tells why the daemon took no more; the error of our sender only when there is none.
+    const response = await answered.catch((error: unknown) => {
+      throw failed.error ?? error;
+    });
     if ((response.statusCode ?? 500) >= 400) return refuse(response, request);
     return response;
   }
 
   async #path({ path, query }: DockerRequest): Promise<string> {
-    // Shared by all callers, so that no one's leaving ends it.
-    this.#prefix ??= this.#negotiate(AbortSignal.timeout(10_000));
-    const prefix = await this.#prefix.catch((error: unknown) => {
-      this.#prefix = undefined;
-      throw error;
-    });
+    const { prefix } = await this.#agreement();
     const given = Object.entries(query ?? {}).filter(([, value]) => value !== undefined);
     const search = new URLSearchParams(
       given.flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, String(one)])),
@@ -149,7 +164,16 @@ export class DockerHttp {
     return `${prefix}${path}${search === '' ? '' : `?${search}`}`;
   }
 
-  async #negotiate(signal: AbortSignal): Promise<string> {
+  async #agreement(): Promise<{ prefix: string; daemon: Daemon }> {
+    // Shared by all callers, so that no one's leaving ends it.
+    this.#agreed ??= this.#negotiate(AbortSignal.timeout(10_000));
+    return this.#agreed.catch((error: unknown) => {
+      this.#agreed = undefined;
+      throw error;
+    });
+  }
+
+  async #negotiate(signal: AbortSignal): Promise<{ prefix: string; daemon: Daemon }> {
     const request = { method: 'GET', path: '/_ping', signal } as const;
     return this.#guard(async () => {
       const response = await this.#answer(http.request(this.#options(request, '/_ping')), request);
@@ -157,7 +181,8 @@ export class DockerHttp {
       const offered = /^(\d+)\.(\d+)$/.exec(String(response.headers['api-version'] ?? ''));
       const theirs = [Number(offered?.[1] ?? 1), Number(offered?.[2] ?? 24)] as const;
       const older = theirs[0] < newestApi[0] || (theirs[0] === newestApi[0] && theirs[1] < newestApi[1]);
-      return `/v${(older ? theirs : newestApi).join('.')}`;
+      const daemon = response.headers['libpod-api-version'] === undefined ? 'docker' : 'podman';
+      return { prefix: `/v${(older ? theirs : newestApi).join('.')}`, daemon };
     });
   }
 

@@ -5,6 +5,7 @@ import type { EngineImage, Registries } from '../engine.ts';
 import { registryOf } from '../registry.ts';
 import { Ring } from '../ring.ts';
 import type { DockerHttp } from './http-client.ts';
+import { shortName } from './podman.ts';
 import { refusalOf } from './refusal.ts';
 
 /** Lines of progress that a pull keeps for whoever joins it late. */
@@ -40,7 +41,7 @@ export class DockerImages {
     });
     return images.map(({ Id, RepoTags }) => ({
       id: Id,
-      tags: (RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
+      tags: (RepoTags ?? []).filter((tag) => tag !== '<none>:<none>').map(shortName),
     }));
   }
 
@@ -80,12 +81,16 @@ export class DockerImages {
       query: { force, noprune: !prune },
       signal,
     });
-    return items.flatMap(({ Untagged, Deleted }) => Untagged ?? Deleted ?? []);
+    return items.flatMap(({ Untagged, Deleted }) => (Untagged === undefined ? (Deleted ?? []) : shortName(Untagged)));
   }
 
+  /** All that no container has. Podman, asked in docker's way, takes only those without a name: it is asked in its own. */
   async prune(signal: AbortSignal): Promise<void> {
-    const filters = JSON.stringify({ dangling: ['false'] });
-    await this.#http.json({ method: 'POST', path: '/images/prune', query: { filters }, signal });
+    const call = {
+      docker: { path: '/images/prune', query: { filters: JSON.stringify({ dangling: ['false'] }) } },
+      podman: { path: '/libpod/images/prune', query: { all: true } },
+    }[await this.#http.daemon()];
+    await this.#http.json({ method: 'POST', ...call, signal });
   }
 
   #begin(key: string, reference: string, account: string): Pull {

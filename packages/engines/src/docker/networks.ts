@@ -3,6 +3,8 @@ import net from 'node:net';
 
 import type { EngineNetwork } from '../engine.ts';
 import type { DockerHttp } from './http-client.ts';
+import { inspectContainer } from './inspect.ts';
+import { podmansNetwork } from './podman.ts';
 import type { Container, EndpointConfig } from './wire-types.ts';
 
 interface Network {
@@ -60,21 +62,22 @@ export class DockerNetworks {
   }
 
   async #endpoint(id: string, network: string, signal: AbortSignal): Promise<EndpointConfig | undefined> {
-    const container = await this.#http.json<Container>({ method: 'GET', path: `/containers/${id}/json`, signal });
+    const container = await inspectContainer(this.#http, id, signal);
     return container.NetworkSettings.Networks?.[network];
   }
 
   /** Docker reserves the address of a container that does not run only when it starts: of two, one would never. */
   async #refuseTaken(network: string, ipv4: string, signal: AbortSignal): Promise<void> {
-    const query = { all: true, filters: JSON.stringify({ network: [network] }) };
+    const name = (await this.#http.daemon()) === 'podman' ? podmansNetwork(network) : network;
+    const query = { all: true, filters: JSON.stringify({ network: [name] }) };
     const request = { method: 'GET', path: '/containers/json', query, signal } as const;
     const holders = await this.#http.json<(Pick<Container, 'NetworkSettings'> & { Names: string[] })[]>(request);
     const holder = holders.find(({ NetworkSettings }) => {
-      const endpoint = NetworkSettings.Networks?.[network];
+      const endpoint = NetworkSettings.Networks?.[name];
       return endpoint?.IPAddress === ipv4 || endpoint?.IPAMConfig?.IPv4Address === ipv4;
     });
     if (holder === undefined) return;
-    const name = holder.Names[0]?.replace(/^\//, '') ?? 'another container';
-    throw new EruError('busy', `ipv4: ${ipv4} of network ${network} is ${name}'s`);
+    const owner = holder.Names[0]?.replace(/^\//, '') ?? 'another container';
+    throw new EruError('busy', `ipv4: ${ipv4} of network ${network} is ${owner}'s`);
   }
 }

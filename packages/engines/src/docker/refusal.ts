@@ -37,4 +37,10 @@ const words: readonly (readonly [RegExp, ErrorCode])[] = [
   [/executable file not found|no such file or directory: unknown|exec format error/i, 'invalid'],
   [/conflict: unable to (remove|delete)|image is (being used|in use)/i, 'precondition'],
   [/is not running|is not paused|is already paused/i, 'precondition'],
+  // Podman's
+  [/container state improper/i, 'precondition'],
+  [/no such container/i, 'not_found'],
+  [/network is already connected/i, 'exists'],
+  [/is not logging output/i, 'unsupported'],
+  [/invalid argument$/i, 'invalid'],
 ];

@@ -1,5 +1,6 @@
 import type { Limits, RunState, WorkloadState } from '../engine.ts';
 import { portsLabel } from './create-body.ts';
+import { shortName } from './podman.ts';
 import { limitsOfResources } from './resources.ts';
 import type { Container } from './wire-types.ts';
 
@@ -25,7 +26,7 @@ export function stateOf(container: Container, { cores, host, revision, enforced 
     id: Id,
     name: Name.replace(/^\//, ''),
     labels,
-    image: Config.Image,
+    image: shortName(Config.Image),
     user: Config.User,
     state: runState(container),
     pid: State.Running && !State.Restarting ? State.Pid : 0,

@@ -104,6 +104,8 @@ export interface DockerEvent {
 
 export interface DockerInfo {
   ID: string;
+  Name: string;
+  DockerRootDir: string;
   NCPU: number;
   MemTotal: number;
   Driver: string;
