@@ -130,8 +130,9 @@ export class Remap {
       if (!differs(limitsOf(params), object)) continue;
       await effect(this.#context, this.#tenure, () => engine.update(object.id, params, { revision, signal })).catch(
         (error: unknown) => {
-          // Somebody has decided later, or it is gone.
-          if (!isEruError(error, 'fenced') && !isEruError(error, 'not_found')) throw EruError.from(error);
+          // Somebody has decided later, it is gone, or its engine cannot: others of the node are told all the same.
+          const over = (['fenced', 'not_found', 'unsupported'] as const).some((code) => isEruError(error, code));
+          if (!over) throw EruError.from(error);
         },
       );
     }

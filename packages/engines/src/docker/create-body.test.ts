@@ -62,3 +62,35 @@ test.each<[string, Partial<WorkloadSpec>, string, string[]]>([
   const settings = { ...defaultSettings, useLocalDns: true };
   expect(body(spec, { settings, host }).HostConfig.Dns).toEqual(dns);
 });
+
+describe('for podman', () => {
+  const ulimits = [
+    { Name: 'nofile', Soft: 1024, Hard: 1024 },
+    { Name: 'nproc', Soft: 512, Hard: 512 },
+  ];
+  const made = (spec: Partial<WorkloadSpec>, daemon: Surroundings['daemon'] = 'podman') =>
+    body(spec, { daemon, ulimits });
+
+  test('an address on the network bridge is asked for by its own name', () => {
+    const endpoints = { IPAMConfig: { IPv4Address: '10.88.0.7' } };
+    const { HostConfig, NetworkingConfig } = made({ networks: { bridge: '10.88.0.7' } });
+    expect(HostConfig.NetworkMode).toBe('bridge');
+    expect(NetworkingConfig.EndpointsConfig).toEqual({ podman: endpoints });
+    expect(made({ networks: { lan: '10.88.0.7' } }).NetworkingConfig.EndpointsConfig).toEqual({ lan: endpoints });
+  });
+
+  test('its log has the options of the spec alone', () => {
+    const log = { type: 'k8s-file', config: { 'max-size': '1m' } };
+    expect(made({ log }).HostConfig.LogConfig).toEqual({ Type: 'k8s-file', Config: { 'max-size': '1m' } });
+    expect(made({}).HostConfig.LogConfig).toEqual({ Type: '', Config: {} });
+    expect(made({}, 'docker').HostConfig.LogConfig?.Config).toHaveProperty('tag');
+  });
+
+  test('the ulimits that are not named are told all the same', () => {
+    const asked = { nofile: { soft: 10, hard: 20 } };
+    const own = { Name: 'nofile', Soft: 10, Hard: 20 };
+    expect(made({ ulimits: asked }).HostConfig.Ulimits).toEqual([own, ulimits[1]]);
+    expect(made({ ulimits: asked }, 'docker').HostConfig.Ulimits).toEqual([own]);
+    for (const daemon of ['podman', 'docker'] as const) expect(made({}, daemon).HostConfig.Ulimits).toEqual(ulimits);
+  });
+});

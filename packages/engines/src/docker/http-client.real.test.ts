@@ -1,3 +1,4 @@
+import { EruError } from '@eru/kit';
 import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { once } from 'node:events';
@@ -107,6 +108,30 @@ it('a caller who leaves is not kept by a daemon that hangs', async () => {
   const waiting = client.json({ ...get, signal: leave.signal });
   leave.abort();
   await refused(waiting, 'canceled');
+});
+
+it('words for people are no JSON', async () => {
+  answer = (_, response) => response.setHeader('content-type', 'text/plain').end('OK');
+  expect(await client.json(get)).toBeUndefined();
+});
+
+it('a body that fails on our side is told as it failed, not as a lost connection', async () => {
+  answer = () => {};
+  const failing = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(10_000);
+    throw new EruError('invalid', 'the archive leaves its folder');
+  };
+  await refused(client.json({ method: 'PUT', path: '/x', body: failing(), signal }), 'invalid');
+});
+
+it('tells podman from docker by what it says of itself', async () => {
+  expect(await client.daemon()).toBe('docker');
+  const other = new DockerHttp(dockerAddress(`unix://${path.join(folder, 'sock')}`));
+  server.prependOnceListener('request', (_, response: http.ServerResponse) => {
+    response.setHeader('libpod-api-version', '4.3.1');
+  });
+  expect(await other.daemon()).toBe('podman');
+  other.close();
 });
 
 it('a body that the daemon refuses half-way is told by its answer', async () => {

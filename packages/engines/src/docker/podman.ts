@@ -9,11 +9,16 @@ export function podmansNetwork(name: string): string {
 }
 
 /** What Podman says of a container, with docker's names for its networks and its image. */
-export function inDockersWords<T extends Pick<Container, 'NetworkSettings'>>(container: T): T {
-  const networks = Object.entries(container.NetworkSettings.Networks ?? {}).map(
+export function inDockersWords(container: Container): Container {
+  const { Config, NetworkSettings } = container;
+  const networks = Object.entries(NetworkSettings.Networks ?? {}).map(
     ([name, endpoint]) => [name === ownDefault ? 'bridge' : name, endpoint] as const,
   );
-  return { ...container, NetworkSettings: { Networks: Object.fromEntries(networks) } };
+  return {
+    ...container,
+    Config: { ...Config, Image: shortName(Config.Image) },
+    NetworkSettings: { Networks: Object.fromEntries(networks) },
+  };
 }
 
 /** An image's name as docker shortens it: `docker.io/library/app:1` is `app:1`. */

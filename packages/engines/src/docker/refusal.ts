@@ -38,6 +38,7 @@ const words: readonly (readonly [RegExp, ErrorCode])[] = [
   [/conflict: unable to (remove|delete)|image is (being used|in use)/i, 'precondition'],
   [/is not running|is not paused|is already paused/i, 'precondition'],
   // Podman's
+  [/requested IP address .* is not available/i, 'busy'],
   [/container state improper/i, 'precondition'],
   [/no such container/i, 'not_found'],
   [/network is already connected/i, 'exists'],

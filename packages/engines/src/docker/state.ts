@@ -1,6 +1,5 @@
 import type { Limits, RunState, WorkloadState } from '../engine.ts';
 import { portsLabel } from './create-body.ts';
-import { shortName } from './podman.ts';
 import { limitsOfResources } from './resources.ts';
 import type { Container } from './wire-types.ts';
 
@@ -26,7 +25,7 @@ export function stateOf(container: Container, { cores, host, revision, enforced 
     id: Id,
     name: Name.replace(/^\//, ''),
     labels,
-    image: shortName(Config.Image),
+    image: Config.Image,
     user: Config.User,
     state: runState(container),
     pid: State.Running && !State.Restarting ? State.Pid : 0,
