@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { agentBench } from './agent.ts';
 import { coreBench } from './core.ts';
 import { deployBench } from './deploy.ts';
+import { dockerBench } from './docker.ts';
 import { networkBench } from './network.ts';
 import { plannerBench } from './planner.ts';
 import { processBench } from './process.ts';
@@ -17,6 +18,7 @@ const benches = [
   qualityBench,
   startupBench,
   processBench,
+  dockerBench,
   networkBench,
   deployBench,
   coreBench,
