@@ -1,9 +1,14 @@
 import { writeFileSync } from 'node:fs';
-import type { Reporter, TestCase } from 'vitest/node';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
-/** Keeps the running counts in the file that `scripts/test.mjs` reads, so that they survive a run that is cut short. */
+/**
+ * Keeps the running counts in the file that `scripts/test.mjs` reads, so that they survive a run that is cut short, and ends
+ * with the suites that were skipped for want of something (`tests/parts.ts`), and how it is provided.
+ */
 export default class CountReporter implements Reporter {
   #counts = { passed: 0, failed: 0, skipped: 0 };
+  /** What is needed -> the suites that need it. */
+  readonly #wanting = new Map<string, string[]>();
 
   onTestCaseResult(test: TestCase): void {
     const { state } = test.result();
@@ -11,5 +16,22 @@ export default class CountReporter implements Reporter {
     this.#counts[state] += 1;
     const file = process.env['ERU_TEST_COUNTS'];
     if (file !== undefined) writeFileSync(file, JSON.stringify(this.#counts));
+  }
+
+  onTestModuleEnd(module: TestModule): void {
+    for (const suite of module.children.suites()) {
+      const [, name, need] = /^(.*) \((needs .*)\)$/.exec(suite.name) ?? [];
+      if (name !== undefined && need !== undefined) this.#wanting.set(need, [...(this.#wanting.get(need) ?? []), name]);
+    }
+  }
+
+  onTestRunEnd(): void {
+    for (const [need, suites] of this.#wanting)
+      process.stdout.write(
+        `skipped, ${need}\n${suites
+          .toSorted()
+          .map((name) => `  ${name}\n`)
+          .join('')}\n`,
+      );
   }
 }
