@@ -207,7 +207,8 @@ export class DockerContainers {
         return (await this.#http.json<{ Id: string }>(create)).Id;
       } catch (error) {
         const known = EruError.from(error);
-        if (!/is already in use|name .* in use/i.test(known.message)) throw withoutImage(known, spec.image);
+        if (!/is already in use|name .* in use/i.test(known.message))
+          throw withoutQuota(withoutImage(known, spec.image), json.HostConfig.StorageOpt?.['size']);
       }
       try {
         await this.inspect(spec.name, signal);
@@ -257,4 +258,11 @@ function unless(code: 'precondition' | 'not_found'): (error: unknown) => void {
   return (error) => {
     if (!isEruError(error, code)) throw error;
   };
+}
+
+/** The word for a daemon whose graph driver sets no limit to a container's layer. */
+function withoutQuota(error: EruError, size: string | undefined): EruError {
+  if (error.code !== 'unsupported' || size === undefined) return error;
+  const remedy = 'ask for no more storage than the volumes have, or put the data of docker on xfs mounted with pquota';
+  return new EruError('unsupported', `storage: ${size} for the layer: ${error.message}; ${remedy}`, { cause: error });
 }

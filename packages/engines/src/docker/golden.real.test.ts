@@ -225,6 +225,10 @@ describeAsRoot(['docker', 'busybox'], 'docker: what a deploy asks and what a con
         () => bench.created(serve, { root: { type: 'host', writable: true } }),
       ],
       'memory below 4 MiB': ['invalid', () => bench.created(serve, { engineParams: kinds({ memory: 1000 }) })],
+      'storage beyond the volumes': [
+        'unsupported',
+        () => bench.created(serve, { engineParams: kinds({}, { storage: 2 ** 30 }) }),
+      ],
       'live change of volumes': ['unsupported', () => engine.update(id, kinds({}, { volume_changed: true }))],
       'live change of IO limits': ['unsupported', () => engine.update(id, kinds({}, iops))],
       'raw operations': ['unsupported', () => engine.raw(id, 'snapshot', new Uint8Array())],
@@ -232,10 +236,12 @@ describeAsRoot(['docker', 'busybox'], 'docker: what a deploy asks and what a con
     };
     const page = await readFile(path.join(import.meta.dirname, '../../../../docs/engines.md'), 'utf8');
     const docs = page.slice(page.indexOf('## Where engines differ'));
+    const present = await engine.list();
     for (const [what, [code, call]] of Object.entries(refusals)) {
       await refused(call(), code);
       const row = docs.split('\n').find((line) => line.startsWith(`| ${what} `));
       expect(row, what).toContain(`\`${code}\``);
     }
+    expect(await engine.list()).toEqual(present);
   });
 });

@@ -33,6 +33,7 @@ const words: readonly (readonly [RegExp, ErrorCode])[] = [
   [/unauthorized|no basic auth credentials|authentication required/i, 'unauthenticated'],
   [/denied: /i, 'forbidden'],
   [/no space left on device/i, 'failed'],
+  [/--storage-opt is |has not enabled quotas/i, 'unsupported'],
   [/invalid tar header|unexpected EOF|outside of|archive\/tar|breakout/i, 'invalid'],
   [/executable file not found|no such file or directory: unknown|exec format error/i, 'invalid'],
   [/conflict: unable to (remove|delete)|image is (being used|in use)/i, 'precondition'],
