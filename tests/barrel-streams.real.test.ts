@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import https from 'node:https';
@@ -8,7 +9,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 import { createAuthority, issueCertificate, selfSignedCertificate } from '@eru/contract';
-import { run, runOk } from '@eru/kit';
+import { run, runOk, type RunResult } from '@eru/kit';
 import Dockerode from 'dockerode';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -189,6 +190,36 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], "Docker's clients
     expect(await ask(mine)).toBe('OK');
     await expect(ask({})).rejects.toThrow(/alert|ECONNRESET|hang up/);
     await expect(ask(await selfSignedCertificate('user'))).rejects.toThrow(/alert|ECONNRESET|hang up/);
+  });
+
+  it('before a dockerd that is reached by TCP and TLS', async () => {
+    const second = async (...tls: string[]): Promise<RunResult> => {
+      const socket = file('second.sock');
+      const words = [
+        '--dockerd-path',
+        `tcp://${barrel.host.machine.address}:2376`,
+        ...tls,
+        '--host',
+        `unix://${socket}`,
+      ];
+      const proxy = barrel.spawn([...words, '--socket', file('second-own.sock')]);
+      await expect.poll(() => existsSync(socket), soon).toBe(true);
+      const script = ['exec', '-i', 'box', 'sh', '-c', 'cat; echo after the end'];
+      const result = await run('docker', ['-H', `unix://${socket}`, ...script], { input: 'in\n' });
+      const exit = once(proxy, 'exit');
+      proxy.kill();
+      await exit;
+      return result;
+    };
+    const ours = ['--dockerd-cert', file('cert.pem'), '--dockerd-key', file('key.pem')];
+    // The first proxy is as good a dockerd as any.
+    expect(await second('--dockerd-ca', file('ca.pem'), ...ours)).toMatchObject({
+      code: 0,
+      stdout: 'in\nafter the end\n',
+    });
+    const refused = { code: 1, stderr: expect.stringContaining('dockerd cannot be asked') };
+    expect(await second('--dockerd-ca', file('ca.pem'))).toMatchObject(refused);
+    expect(await second('--dockerd-ca', file('cert.pem'), ...ours)).toMatchObject(refused);
   });
 });
 

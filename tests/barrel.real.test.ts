@@ -62,12 +62,22 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     expect(await docker('ps', '--filter', 'network=web', '--format', '{{.Names}} {{.Ports}} {{.Networks}}')).toBe(
       'shop 0.0.0.0:8080->80/tcp web',
     );
+    const filtered = (filter: string): Promise<string> =>
+      docker('ps', '-a', '--filter', filter, '--format', '{{.Names}}');
+    for (const filter of ['publish=8080', 'publish=8000-8090/tcp', 'expose=80'])
+      expect(await filtered(filter), filter).toBe('shop');
+    for (const filter of ['publish=80', 'expose=8080']) expect(await filtered(filter), filter).toBe('');
     await docker('stop', '-t', '0', 'shop');
     expect(await shown('shop')).toBe(first);
     expect((await inspect('shop')).NetworkSettings).toMatchObject({
       Ports: {},
       Networks: { web: { EndpointID: '', IPAMConfig: { IPv4Address: '10.8.0.2' } } },
     });
+    expect(await docker('port', 'shop')).toBe('');
+    expect(await docker('ps', '-a', '--format', '{{.Names}} {{.Ports}} {{.Networks}}')).toBe('shop  web');
+    expect(await filtered('publish=8080')).toBe('');
+    expect(await docker('network', 'inspect', 'web', '-f', '{{json .Containers}}')).toBe('{}');
+    expect(await docker('network', 'ls', '--filter', 'dangling=true', '--format', '{{.Name}}')).toBe('web');
     await run('--name', 'other', '--network', 'web');
     expect(await shown('other')).toMatch(/^10\.8\.0\.3 /);
     await docker('start', 'shop');
@@ -78,9 +88,10 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     expect(JSON.parse(await docker('network', 'inspect', 'web', '-f', '{{json .Containers}}'))).toMatchObject({
       [(await inspect('store')).Id]: { Name: 'store', IPv4Address: '10.8.0.2/24' },
     });
-    expect(await docker('network', 'ls', '--filter', 'driver=eru', '--format', '{{.Name}} {{.Driver}}')).toBe(
-      'web eru',
-    );
+    for (const filter of ['driver=eru', 'name=^web$', 'dangling=false'])
+      expect(await docker('network', 'ls', '--filter', filter, '--format', '{{.Name}}'), filter).toMatch(/(^|\n)web$/);
+    for (const filter of ['name=^we$', 'dangling=true'])
+      expect(await docker('network', 'ls', '--filter', filter, '--format', '{{.Name}}'), filter).not.toContain('web');
     expect(await docker('network', 'ls', '--format', '{{.Name}}')).toBe('bridge\nhost\nnone\nweb');
     await docker('rm', '-f', 'store', 'other');
     expect(await held()).toEqual([]);
@@ -160,7 +171,15 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
   });
 
   it('networks are joined and left while it runs, and kept for the next start', async () => {
-    await docker('network', 'create', '--driver', 'eru', '--subnet', '10.9.0.0/24', 'db');
+    const range = ['--subnet', '10.9.0.0/24', '--ip-range', '10.9.0.128/25', '--gateway', '10.9.0.254'];
+    await docker('network', 'create', '--driver', 'eru', ...range, '--label', 'a=b', 'db');
+    expect(JSON.parse(await docker('network', 'inspect', 'db', '-f', '{{json .}}'))).toMatchObject({
+      IPAM: { Config: [{ Subnet: '10.9.0.0/24', IPRange: '10.9.0.128/25', Gateway: '10.9.0.254' }] },
+      Labels: { a: 'b' },
+    });
+    await docker('create', '--name', 'ranged', '--network', 'db', '--label', 'fixed-ip', busyboxImage, 'true');
+    expect((await inspect('ranged')).NetworkSettings.Networks['db']?.IPAddress).toBe('10.9.0.128');
+    await docker('rm', 'ranged');
     await run('--name', 'joint', '--network', 'web', '--label', 'fixed-ip');
     await docker('network', 'connect', '--ip', '10.9.0.9', 'db', 'joint');
     expect(await docker('exec', 'joint', 'ip', '-o', '-4', 'address', 'show', 'eth1')).toContain('10.9.0.9/24');

@@ -52,11 +52,16 @@ export class Barrel {
   }
 
   async startProxy(): Promise<void> {
-    const { dockerd, machine } = this.host;
+    const { dockerd } = this.host;
     const to = ['--dockerd-path', `unix://${dockerd.socket}`, '--host', `unix://${this.socket}`];
-    const words = ['barrel', ...to, '--socket', this.#own, '--log-level', 'warn', ...this.#words];
-    this.#child = machine.spawn(process.execPath, [command, ...words], ['ignore', 'ignore', 'inherit']);
+    this.#child = this.spawn([...to, '--socket', this.#own, ...this.#words]);
     await retry(() => this.docker('version'), { attempts: 50, baseMs: 50, maxMs: 200 });
+  }
+
+  /** A proxy on the machine. */
+  spawn(words: readonly string[]): ChildProcess {
+    const all = [command, 'barrel', '--log-level', 'warn', ...words];
+    return this.host.machine.spawn(process.execPath, all, ['ignore', 'ignore', 'inherit']);
   }
 
   async killProxy(): Promise<void> {

@@ -238,7 +238,15 @@ describe('lists and networks', () => {
 
 describe('options that are wrong', () => {
   it.each([
-    [{ dockerd: 'tcp://10.0.0.1' }, /^--dockerd-path: "tcp:\/\/10\.0\.0\.1" is not allowed/],
+    [{ dockerd: 'ssh://host' }, /^--dockerd-path: "ssh:\/\/host" is not allowed/],
+    [{ dockerd: 'tcp://10.0.0.1:2375' }, /^--dockerd-path: .* without TLS only this machine is asked/],
+    [{ dockerdTls: { ca: '/nowhere' } }, /^--dockerd-path: .* TLS is for tcp:/],
+    [{ dockerd: 'tcp://127.0.0.1:2376', dockerdTls: { key: '/nowhere' } }, /^--dockerd-ca is missing/],
+    [{ dockerd: 'tcp://127.0.0.1:2376', dockerdTls: { ca: '/x', key: '/x' } }, /belong together; give both/],
+    [
+      { dockerd: 'tcp://127.0.0.1:2376', dockerdTls: { ca: '/nowhere' } },
+      /^--dockerd-ca: "\/nowhere" .* cannot be read/,
+    ],
     [{ hosts: ['http://0.0.0.0:2375'] }, /only this machine may call/],
     [{ hosts: ['https://0.0.0.0:2376'] }, /TLS needs --server-cert, --server-key and --client-ca/],
     [{ hosts: ['ftp://x'] }, /^--host: "ftp:\/\/x" is not allowed/],

@@ -1,7 +1,8 @@
-import net, { type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
-import { DockerHttp, dockerAddress } from '@eru/engines';
-import { Closer, invalid, type Logger } from '@eru/kit';
+import { DockerHttp } from '@eru/engines';
+import { Closer, type Logger } from '@eru/kit';
 import type { NetworkService } from '@eru/network';
 
 import { createContainer } from './create.ts';
@@ -24,11 +25,14 @@ import { serveOwn } from './own-endpoints.ts';
 import type { Parts } from './parts.ts';
 import { adoptLeft } from './recover.ts';
 import { matchRoute, type Route } from './routes.ts';
+import { upstreamAt, type UpstreamFiles } from './upstream.ts';
 
 export interface BarrelOptions {
   netd: NetworkService;
-  /** dockerd's, `unix:///PATH`. */
+  /** dockerd's, `unix:///PATH` or `tcp://HOST:PORT`. */
   dockerd: string;
+  /** For TLS with it. */
+  dockerdTls?: UpstreamFiles;
   /** Where clients come in: `unix:///PATH`, `https://HOST:PORT`, `http://127.0.0.1:PORT`. */
   hosts: readonly string[];
   tls?: TlsFiles;
@@ -42,19 +46,18 @@ export interface BarrelOptions {
 
 /** Takes clients in front of dockerd. @throws EruError before anything is opened when an option is wrong */
 export async function openBarrel(options: BarrelOptions): Promise<{ addresses: string[]; close(): Promise<void> }> {
-  const { netd, dockerd, hosts, tls = {}, group, rules, logger } = options;
-  if (!dockerd.startsWith('unix:///')) throw invalid('--dockerd-path', dockerd, 'write unix:///PATH of its socket');
-  const path = dockerd.slice('unix://'.length);
+  const { netd, dockerd, dockerdTls = {}, hosts, tls = {}, group, rules, logger } = options;
+  const upstream = await upstreamAt(dockerd, dockerdTls);
   const listeners = await Promise.all(hosts.map((host) => listenerAt(host, tls, group)));
   const closer = new Closer();
   try {
-    const docker = new DockerHttp(dockerAddress(dockerd));
+    const docker = new DockerHttp(upstream);
     closer.add('docker', () => docker.close());
     const parts: Parts = { netd, docker, rules, logger, networks: new KnownNetworks(netd, logger) };
     const measures = new Measures();
-    const dial = (): Socket => {
+    const dial = (): Duplex => {
       measures.upstreams += 1;
-      return net.connect({ path, allowHalfOpen: true }).once('close', () => (measures.upstreams -= 1));
+      return upstream.dial({ allowHalfOpen: true }).once('close', () => (measures.upstreams -= 1));
     };
     const take = (socket: Socket): void => {
       measures.connections += 1;

@@ -1,13 +1,11 @@
-import { isJsonObject, type JsonObject } from '@eru/kit';
+import type { JsonObject } from '@eru/kit';
 
 import { parseExact, textAt } from './exact-json.ts';
 import { passOn, type Answer, type Reply } from './http/answer.ts';
 import type { Exchange } from './http/connection.ts';
-import { networkId, pick } from './known-networks.ts';
+import { splitFilters } from './list-filters.ts';
 import { intentsOf, lookUp, netdMs, type Parts } from './parts.ts';
-import { queryOf, withQuery } from './routes.ts';
 import { showInspected, showListed } from './show-container.ts';
-import { parseFilters } from './show-network.ts';
 
 /** `GET /containers/NAME/json` */
 export async function inspectContainer(parts: Parts, { forward }: Exchange): Promise<Reply> {
@@ -20,15 +18,12 @@ export async function inspectContainer(parts: Parts, { forward }: Exchange): Pro
   return passOn(answer, document.write(showInspected(document.value, intent, await parts.networks.listOrLast())));
 }
 
-/** `GET /containers/json`, also with a filter on a network of ours. */
+/** `GET /containers/json`, also with filters that dockerd cannot answer for containers of ours. */
 export async function listContainers(parts: Parts, exchange: Exchange): Promise<Reply> {
   const intents = new Map((await intentsOf(parts)).map((intent) => [intent.container, intent]));
   if (intents.size === 0) return passOn(await exchange.forward());
   const networks = await parts.networks.listOrLast();
-  const { target, wanted, limit } = withoutOurFilter(
-    exchange.head.target,
-    (name) => pick(networks, name) !== undefined,
-  );
+  const { target, kept } = splitFilters(exchange.head.target, networks);
   const answer = await exchange.forward({ target });
   if (answer.head.status !== 200) return passOn(answer);
   const { value, write } = parseExact(answer.body, "dockerd's answer");
@@ -37,9 +32,7 @@ export async function listContainers(parts: Parts, exchange: Exchange): Promise<
     const intent = intents.get(textAt(entry, 'Id'));
     return intent === undefined ? entry : showListed(entry, intent, networks);
   });
-  const ids = wanted?.map((name) => pick(networks, name)?.definition.name ?? name);
-  const kept = ids === undefined ? shown : shown.filter((entry) => isOn(entry, ids)).slice(0, limit);
-  return passOn(answer, write(kept));
+  return passOn(answer, write(kept(shown)));
 }
 
 /** `DELETE /containers/NAME`: dockerd decides. */
@@ -92,36 +85,4 @@ function objectOf(answer: Answer): { value: JsonObject; write: (value: unknown) 
   if (answer.head.status !== 200) return undefined;
   const { value, write } = parseExact(answer.body, "dockerd's answer");
   return Array.isArray(value) ? undefined : { value, write };
-}
-
-/**
- * dockerd knows no container on our networks: where a filter names one, dockerd is asked without it, and without a limit, which
- * counts what is left.
- */
-function withoutOurFilter(
-  target: string,
-  isOurs: (name: string) => boolean,
-): { target: string; wanted?: readonly string[]; limit?: number } {
-  const query = queryOf(target);
-  const filters = parseFilters(query.get('filters'));
-  const wanted = filters?.get('network');
-  if (filters === undefined || wanted === undefined || !wanted.some(isOurs)) return { target };
-  filters.delete('network');
-  const limit = Number(query.get('limit') ?? 0);
-  query.set('filters', JSON.stringify(Object.fromEntries(filters)));
-  if (limit > 0) {
-    // Docker's limit means stopped ones too.
-    query.delete('limit');
-    query.set('all', '1');
-  }
-  return { target: withQuery(target, query), wanted, ...(limit > 0 && { limit }) };
-}
-
-function isOn(entry: JsonObject, wanted: readonly string[]): boolean {
-  const settings = entry['NetworkSettings'];
-  const networks = isJsonObject(settings) && isJsonObject(settings['Networks']) ? settings['Networks'] : {};
-  return Object.entries(networks).some(([name, endpoint]) => {
-    const id = isJsonObject(endpoint) ? endpoint['NetworkID'] : undefined;
-    return wanted.some((one) => one === name || one === id || networkId(one) === id);
-  });
 }

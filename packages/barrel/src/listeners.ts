@@ -5,6 +5,9 @@ import tls from 'node:tls';
 import { listen, parseEndpoint } from '@eru/contract';
 import { EruError, invalid } from '@eru/kit';
 
+import { readFlagFile } from './flag-file.ts';
+import { isLoopback } from './loopback.ts';
+
 export interface TlsFiles {
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
@@ -21,9 +24,6 @@ export interface Listener {
 /** A peer that lost its network says nothing when it goes. */
 const kept = { keepAlive: true, keepAliveInitialDelay: 30_000 };
 
-/** Names by which only this machine reaches itself. */
-const loopback = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
-
 /**
  * `unix:///PATH` (for root and a group), `https://HOST:PORT` (for whoever shows a certificate of the client authority), `http://HOST:PORT`
  * (this machine's own addresses only: whoever reaches dockerd is root). @throws EruError `invalid` before anything is opened
@@ -38,7 +38,7 @@ export async function listenerAt(text: string, files: TlsFiles, group: string | 
   if (scheme !== 'https' && scheme !== 'http') throw invalid('--host', text, 'write unix:///PATH or https://HOST:PORT');
   const endpoint = parseEndpoint(rest.replace(/\/$/, ''));
   if (scheme === 'http') {
-    if (!('host' in endpoint) || !loopback.test(endpoint.host))
+    if (!('host' in endpoint) || !isLoopback(endpoint.host))
       throw invalid(
         '--host',
         text,
@@ -52,9 +52,9 @@ export async function listenerAt(text: string, files: TlsFiles, group: string | 
   const options = {
     allowHalfOpen: true,
     ...kept,
-    cert: await read('--server-cert', cert),
-    key: await read('--server-key', key),
-    ca: await read('--client-ca', clientCa),
+    cert: await readFlagFile('--server-cert', cert),
+    key: await readFlagFile('--server-key', key),
+    ca: await readFlagFile('--client-ca', clientCa),
     requestCert: true,
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2' as const,
@@ -110,12 +110,4 @@ async function groupId(group: string | undefined): Promise<number | undefined> {
   if (gid === undefined && group !== undefined)
     throw invalid('--group', group, 'this machine has no group of that name (/etc/group)');
   return gid === undefined ? undefined : Number(gid);
-}
-
-async function read(flag: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw invalid(flag, file, `it cannot be read: ${EruError.from(cause).message}`);
-  }
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 import type { IntentStatus, NetworkStatus, PoolStatus, Subnet } from '@eru/network';
-import { formatAddress, parseCidr } from '@eru/network';
+import { cidrAt, formatAddress, formatCidr, parseAddress, parseCidr } from '@eru/network';
 import { EruError, invalid, isJsonObject, type JsonObject } from '@eru/kit';
 
 import { canonicalFields, objectAt, textAt } from './exact-json.ts';
@@ -34,7 +34,10 @@ export function showNetwork(
     IPAM: {
       Driver: 'default',
       Options: null,
-      Config: own.map(({ definition: { cidr, gateway } }) => ({ Subnet: cidr, Gateway: gateway ?? firstOf(cidr) })),
+      Config: own.map(({ definition: { cidr, gateway, ranges = [] } }) => {
+        const range = ranges.length === 1 ? cidrOfRange(ranges[0] as string) : undefined;
+        return { Subnet: cidr, ...(range !== undefined && { IPRange: range }), Gateway: gateway ?? firstOf(cidr) };
+      }),
     },
     Internal: false,
     Attachable: false,
@@ -51,6 +54,23 @@ export function showNetwork(
 function firstOf(cidr: string): string {
   const { family, first } = parseCidr('cidr', cidr);
   return formatAddress({ family, value: first + 1n });
+}
+
+/** Docker's `IPRange` as a pool's range. @throws EruError `invalid` */
+function rangeOfCidr(text: string): string {
+  const { family, first, last } = parseCidr('IPAM.Config.IPRange', text);
+  return [first, last].map((value) => formatAddress({ family, value })).join('-');
+}
+
+/** A pool's range as Docker's `IPRange`; undefined for one that is no network. */
+function cidrOfRange(range: string): string | undefined {
+  const [first, last] = range.split('-').map((text) => parseAddress('ranges', text.trim()));
+  if (first === undefined || last === undefined) return undefined;
+  for (let prefix = 0; prefix <= (first.family === 4 ? 32 : 128); prefix++) {
+    const cidr = cidrAt(first, prefix);
+    if (cidr.first === first.value && cidr.last === last.value) return formatCidr(cidr);
+  }
+  return undefined;
 }
 
 function attachedTo(
@@ -82,8 +102,8 @@ export function matchesFilters(network: JsonObject, filters: ReadonlyMap<string,
   const labels = network['Labels'] as Record<string, string>;
   const unused = Object.keys(network['Containers'] as JsonObject).length === 0;
   return (
-    any('name', (value) => textAt(network, 'Name').includes(value.replace(/^\^|\$$/g, ''))) &&
-    any('id', (value) => textAt(network, 'Id').startsWith(value)) &&
+    any('name', (value) => matches(textAt(network, 'Name'), value)) &&
+    any('id', (value) => matches(textAt(network, 'Id'), value)) &&
     any('driver', (value) => value === network['Driver']) &&
     any('scope', (value) => value === 'local') &&
     any('type', (value) => value === 'custom') &&
@@ -93,6 +113,14 @@ export function matchesFilters(network: JsonObject, filters: ReadonlyMap<string,
       return Object.hasOwn(labels, key) && (rest.length === 0 || labels[key] === rest.join('='));
     })
   );
+}
+
+/** A part of the text, with `^` at its start and `$` at its end, as people use Docker's regular expressions. */
+function matches(text: string, pattern: string): boolean {
+  const [, start, part = '', end] = /^(\^?)(.*?)(\$?)$/s.exec(pattern) ?? [];
+  if (start !== '' && end !== '') return text === part;
+  if (start !== '') return text.startsWith(part);
+  return end !== '' ? text.endsWith(part) : text.includes(part);
 }
 
 /** `filters=` in both of its forms: `{"name": ["a"]}` and `{"name": {"a": true}}`. Undefined when it is neither. */
@@ -146,9 +174,15 @@ function subnetOf(config: unknown): Subnet {
   const [gateway, range] = [config['Gateway'] ?? '', config['IPRange'] ?? ''];
   if (typeof cidr !== 'string' || typeof gateway !== 'string')
     throw invalid('IPAM.Config.Subnet', JSON.stringify(cidr), 'write a network such as 10.8.0.0/24');
-  if (range !== '') throw invalid('IPAM.Config.IPRange', JSON.stringify(range), 'use eru net create with --exclude');
+  if (typeof range !== 'string')
+    throw invalid('IPAM.Config.IPRange', JSON.stringify(range), 'write a part of the subnet');
   const taken = Object.values(objectAt(config, 'AuxiliaryAddresses', 'IPAM.Config')).map(String);
-  return { cidr, ...(gateway !== '' && { gateway }), ...(taken.length > 0 && { exclude: taken }) };
+  return {
+    cidr,
+    ...(gateway !== '' && { gateway }),
+    ...(range !== '' && { ranges: [rangeOfCidr(range)] }),
+    ...(taken.length > 0 && { exclude: taken }),
+  };
 }
 
 const mtuOption = 'com.docker.network.driver.mtu';

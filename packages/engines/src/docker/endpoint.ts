@@ -15,8 +15,8 @@ export interface DockerCertificates {
 
 /** How a docker daemon is reached. */
 export interface DockerAddress {
-  /** One connection, open or opening. */
-  dial(): Duplex;
+  /** One connection, open or opening. With `allowHalfOpen` the daemon's end leaves our side open. */
+  dial(options?: { allowHalfOpen?: boolean }): Duplex;
   /** Of the `Host` header. */
   authority: string;
   /** Under which the host's network is reached; 127.0.0.1 for this machine. */
@@ -45,7 +45,7 @@ export function dockerAddress(endpoint: string, certificates?: DockerCertificate
 }
 
 function unixAddress(path: string): DockerAddress {
-  return { dial: () => net.connect({ path }), authority: 'docker', host: '127.0.0.1', local: true };
+  return { dial: (options) => net.connect({ path, ...options }), authority: 'docker', host: '127.0.0.1', local: true };
 }
 
 const keepAlive = { keepAlive: true, keepAliveInitialDelay: 30_000 };
@@ -57,7 +57,8 @@ function tcpAddress(url: URL, host: string, certificates?: DockerCertificates): 
   const pem = Object.fromEntries(Object.entries(certificates ?? {}).filter(([, text]) => text !== ''));
   const name = net.isIP(host) === 0 ? { servername: host } : {};
   return {
-    dial: () => (secure ? tls.connect({ ...common, ...pem, ...name }) : net.connect(common)),
+    dial: (options) =>
+      secure ? tls.connect({ ...common, ...pem, ...name, ...options }) : net.connect({ ...common, ...options }),
     authority: url.host,
     host,
     local: false,

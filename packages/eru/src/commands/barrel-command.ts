@@ -11,6 +11,9 @@ import { serveUntilStopped } from './serve-until-stopped.ts';
 export interface BarrelFlags {
   host?: string[];
   dockerdPath?: string;
+  dockerdCa?: string;
+  dockerdCert?: string;
+  dockerdKey?: string;
   serverCert?: string;
   serverKey?: string;
   clientCa?: string;
@@ -31,6 +34,7 @@ export async function barrelCommand(context: Context, flags: BarrelFlags): Promi
     const barrel = await openBarrel({
       netd: connectNetd(flags.netd ?? netdSocketOf(context.globals.data)),
       dockerd: flags.dockerdPath ?? env['BARREL_DOCKERD_PATH'] ?? 'unix:///var/run/docker.sock',
+      dockerdTls: { ca: flags.dockerdCa, cert: flags.dockerdCert, key: flags.dockerdKey },
       hosts: flags.host ?? env['BARREL_HOSTS']?.split(',') ?? ['unix:///var/run/barrel.sock'],
       tls: {
         cert: flags.serverCert ?? env['BARREL_TLS_CERT_FILE_PATH'],

@@ -37,7 +37,13 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
       'unix:///PATH, https://HOST:PORT or http://127.0.0.1:PORT; may be repeated (BARREL_HOSTS; default: unix:///var/run/barrel.sock)',
       collect,
     )
-    .option('-D, --dockerd-path <socket>', "dockerd's (BARREL_DOCKERD_PATH; default: unix:///var/run/docker.sock)")
+    .option(
+      '-D, --dockerd-path <address>',
+      "dockerd's, unix:///PATH or tcp://HOST:PORT of this machine (BARREL_DOCKERD_PATH; default: unix:///var/run/docker.sock)",
+    )
+    .option('--dockerd-ca <file>', 'authority of its certificate: it is asked over TLS')
+    .option('--dockerd-cert <file>', 'certificate that is shown to it')
+    .option('--dockerd-key <file>', 'its key')
     .option('--server-cert <file>', 'certificate of https:// (BARREL_TLS_CERT_FILE_PATH)')
     .option('--server-key <file>', 'its key (BARREL_TLS_KEY_FILE_PATH)')
     .option('--client-ca <file>', 'authority of the clients that may come in by https://')
