@@ -34,7 +34,8 @@ const program = `
   };
   const start = async (runtime, id, at) => {
     // As a shim does: what the container inherits is not a pipe of ours.
-    await runOk('sh', ['-c', 'exec "$@" >/dev/null 2>"$0" </dev/null', at + '/said', runtime, ...state, 'create', '--bundle', at, id]);
+    const script = '"$@" >/dev/null 2>"$0" </dev/null || { cat "$0" >&2; exit 1; }';
+    await runOk('sh', ['-c', script, at + '/said', runtime, ...state, 'create', '--bundle', at, id]);
     await runOk(runtime, [...state, 'start', id]);
   };
   const end = (runtime, id) => runOk(runtime, [...state, 'delete', '--force', id]);

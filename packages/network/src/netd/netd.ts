@@ -10,7 +10,7 @@ import { diagnose, type Finding } from './diagnose.ts';
 import type { Intent, IntentStatus } from './intent.ts';
 import { declareSchema, ownerOf } from './intent.ts';
 import { removeIdleBridges } from './bridges.ts';
-import { Forwarding } from './forwarding.ts';
+import { HostRules, type Subnet } from './host-rules.ts';
 import { answerIpam, type IpamCall } from './ipam-call.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { bridgeName, networkSchema, pluginsNeeded } from './network-definition.ts';
@@ -45,7 +45,7 @@ export class Netd implements NetworkService {
   repairs = 0;
   readonly #parts: NetdParts;
   readonly #reconciler: Reconciler;
-  readonly #forwarding: Forwarding;
+  readonly #rules: HostRules;
   /** Networks of what is about to be attached. */
   readonly #attaching = new Set<readonly { network: string }[]>();
   #routing: Promise<unknown> = Promise.resolve();
@@ -54,7 +54,7 @@ export class Netd implements NetworkService {
   constructor(parts: NetdParts) {
     this.#parts = parts;
     this.#reconciler = new Reconciler(parts.compared, parts.logger);
-    this.#forwarding = new Forwarding(parts.about.folder);
+    this.#rules = new HostRules(parts.about.folder);
   }
 
   async begin(): Promise<void> {
@@ -95,7 +95,7 @@ export class Netd implements NetworkService {
 
   attach(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
     return this.#checked(attachSchema, request, ({ owner, ...rest }) =>
-      this.#reachable(rest.networks, () => this.#parts.sandboxes.attach({ ...rest, owner: owner ?? rest.id }, signal)),
+      this.#withRules(rest.networks, () => this.#parts.sandboxes.attach({ ...rest, owner: owner ?? rest.id }, signal)),
     );
   }
 
@@ -105,7 +105,7 @@ export class Netd implements NetworkService {
 
   connect(request: unknown, signal?: AbortSignal): Promise<Sandbox> {
     return this.#checked(connectSchema, request, ({ id, network, policy }) =>
-      this.#reachable([network], () => this.#parts.sandboxes.connect(id, network, policy, signal)),
+      this.#withRules([network], () => this.#parts.sandboxes.connect(id, network, policy, signal)),
     );
   }
 
@@ -188,7 +188,7 @@ export class Netd implements NetworkService {
 
   amend(request: unknown, signal?: AbortSignal): Promise<IntentStatus> {
     return this.#checked(requests.amend, request, ({ container, ...change }) =>
-      this.#reachable(change.add === undefined ? [] : [change.add], async () =>
+      this.#withRules(change.add === undefined ? [] : [change.add], async () =>
         this.#statusOf(await this.#parts.compared.intents.amend(container, change, signal)),
       ),
     );
@@ -218,7 +218,7 @@ export class Netd implements NetworkService {
   removeNetwork(request: unknown, signal?: AbortSignal): Promise<void> {
     return this.#checked(requests.named, request, async ({ name }) => {
       await this.#parts.networks.remove(name, signal);
-      await this.#forward();
+      await this.#keepRules();
     });
   }
 
@@ -272,7 +272,7 @@ export class Netd implements NetworkService {
   async reconcile(_request?: unknown, signal?: AbortSignal): Promise<Repair[]> {
     const repairs = await this.#reconciler.round(signal);
     this.repairs += repairs.length;
-    await Promise.all([this.#routes(), this.#forward()]);
+    await Promise.all([this.#routes(), this.#keepRules()]);
     return repairs;
   }
 
@@ -287,7 +287,7 @@ export class Netd implements NetworkService {
   async close(): Promise<void> {
     const { networks, logger, closer } = this.#parts;
     await closer.close();
-    await this.#forward();
+    await this.#keepRules();
     const names = networks.list().flatMap(({ name, driver }) => (driver === 'bridge' ? [bridgeName(name)] : []));
     await removeIdleBridges(names).catch((error: unknown) => logger.warn({ err: error }, 'an idle bridge stays'));
   }
@@ -332,44 +332,46 @@ export class Netd implements NetworkService {
     return this.#routing;
   }
 
-  /** Others may begin to speak to workloads of these networks, before they are attached. */
-  async #reachable<T>(networks: readonly { network: string }[], work: () => Promise<T>): Promise<T> {
+  /** What is to be attached to these networks finds the host's rules for them there. */
+  async #withRules<T>(networks: readonly { network: string }[], work: () => Promise<T>): Promise<T> {
     this.#attaching.add(networks);
     try {
-      if (networks.length > 0) await this.#told(this.#forwarding.open(this.#subnets(networks)));
+      if (networks.length > 0) await this.#told(this.#rules.open(this.#subnets(networks)));
       return await work();
     } finally {
       this.#attaching.delete(networks);
     }
   }
 
-  /** And to those of no network that nobody here is on. */
-  #forward(): Promise<void> {
+  /** Those of networks that nobody here is on go. */
+  #keepRules(): Promise<void> {
     const used = (): { network: string }[] => [
       ...this.#parts.sandboxes.list().flatMap(({ interfaces }) => interfaces),
       ...[...this.#attaching].flat(),
     ];
     return this.#told(
-      this.#forwarding.keep(() => {
+      this.#rules.keep(() => {
         const all = used();
         return all.length === 0 ? undefined : this.#subnets(all);
       }),
     );
   }
 
-  #subnets(used: readonly { network: string }[]): string[] {
+  #subnets(used: readonly { network: string }[]): Subnet[] {
     const { networks, allocator } = this.#parts;
-    return (
-      used
-        .flatMap(({ network }) => networks.find(network) ?? [])
+    return used
+      .flatMap(({ network }) => networks.find(network) ?? [])
+      .flatMap(({ driver, pools, masquerade }) =>
         // Who brings plugins brings rules.
-        .flatMap(({ driver, pools }) => (driver === undefined ? [] : pools))
-        .flatMap((pool) => allocator.view.pool(pool)?.definition.cidr ?? [])
-    );
+        (driver === undefined ? [] : pools).flatMap((name) => {
+          const cidr = allocator.view.pool(name)?.definition.cidr;
+          return cidr === undefined ? [] : [{ cidr, masquerade }];
+        }),
+      );
   }
 
   #told(change: Promise<void>): Promise<void> {
-    const text = 'what others send to workloads here may be dropped: a rule could not be set';
+    const text = 'traffic of workloads here may be dropped: rules of this host could not be set';
     return change.catch((error: unknown) => this.#parts.logger.warn({ err: error }, text));
   }
 }

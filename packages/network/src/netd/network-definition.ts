@@ -78,7 +78,7 @@ export function listFor(
 
 /** File names of the plugins that every attachment needs. */
 export function pluginsNeeded(definition: NetworkDefinition): string[] {
-  const own = [definition.driver === 'bridge' ? 'bridge' : 'ptp', 'firewall'];
+  const own = [definition.driver === 'bridge' ? 'bridge' : 'ptp'];
   const types = definition.plugins?.map(({ type }) => type) ?? own;
   return [...new Set([...types, ...(definition.pools.length > 0 ? ['static'] : [])])];
 }
@@ -96,10 +96,10 @@ export function digestOf(definition: NetworkDefinition): string {
 }
 
 function ownPlugins(
-  { name, driver, masquerade, mtu }: NetworkDefinition,
+  { name, driver, mtu }: NetworkDefinition,
   { ports, bandwidth }: { ports: readonly Port[]; bandwidth?: Bandwidth | undefined },
 ): JsonObject[] {
-  const common: JsonObject = { ipMasq: masquerade, ...(mtu !== undefined && { mtu }) };
+  const common: JsonObject = mtu === undefined ? {} : { mtu };
   const main: JsonObject =
     driver === 'bridge'
       ? {
@@ -113,8 +113,6 @@ function ownPlugins(
       : { type: 'ptp', ...common };
   return [
     main,
-    // Next to a dockerd, whose FORWARD policy is DROP.
-    { type: 'firewall' },
     ...(ports.length > 0 ? [{ type: 'portmap', snat: true, capabilities: { portMappings: true } }] : []),
     ...(bandwidth === undefined ? [] : [{ type: 'bandwidth', capabilities: { bandwidth: true } }]),
   ];
