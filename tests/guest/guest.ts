@@ -119,7 +119,9 @@ async function fillRoot(root: string, modules: string): Promise<void> {
     platform: 'node',
     format: 'esm',
     external: ['@lydell/node-pty'],
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: {
+      js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',
+    },
     logLevel: 'error',
   });
   const installed = path.dirname(path.dirname(require.resolve('@lydell/node-pty/package.json')));

@@ -142,7 +142,9 @@ export async function bundleChild(name: string): Promise<string> {
     format: 'esm',
     external: ['@lydell/node-pty'],
     alias: Object.fromEntries(['kit', 'contract', 'engines'].map((part) => [`@eru/${part}`, source(part)])),
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: {
+      js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',
+    },
     logLevel: 'error',
   });
   return outfile;
