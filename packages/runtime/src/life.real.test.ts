@@ -63,9 +63,10 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     it('stays paused over daemons, and heeds its stop signal all the same', async () => {
       const node = await made(way);
       let engine = await node.engine();
-      const ticks = ['/bin/sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.02; done'];
+      const ticks = ['/bin/sh', '-c', 'trap "exit 5" TERM; echo armed; while :; do sleep 0.02; done'];
       const { id } = await engine.create(specOf(ticks));
       await engine.start(id);
+      await expect.poll(() => lines(engine, id)).toEqual(['armed']);
       await engine.suspend(id);
       const before = await engine.stats(id);
       await engine.close();
