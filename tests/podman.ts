@@ -43,10 +43,6 @@ export class Podman {
     return this.#file('busybox');
   }
 
-  async log(): Promise<string> {
-    return readFile(this.#file('podman.log'), 'utf8');
-  }
-
   /** Ends it with all its containers, and leaves nothing behind. */
   async remove(): Promise<void> {
     await this.machine.remove();
@@ -60,10 +56,6 @@ export class Podman {
     const files = {
       'containers.conf': `[containers]
 log_driver = "k8s-file"
-# It asks for more than a machine without CAP_SYS_RESOURCE may give.
-default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
-# Of containers that ask for none; its own is 2048.
-pids_limit = 0
 [engine]
 events_logger = "file"
 # Otherwise in shared memory, one for the whole machine.
@@ -94,21 +86,24 @@ insecure = true
 
   async #serve(): Promise<void> {
     const { folder, cgroup } = this.machine;
-    const environment = ['containers', 'containers_storage', 'containers_registries'].map(
-      (what) => `${what.toUpperCase()}_CONF=${this.#file(`${what.split('_').at(-1)}.conf`)}`,
-    );
+    const environment = [
+      `CONTAINERS_CONF=${this.#file('containers.conf')}`,
+      `CONTAINERS_STORAGE_CONF=${this.#file('storage.conf')}`,
+      `CONTAINERS_REGISTRIES_CONF=${this.#file('registries.conf')}`,
+    ];
     const script = path.join(import.meta.dirname, 'podman.sh');
     const unshare = ['unshare', '--mount', '--propagation', 'private', 'sh', script, folder, cgroup];
-    const log = openSync(this.#file('podman.log'), 'a');
-    const child = this.machine.spawn('env', [...environment, ...unshare], ['ignore', log, log]);
-    closeSync(log);
+    const log = this.#file('podman.log');
+    const output = openSync(log, 'a');
+    const child = this.machine.spawn('env', [...environment, ...unshare], ['ignore', output, output]);
+    closeSync(output);
     await retry(() => pingDocker(this.socket), {
       attempts: 300,
       baseMs: 50,
       maxMs: 200,
       retryable: () => child.exitCode === null && child.signalCode === null,
     }).catch(async (cause: unknown) => {
-      throw new Error(`podman does not answer:\n${(await this.log()).slice(-3000)}`, { cause });
+      throw new Error(`podman does not answer:\n${(await readFile(log, 'utf8')).slice(-3000)}`, { cause });
     });
   }
 }

@@ -86,6 +86,12 @@ describe('for podman', () => {
     expect(made({}, 'docker').HostConfig.LogConfig?.Config).toHaveProperty('tag');
   });
 
+  test('no limit of processes is said, for it has one of its own', () => {
+    expect(made({}).HostConfig.PidsLimit).toBe(0);
+    expect(made({ pids: 64 }).HostConfig.PidsLimit).toBe(64);
+    expect(made({}, 'docker').HostConfig).not.toHaveProperty('PidsLimit');
+  });
+
   test('the ulimits that are not named are told all the same', () => {
     const asked = { nofile: { soft: 10, hard: 20 } };
     const own = { Name: 'nofile', Soft: 10, Hard: 20 };

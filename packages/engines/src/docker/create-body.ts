@@ -79,13 +79,15 @@ function hostConfig(
   published: readonly number[],
   binds: readonly Bind[],
 ): DockerHostConfig {
-  const { settings, host } = surroundings;
+  const { settings, host, daemon } = surroundings;
   const raw = rawArgsOf(spec.rawArgs);
   const ownNetwork = mode !== 'host';
   const localDns = settings.useLocalDns && net.isIP(host) !== 0 && !host.startsWith('127.') ? [host] : [];
   const size = storageBeyondVolumes(spec.engineParams);
   return {
     ...resourcesOf(spec.engineParams, spec.pids),
+    // Podman has a limit of its own for those that name none.
+    ...(daemon === 'podman' && { PidsLimit: spec.pids }),
     Binds: binds.map(({ source, target, mode }) => `${source}:${target}:${mode}`),
     Dns: ownNetwork ? (spec.dns.length > 0 ? [...spec.dns] : localDns) : [],
     ExtraHosts: [...spec.extraHosts],

@@ -10,3 +10,18 @@ test.each([
 ])('%s (%s) is unsupported', (message) => {
   expect(refusalOf(500, message)).toMatchObject({ code: 'unsupported', message });
 });
+
+/** As Podman says them with status 500, behind what it was about. */
+test.each([
+  ['can only kill running containers. c5fe is in state exited: container state improper', 'precondition'],
+  ['container b11e does not exist in database: no such container', 'not_found'],
+  ['container 50a7 is already connected to network "podman": network is already connected', 'exists'],
+  ['requested IP address 10.88.0.77 is not available in range set 10.88.0.1-10.88.255.254', 'busy'],
+  [
+    "this container is using the 'none' log driver, cannot read logs: this container is not logging output",
+    'unsupported',
+  ],
+  ['container create: running container create option: invalid log driver: invalid argument', 'invalid'],
+])('%s is %s', (message, code) => {
+  expect(refusalOf(500, message)).toMatchObject({ code, message });
+});
