@@ -52,8 +52,8 @@ export async function show<T>(
     case 'json':
       return write(stdout, `${JSON.stringify(view.plain(item), null, 2)}\n`);
     case 'yaml': {
-      const { stringify } = await import('yaml');
-      return write(stdout, stringify(view.plain(item)));
+      const { yamlText } = await import('./yaml-text.ts');
+      return write(stdout, yamlText(view.plain(item)));
     }
     case 'name': {
       const names = view.name(item);

@@ -4,7 +4,6 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EruError } from '@eru/kit';
-import type { Entry } from 'yauzl';
 
 /** Of the zip, and of what is in it: a small file may unpack to very much. */
 const mostBytes = 4 * 2 ** 30;
@@ -20,7 +19,9 @@ export async function unpackArtifact(folder: string, url: string, options: Artif
   await mkdir(folder, { recursive: true });
   try {
     await download(url, zip, options);
-    await unpack(zip, folder, url);
+    // Loaded with the first artifact.
+    const { unzip } = await import('./unzip.ts');
+    await unzip(zip, folder, url, mostBytes);
   } finally {
     await rm(zip, { force: true });
   }
@@ -47,42 +48,6 @@ function reasonOf(cause: unknown): string {
 function isPrivate(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === 'https:' || hostname === 'localhost' || hostname === '127.0.0.1';
-}
-
-async function unpack(zip: string, folder: string, url: string): Promise<void> {
-  const { openPromise } = await import('yauzl');
-  const invalid = (what: string, cause?: unknown): EruError => new EruError('invalid', `${url}: ${what}`, { cause });
-  let left = mostBytes;
-  try {
-    const file = await openPromise(zip);
-    // Names that leave the folder are refused by the library.
-    for await (const entry of file.eachEntry()) {
-      left -= entry.uncompressedSize;
-      if (left < 0) throw invalid(`unpacks to more than ${mostBytes / 2 ** 30} GiB`);
-      const target = path.join(folder, entry.fileName);
-      if (entry.fileName.endsWith('/')) {
-        await mkdir(target, { recursive: true });
-        continue;
-      }
-      const mode = modeOf(entry);
-      if ((mode & 0o170000) === 0o120000)
-        throw invalid(`${entry.fileName} is a symbolic link; artifacts have files and folders`);
-      await mkdir(path.dirname(target), { recursive: true });
-      await pipeline(
-        await file.openReadStreamPromise(entry),
-        createWriteStream(target, { mode: mode & 0o777 || 0o644 }),
-      );
-    }
-  } catch (cause) {
-    throw cause instanceof EruError
-      ? cause
-      : invalid(`is no zip file that can be unpacked: ${EruError.from(cause).message}`, cause);
-  }
-}
-
-/** What Unix wrote; 0 where the file was made elsewhere. */
-function modeOf({ externalFileAttributes }: Entry): number {
-  return externalFileAttributes >>> 16;
 }
 
 async function* limited(pieces: AsyncIterable<Uint8Array>, url: string): AsyncGenerator<Uint8Array> {
