@@ -165,11 +165,9 @@ describeAsRoot(
       expect(JSON.parse(await net('ip', name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
       await eru('start', id);
       await eru('realloc', id, '--memory', '96M');
-      expect(await addressOf(name)).toBe(address);
       await eru('replace', path.join(folder, `${app}.yaml`), '--overlap');
       const next = (await ps()).find(({ app: of }) => of === app);
       expect(next?.id).not.toBe(id);
-      expect(await addressOf(next?.name ?? '')).toBe(address);
       const [published] = Object.values(next?.publish ?? {});
       expect(published?.split(':')[0]).toBe(address);
     };
@@ -236,6 +234,7 @@ describeAsRoot(
         await net('rm', network);
         expect((await runOk(...on('one', 'iptables', '-w', '-t', 'nat', '-S'))).stdout).not.toMatch(/ 10\.[89]\./);
       },
+      240_000,
     );
   },
 );
