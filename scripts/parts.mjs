@@ -7,6 +7,7 @@ import path from 'node:path';
 export const parts = {
   etcd: { proof: () => inPath('etcd'), package: 'etcd-server' },
   runc: { proof: () => inPath('runc'), package: 'runc' },
+  crun: { proof: () => inPath('crun'), package: 'crun' },
   conmon: { proof: () => inPath('conmon'), package: 'conmon' },
   busybox: { proof: () => existsSync('/bin/busybox'), package: 'busybox-static' },
   docker: { proof: () => inPath('dockerd'), package: 'docker.io' },

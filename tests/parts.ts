@@ -6,6 +6,7 @@ import { missing, remedy } from '../scripts/parts.mjs';
 export type Part =
   | 'etcd'
   | 'runc'
+  | 'crun'
   | 'conmon'
   | 'busybox'
   | 'ip'

@@ -22,14 +22,15 @@ const program = `
     }
   }
   syncBuiltinESMExports();
-  const { openNetd, serveIpam, serveNetd } = await import(process.argv[1]);
+  const { openNetd, serveContainers, serveIpam, serveNetd } = await import(process.argv[1]);
   const options = JSON.parse(process.argv[2]);
-  const { store, ...rest } = options;
+  const { store, containers, ...rest } = options;
   const logger = { child: () => logger, debug() {}, info() {}, warn: (...args) => process.env.ERU_TEST_LOG && console.error(...args), error: console.error };
   const shared = store && (await (await import(process.argv[3])).openEtcdStore(store));
   const netd = await openNetd({ ...rest, logger, ...(shared && { store: shared }) });
   await serveNetd(netd, { socket: options.socket, logger });
   await serveIpam(netd, { socket: options.socket, logger });
+  if (containers) await serveContainers({ netd, socket: options.socket, logger });
   console.log('ready');
   for await (const line of process.stdin) left = Number(line);
 `;
@@ -38,6 +39,8 @@ export interface NetdProcessOptions {
   node?: string;
   bootId?: string;
   addresses?: string[];
+  /** Serves the runtime script too. */
+  containers?: boolean;
   /** Endpoints of an etcd. */
   store?: { endpoints: string[] };
 }
