@@ -12,7 +12,8 @@ import { run, runOk, type RunResult } from '@eru/kit';
  */
 export class TestHost {
   readonly folder: string;
-  readonly #pid: number;
+  /** Of the process that holds it. */
+  readonly pid: number;
   readonly #end: () => Promise<void>;
 
   static async start(): Promise<TestHost> {
@@ -33,13 +34,13 @@ export class TestHost {
 
   private constructor(folder: string, pid: number, end: () => Promise<void>) {
     this.folder = folder;
-    this.#pid = pid;
+    this.pid = pid;
     this.#end = end;
   }
 
   /** The words that run `command` on this host. */
   words(...command: string[]): [string, string[]] {
-    return ['nsenter', ['--target', String(this.#pid), '--net', '--mount', '--', ...command]];
+    return ['nsenter', ['--target', String(this.pid), '--net', '--mount', '--', ...command]];
   }
 
   run(...command: string[]): Promise<RunResult> {
