@@ -26,7 +26,8 @@ const program = `
       ociVersion: '1.0.2',
       process: { args: ['/bin/busybox', 'sleep', '600'], cwd: '/', env: [], user: { uid: 0, gid: 0 } },
       root: { path: folder + '/rootfs', readonly: true },
-      mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }],
+      // Of its own: many that are started at once would make the same devices in one folder.
+      mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, { destination: '/dev', type: 'tmpfs', source: 'tmpfs' }],
       annotations,
       linux: { cgroupsPath: '/eru-bench-' + process.pid + '/' + id, namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map((type) => ({ type })) },
     }));
@@ -82,7 +83,7 @@ export async function containerStarts(folder: string, quick: boolean): Promise<R
     return [];
   }
   await mkdir(path.join(folder, 'rootfs/bin'), { recursive: true });
-  await mkdir(path.join(folder, 'rootfs/proc'));
+  for (const name of ['proc', 'dev']) await mkdir(path.join(folder, 'rootfs', name));
   await copyFile(busybox, path.join(folder, 'rootfs/bin/busybox'));
   const script = path.join(folder, 'eru-oci');
   const text = runtimeScript({
