@@ -1,4 +1,3 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { runOk } from '@eru/kit';
@@ -217,33 +216,16 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
   });
 
   it('compose: three services with pinned addresses go up, down, up', async () => {
-    const folder = path.join(barrel.host.machine.folder, 'project');
-    await mkdir(folder);
-    const service = (name: string, ip: number): string =>
-      `  ${name}:\n    image: ${busyboxImage}\n    command: sleep infinity\n    stop_grace_period: 0s\n    networks:\n      back:\n        ipv4_address: 10.10.0.${ip}\n`;
-    const services = ['a', 'b', 'c'].map((name, index) => service(name, 20 + index)).join('');
-    const networks = 'networks:\n  back:\n    driver: eru\n    ipam:\n      config:\n        - subnet: 10.10.0.0/24\n';
-    await writeFile(path.join(folder, 'docker-compose.yml'), `version: '2.4'\nservices:\n${services}${networks}`);
-    const compose = (...words: string[]): Promise<unknown> =>
-      runOk(
-        'docker-compose',
-        [
-          '-H',
-          `unix://${barrel.socket}`,
-          '--project-directory',
-          folder,
-          '-f',
-          path.join(folder, 'docker-compose.yml'),
-          ...words,
-        ],
-        {
-          timeoutMs: 120_000,
-        },
-      );
+    const example = path.join(import.meta.dirname, '../examples/compose/compose.yaml');
+    const compose = async (...words: string[]): Promise<string> => {
+      const all = ['-H', `unix://${barrel.socket}`, '-p', 'example', '-f', example, ...words];
+      const env = { ...process.env, IMAGE: busyboxImage };
+      return (await runOk('docker-compose', all, { env, timeoutMs: 120_000 })).stdout;
+    };
     for (let round = 0; round < 2; round++) {
       await compose('up', '-d');
       expect((await held()).toSorted()).toEqual(['10.10.0.20', '10.10.0.21', '10.10.0.22']);
-      await docker('exec', 'project_a_1', 'ping', '-c', '1', '-W', '5', '10.10.0.22');
+      expect(await docker('exec', 'example_front_1', 'wget', '-qO-', 'http://middle')).toBe('middle');
       await compose('down');
       expect(await held()).toEqual([]);
     }
