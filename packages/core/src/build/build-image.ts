@@ -9,6 +9,7 @@ import { makeBuildFolder } from './build-folder.ts';
 import type { BuildPlan } from './build-plan.ts';
 import type { BuildSettings } from './build-settings.ts';
 import { dockerfile, type ImageUser } from './dockerfile.ts';
+import { whileAway } from './while-away.ts';
 
 /** What an image is made of. */
 export type ImageSource =
@@ -35,7 +36,8 @@ export interface BuildPlace {
 /**
  * Builds on one engine and pushes each name (reference/core-behaviour.md section 3.13): the engine's own objects as they come, after each
  * name that is pushed `{status: 'finished', …}`. After a build that failed nothing is pushed; a push that fails does not stop the next.
- * Without a hub to push to, the image stays where it was built. @throws EruError before the engine has begun
+ * An engine that is away is asked again for half a minute. Without a hub to push to, the image stays where it was built.
+ * @throws EruError before the engine has begun
  */
 export async function* buildImage(request: ImageRequest, place: BuildPlace): AsyncGenerator<JsonObject> {
   const { settings, engine, registries, signal, logger } = place;
@@ -61,16 +63,19 @@ async function* built({ source, references, platform }: ImageRequest, place: Bui
   }
   const options = { signal, registries };
   const build = { references, platform };
+  const make = (text: string, archive: () => AsyncIterable<Uint8Array>): AsyncGenerator<JsonObject> =>
+    whileAway(async function* () {
+      yield* fetchBases(text, place);
+      yield* engine.imageBuild(build, archive(), options);
+    }, signal);
   if (source.from === 'tar') {
-    yield* fetchBases(dockerfileIn(source.archive), place);
-    yield* engine.imageBuild(build, pieces(source.archive), options);
+    yield* make(dockerfileIn(source.archive), () => pieces(source.archive));
     return;
   }
   const folder = await makeBuildFolder();
   try {
     await prepareContext(folder, source, settings, signal);
-    yield* fetchBases(dockerfile(source.plan, source.user), place);
-    yield* engine.imageBuild(build, archiveOf(folder, signal), options);
+    yield* make(dockerfile(source.plan, source.user), () => archiveOf(folder, signal));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -97,7 +102,8 @@ async function* pushed(
 ): AsyncGenerator<JsonObject, boolean> {
   let last: JsonObject = {};
   try {
-    for await (const object of engine.imagePush(reference, { signal, registries })) yield (last = object);
+    const push = (): AsyncIterable<JsonObject> => engine.imagePush(reference, { signal, registries });
+    for await (const object of whileAway(push, signal)) yield (last = object);
   } catch (error) {
     if (signal.aborted) throw error;
     yield { error: EruError.from(error).message };

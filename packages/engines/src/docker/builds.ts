@@ -1,10 +1,10 @@
-import { invalid } from '@eru/kit';
+import { invalid, isEruError } from '@eru/kit';
 import type { JsonObject } from '@eru/kit';
 
 import type { ImageBuild, Registries } from '../engine.ts';
 import { BuildkitTrace, withExitCode } from './buildkit-trace.ts';
 import type { DockerHttp } from './http-client.ts';
-import { accountsHeader, parseReference } from './images.ts';
+import { accountsHeader, failureOf, parseReference } from './images.ts';
 
 /** How images are made on one daemon. */
 export class DockerBuilds {
@@ -14,7 +14,7 @@ export class DockerBuilds {
     this.#http = http;
   }
 
-  /** The daemon's own lines; a failure is the last of them. */
+  /** The daemon's own lines; a failure is the last of them. @throws EruError `unavailable`, also for a daemon without containerd */
   async *build(
     { references, platform }: ImageBuild,
     context: AsyncIterable<Uint8Array>,
@@ -36,6 +36,8 @@ export class DockerBuilds {
     const trace = new BuildkitTrace();
     for await (const text of this.#http.lines(response)) {
       const line = JSON.parse(text) as JsonObject;
+      const failure = failureOf(line);
+      if (isEruError(failure, 'unavailable')) throw failure;
       const { id, aux } = line;
       if (id === 'moby.buildkit.trace' && typeof aux === 'string') yield* trace.read(aux);
       else yield buildkit ? withExitCode(line) : line;

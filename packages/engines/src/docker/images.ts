@@ -135,7 +135,8 @@ export class DockerImages {
     const response = await this.#http.stream({ method, path, query, headers, signal, ...(body && { body }) });
     for await (const text of this.#http.lines(response)) {
       const line = JSON.parse(text) as JsonObject;
-      if (typeof line['error'] === 'string' && line['error'] !== '') throw refusalOf(codeOf(line), line['error']);
+      const failure = failureOf(line);
+      if (failure !== undefined) throw failure;
       yield line;
     }
   }
@@ -166,9 +167,11 @@ function encode(json: JsonObject | object): string {
   return Buffer.from(JSON.stringify(json)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
-function codeOf({ errorDetail }: JsonObject): number {
+/** What a line of progress says to have failed. */
+export function failureOf({ error, errorDetail }: JsonObject): EruError | undefined {
+  if (typeof error !== 'string' || error === '') return undefined;
   const code: Json | undefined = isJsonObject(errorDetail ?? null) ? (errorDetail as JsonObject)['code'] : undefined;
-  return typeof code === 'number' && code >= 400 ? code : 500;
+  return refusalOf(typeof code === 'number' && code >= 400 ? code : 500, error);
 }
 
 /** The word for an image that the node does not have. */

@@ -25,3 +25,17 @@ test.each([
 ])('%s is %s', (message, code) => {
   expect(refusalOf(500, message)).toMatchObject({ code, message });
 });
+
+test.each([
+  [404, 'No such container: x', 'not_found'],
+  [500, 'driver failed: port is already allocated', 'busy'],
+  [500, 'something else', 'failed'],
+  [500, 'transport is closing: unavailable', 'unavailable'],
+  [
+    500,
+    'Cannot update container c: connection error: desc = "transport: Error while dialing dial unix /run/containerd/containerd.sock: connect: connection refused": unavailable',
+    'unavailable',
+  ],
+])('%i %s is %s', (status, message, code) => {
+  expect(refusalOf(status, message)).toMatchObject({ code, message: expect.stringContaining(message) });
+});

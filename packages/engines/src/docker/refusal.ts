@@ -5,9 +5,14 @@ import { EruError, type ErrorCode } from '@eru/kit';
  * whose text alone tells them apart.
  */
 export function refusalOf(status: number, message: string): EruError {
+  if (withoutContainerd.test(message))
+    return new EruError('unavailable', `docker has no containerd at the moment, try again in some seconds: ${message}`);
   const told = words.find(([pattern]) => pattern.test(message))?.[1];
   return new EruError(told ?? statuses[status] ?? (status < 500 ? 'invalid' : 'failed'), message);
 }
+
+/** How each error ends that containerd's client gives while it reaches no containerd; docker or the system starts that again. */
+const withoutContainerd = /: unavailable$/;
 
 const statuses: Readonly<Record<number, ErrorCode>> = {
   400: 'invalid',
