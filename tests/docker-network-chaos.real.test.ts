@@ -5,7 +5,7 @@ import { Barrel } from './barrel.ts';
 import { doubles, faults, forgotten, steps, type Fault, type Step } from './docker-network-steps.ts';
 import { describeAsRoot } from './parts.ts';
 
-const count = Number(process.env['ERU_CHAOS_STEPS'] ?? 25);
+const count = Number(process.env['ERU_CHAOS_STEPS'] ?? 36);
 const seed = Number(process.env['ERU_SEED'] ?? 1);
 /** Something dies in one of so many steps. */
 const faultEvery = 4;
