@@ -2,6 +2,7 @@ import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const root = import.meta.dirname;
+const retry = process.env['CI'] === undefined ? 0 : 1;
 const resolve = {
   // Tests run on the sources, so that a failing line is a line that people wrote.
   alias: [{ find: /^@eru\/([a-z]+)$/, replacement: path.join(root, 'packages/$1/src/index.ts') }],
@@ -10,7 +11,8 @@ const resolve = {
 /**
  * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: with real components (etcd, runc,
  * conmon, dockerd), several at once, so each on a machine or in folders of its own. `whole`: the built command as a user runs
- * it, alone on this machine, for what is measured or left there is looked at.
+ * it, alone on this machine, for what is measured or left there is looked at. In CI what uses real components may try a second
+ * time, and the report names what had to.
  */
 export default defineConfig({
   test: {
@@ -36,6 +38,7 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: true,
           maxWorkers: 2,
+          retry,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
@@ -49,6 +52,7 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           maxWorkers: 1,
+          retry,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },

@@ -2,12 +2,13 @@ import { retry } from '@eru/kit';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { busyboxImage, busyboxTree, importImage } from './busybox-image.ts';
 import { pingDocker } from './ping-docker.ts';
 import { PrivateMachine } from './private-machine.ts';
+import { standStill } from './stand-still.ts';
 
 /**
  * A real dockerd of its own on a `PrivateMachine`: own data, containerd, network and cgroup, so that several run beside each
@@ -106,15 +107,7 @@ export class Dockerd {
 
   /** Makes it hang: connections are taken and never answered. Resolves when all of it stands still. */
   async freeze(): Promise<void> {
-    this.#child?.kill('SIGSTOP');
-    await retry(
-      async () => {
-        const tasks = await readdir(`/proc/${this.pid}/task`);
-        const stats = await Promise.all(tasks.map((task) => readFile(`/proc/${this.pid}/task/${task}/stat`, 'utf8')));
-        if (!stats.every((stat) => /^\d+ \(.*\) T/.test(stat))) throw new Error('dockerd still runs');
-      },
-      { attempts: 100, baseMs: 5, maxMs: 50 },
-    );
+    await standStill(this.pid);
   }
 
   thaw(): void {

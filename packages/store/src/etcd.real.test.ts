@@ -2,6 +2,7 @@ import { isEruError, retry, systemClock } from '@eru/kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { describeWith } from '../../../tests/parts.ts';
+import { standStill } from '../../../tests/stand-still.ts';
 import { follow, storeConformance } from './conformance.suite.ts';
 import { EtcdProcess } from './etcd-process.ts';
 import { openEtcdStore } from './etcd.ts';
@@ -87,15 +88,15 @@ describeWith(['etcd'], 'etcd', () => {
       await watch.next();
       expect(lease.held()).toBe(true);
       const frozenAt = performance.now();
-      etcd.freeze();
       try {
+        await standStill(etcd.pid);
         const reading = expect(store.get('f/x')).rejects.toMatchObject({ code: 'timeout' });
         await until(() => !lease.held());
         // Before the server may give it to another.
         expect(performance.now() - frozenAt).toBeLessThan(3000);
         await reading;
       } finally {
-        etcd.thaw();
+        process.kill(etcd.pid, 'SIGCONT');
       }
       const { revision } = await retry(
         () => store.txn({ then: [{ op: 'put', key: 'f/after', value: Buffer.from('') }] }),
