@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { busyboxImage } from './busybox-image.ts';
 import { DockerNetwork } from './docker-network.ts';
 import { describeAsRoot } from './parts.ts';
+import type { PrivateMachine } from './private-machine.ts';
 
 const cycles = Number(process.env['ERU_CYCLES'] ?? 2);
 
@@ -284,5 +285,56 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
       },
     });
     await nothingHeld();
+  });
+});
+
+/** Root in a container of such a daemon is nobody outside. */
+async function remapped(machine: PrivateMachine): Promise<string[]> {
+  const { folder } = machine;
+  for (const name of ['subuid', 'subgid']) {
+    const file = path.join(folder, name);
+    await writeFile(file, 'daemon:100000:65536\n');
+    await machine.runOk('mount', ['--bind', file, `/etc/${name}`]);
+  }
+  // Containers come in as that nobody.
+  await chmod(folder, 0o711);
+  return ['--userns-remap=daemon'];
+}
+
+describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses under userns-remap', () => {
+  let host: DockerNetwork;
+  beforeAll(async () => {
+    host = await DockerNetwork.start(remapped);
+    await host.net('create', 'web', '--subnet', '10.8.0.0/24', '--subnet', 'fd08::/64', '--quarantine', '0s');
+    await host.install('--network', 'web', '--default');
+  });
+  afterAll(() => host?.remove());
+
+  it.each([
+    { users: 'of its own, by hooks', words: [], map: /^0 100000 65536$/ },
+    { users: 'of the host, by a path', words: ['--userns', 'host'], map: /^0 0 / },
+  ])('a container with users $users keeps addresses, MAC and ports over a stop', async ({ words, map }) => {
+    const before = await host.traces();
+    const inside = (...command: string[]): Promise<string> => host.docker('exec', 'shop', ...command);
+    const seen = (): Promise<string> =>
+      inside('sh', '-c', 'cat /sys/class/net/eth0/address; ip -o address show eth0 scope global');
+    const run = ['run', '-d', '--name', 'shop', '--network', 'none', '--label', 'fixed-ip', '-p', '8080:80'];
+    await host.docker(...run, '--stop-signal', 'KILL', ...words, busyboxImage, 'httpd', '-f', '-h', '/etc', '-p', '80');
+    expect((await inside('cat', '/proc/self/uid_map')).replaceAll(/ +/g, ' ').trim()).toMatch(map);
+    const first = await seen();
+    expect(first).toMatch(/^02:.* 10\.8\.0\.\d+\/24 .* fd08::\w+\/64 /s);
+    expect(await inside('cat', '/etc/hosts')).toMatch(/10\.8\.0\.\d+\t.*\nfd08::/);
+    await inside('ping', '-c', '1', '-W', '5', '10.8.0.1');
+    await host.docker('stop', 'shop');
+    await expect.poll(() => host.service.reservations(), { timeout: 20_000 }).toMatchObject([{ state: 'reserved' }]);
+    await host.docker('start', 'shop');
+    expect(await seen()).toBe(first);
+    const answered = async (): Promise<number> => (await fetch(`http://${host.machine.address}:8080/passwd`)).status;
+    await expect.poll(() => answered().catch(() => 0), { timeout: 10_000 }).toBe(200);
+    expect(await host.service.diagnose()).toEqual([]);
+    await host.docker('rm', '-f', 'shop');
+    await expect.poll(() => host.service.reservations(), { timeout: 20_000 }).toEqual([]);
+    expect(await host.service.diagnose()).toEqual([]);
+    expect(await host.traces()).toEqual(before);
   });
 });

@@ -16,7 +16,7 @@ export class DockerNetwork {
   readonly dockerd: Dockerd;
   #netd: ChildProcess | undefined;
 
-  static async start(flags: readonly string[] = [], config: object = {}): Promise<DockerNetwork> {
+  static async start(flags: Parameters<typeof Dockerd.start>[0] = [], config: object = {}): Promise<DockerNetwork> {
     const network = new DockerNetwork(await Dockerd.start(flags, config));
     try {
       await network.startNetd();
