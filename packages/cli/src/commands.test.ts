@@ -331,6 +331,14 @@ describe('deploy', () => {
     const partly = await core.run(['deploy', spec, '-o', 'name']);
     expect(partly).toMatchObject({ code: 1, stdout: 'hello_web_aaaaaa\n' });
     expect(partly.stderr).toContain('hello_web_cccccc failed: no such program');
+    const undone = { name: 'hello_web_cccccc', node: 'n1', step: 'undone' };
+    deployEvents = [
+      { case: 'done', value: failed as pb.CreateWorkloadMessage },
+      { case: 'progress', value: undone as eru.Progress },
+    ];
+    const none = { code: 1, stdout: '', stderr: 'hello_web_cccccc failed: no such program\n' };
+    expect(await core.run(['deploy', spec])).toEqual(none);
+    expect(await core.run(['deploy', spec, '-o', 'json'])).toEqual({ ...none, stdout: '[]\n' });
     deployEvents = [{ case: 'done', value: { ...done, id: id('b') } }];
     const hopeless = await core.run(['deploy', spec, '--wait']);
     expect(hopeless.code).toBe(1);

@@ -35,7 +35,10 @@ export async function deploy(context: Context, flags: DeployFlags, file: string)
     const ids = created.map(({ id }) => id);
     if (flags.wait === true && failed === 0) await waitShowing(context, connection, ids, timeoutMs);
     const workloads = ids.length === 0 ? [] : await listWorkloads(connection, { words: ids }, context.signal);
-    await showList(context, workloads, workloadView(context.clock.now()));
+    const { output } = context.globals;
+    // A table without a row says nothing to somebody who has just read why.
+    if (failed === 0 || workloads.length > 0 || output !== 'table')
+      await showList(context, workloads, workloadView(context.clock.now()));
     return failed === 0 ? exitCodes.ok : exitCodes.someFailed;
   });
 }
@@ -51,7 +54,7 @@ async function runDeploy(
 ): Promise<{ created: pb.CreateWorkloadMessage[]; failed: number }> {
   const progress = new Progress(context);
   const created: pb.CreateWorkloadMessage[] = [];
-  let failed = 0;
+  const failed = new Set<string>();
   try {
     for await (const { event } of eru.deploy(request, { signal: context.signal })) {
       switch (event.case) {
@@ -60,17 +63,15 @@ async function runDeploy(
           if (request.asynchronous === true) say(context, `operation ${event.value.operation} goes on by itself`);
           break;
         case 'progress':
-          if (event.value.step === 'done') break; // The message of this name says more.
+          // The message of this name says more than that it is done, or undone.
+          if (event.value.step === 'done' || failed.has(event.value.name)) break;
           progress.set(event.value.name, `${event.value.step} on ${event.value.node}`);
           break;
         case 'done': {
           const { success, name, nodename, error, hook } = event.value;
           if (success) created.push(event.value);
-          else failed += 1;
-          progress.set(
-            name || `an instance on ${nodename || 'no node'}`,
-            success ? `started on ${nodename}` : `failed: ${error}`,
-          );
+          else failed.add(name);
+          progress.set(name, success ? `started on ${nodename}` : `failed: ${error}`);
           if (hook.length > 0) say(context, Buffer.from(hook).toString().trimEnd());
           break;
         }
@@ -83,5 +84,5 @@ async function runDeploy(
   } finally {
     progress.close();
   }
-  return { created, failed };
+  return { created, failed: failed.size };
 }

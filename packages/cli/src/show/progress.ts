@@ -38,21 +38,22 @@ export class Progress {
     if (this.#drawn > 0) readline.moveCursor(stderr, 0, -this.#drawn);
     readline.cursorTo(stderr, 0);
     readline.clearScreenDown(stderr);
-    const lines = this.#lines(last ? Number.POSITIVE_INFINITY : Math.max(1, (stderr.rows ?? 24) - 2));
+    // What stands last is not drawn over, so it may be as long as it is: a reason above all.
+    const { rows = 24, columns = 80 } = last ? { rows: Infinity, columns: Infinity } : stderr;
+    const lines = this.#lines(Math.max(1, rows - 2), columns - 1);
     stderr.write(lines.map((line) => `${line}\n`).join(''));
     this.#drawn = lines.length;
   }
 
   /** At most what fits on the screen: what scrolled away cannot be redrawn. Lines are cut for the same reason. */
-  #lines(most: number): string[] {
-    const columns = this.#shell.stderr.columns ?? 80;
+  #lines(most: number, columns: number): string[] {
     const width = Math.max(0, ...[...this.#items.keys()].map((item) => item.length));
-    const all = [...this.#items].map(([item, state]) => cut(`${item.padEnd(width)}  ${state}`, columns - 1));
+    const all = [...this.#items].map(([item, state]) => cut(`${item.padEnd(width)}  ${state}`, columns));
     if (all.length <= most) return all;
     const counts = new Map<string, number>();
     for (const state of this.#items.values()) counts.set(state, (counts.get(state) ?? 0) + 1);
     const summary = [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
-    return [...all.slice(all.length - most + 1), cut(`${all.length} in all: ${summary}`, columns - 1)];
+    return [...all.slice(all.length - most + 1), cut(`${all.length} in all: ${summary}`, columns)];
   }
 }
 

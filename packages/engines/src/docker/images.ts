@@ -105,8 +105,11 @@ export class DockerImages {
           lines.push(line);
       } catch (error) {
         // It may have been built here, or its registry be away: what the node has is better than nothing.
-        if (stop.signal.aborted || !(await this.#has(repository, tag, stop.signal))) throw error;
-        lines.push({ status: `the node's own ${reference} is used: ${EruError.from(error).message}` });
+        const { code, message } = EruError.from(error);
+        if (stop.signal.aborted) throw error;
+        if (!(await this.#has(repository, tag, stop.signal)))
+          throw new EruError(code, `image ${reference} cannot be fetched: ${message}`, { cause: error });
+        lines.push({ status: `the node's own ${reference} is used: ${message}` });
       } finally {
         this.#pulls.delete(key);
         lines.end();

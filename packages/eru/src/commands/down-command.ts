@@ -110,19 +110,23 @@ async function removeAlone({ globals: { data }, signal }: Context, home: Home | 
 /** Answers what is left. Other machines may live on the same etcd: their workloads are not ours. */
 async function removeAll(client: CoreClient, home: Home | undefined, say: Say, signal: AbortSignal): Promise<Left> {
   const mine = home !== undefined && isShared(home) && home.node !== undefined ? { node: home.node } : {};
-  const names = await namesOf(client, mine, signal);
   const released = await releasedOf(client, mine, signal);
-  if (names.size === 0) return { failed: 0, released };
+  /** Id -> why it was refused; each is tried once. */
   const refused = new Map<string, string>();
-  const request = { ids: [...names.keys()], force: true, grace: 0 };
-  for await (const { id, success, error } of client.eru.remove(request, { signal })) {
-    if (success) say(`removed ${names.get(id) ?? id}`);
-    else refused.set(id, error);
+  for (;;) {
+    const names = await namesOf(client, mine, signal);
+    const ids = [...names.keys()].filter((id) => !refused.has(id));
+    // One that was refused and that a removal begun earlier has taken away in the meantime is gone, too.
+    if (ids.length === 0) {
+      for (const [id, name] of names) say(`could not remove ${name}: ${refused.get(id)}`);
+      return { failed: names.size, released };
+    }
+    for await (const { id, success, error } of client.eru.remove({ ids, force: true, grace: 0 }, { signal })) {
+      if (success) say(`removed ${names.get(id) ?? id}`);
+      refused.set(id, error);
+    }
+    // A replace or a deploy in flight may have made others meanwhile.
   }
-  // One that a removal begun earlier has taken away in the meantime is gone, too.
-  const left = await namesOf(client, mine, signal);
-  for (const [id, name] of left) say(`could not remove ${name}: ${refused.get(id) ?? 'it came meanwhile'}`);
-  return { failed: left.size, released };
 }
 
 function isShared({ store }: Home): boolean {

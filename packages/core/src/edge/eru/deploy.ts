@@ -155,7 +155,13 @@ function eventMessage(edge: Edge, request: DeployRequest, event: CreateEvent): D
     case 'step':
       return { event: { case: 'progress', value: { name: event.name, node: event.node, step: event.step } } };
     case 'done':
-      return { event: { case: 'done', value: doneMessage(edge, request, event) } };
+      // The original's message of one that was not even prepared has neither.
+      return {
+        event: {
+          case: 'done',
+          value: { ...doneMessage(edge, request, event), name: event.name, nodename: event.node },
+        },
+      };
     case 'exited':
       return undefined;
   }

@@ -1,4 +1,5 @@
 import { client, connect, pb, type Client, type eru, type MessageInitShape } from '@eru/contract';
+import { EruError } from '@eru/kit';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { collect, failure, json, startTestCore, text, type TestCore } from '../harness.suite.ts';
@@ -64,6 +65,20 @@ describe('Deploy', () => {
     });
     const { resourceUsage } = await core.rpc.getNode({ nodename: 'n1' });
     expect(JSON.parse(resourceUsage)).toMatchObject({ cpumem: { memory: 0 } });
+  });
+
+  test('instances of a node whose image cannot be had are named, with their node', async () => {
+    const machine = core.machines.resolve('mock://n1');
+    machine.faults = (verb, phase) => {
+      if (verb === 'imagePull' && phase === 'before') throw new EruError('failed', 'no such registry');
+    };
+    const events = (await collect(core.eru.deploy(request({ count: 2, image: 'web:1' })))).map(({ event }) => event);
+    const [planned] = events;
+    const names = planned?.case === 'planned' ? planned.value.instances.map(({ name }) => name) : [];
+    const done = events.flatMap((event) => (event.case === 'done' ? [event.value] : []));
+    expect(done.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+    for (const message of done)
+      expect(message).toMatchObject({ nodename: 'n1', success: false, error: 'no such registry' });
   });
 
   test('a node on which not one fits is refused with what it has', async () => {
