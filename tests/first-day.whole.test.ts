@@ -163,8 +163,21 @@ describeWith([], 'the first day with Eru', () => {
     expect(await eru.ps()).toHaveLength(2);
   });
 
-  it('down --all leaves no process, cgroup, mount or namespace', { timeout: 120_000 }, async () => {
-    expect((await eru.run(['down', '--all'], { timeoutMs: 120_000 })).code).toBe(0);
-    expect(await traces()).toEqual(before);
-  });
+  it(
+    'down --all in the middle of a replace leaves no process, cgroup, mount or namespace',
+    { timeout: 120_000 },
+    async () => {
+      const old = new Set((await eru.ps()).map(({ id }) => id));
+      const replacing = eru.run(['replace', hello]);
+      await retry(async () => expect((await eru.ps()).filter(({ id }) => !old.has(id))).not.toEqual([]), {
+        attempts: 100,
+        maxMs: 100,
+      });
+      const { code, stderr } = await eru.run(['down', '--all'], { timeoutMs: 120_000 });
+      expect(stderr).toContain('nothing of it is left');
+      expect(code).toBe(0);
+      await replacing;
+      expect(await traces()).toEqual(before);
+    },
+  );
 });
