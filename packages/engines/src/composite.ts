@@ -59,7 +59,7 @@ class CompositeEngine implements Engine {
       others.map(async ({ name, engine }) => {
         try {
           const { offers, missing, resources } = await engine.info(options);
-          return { offers: [name, ...offers], missing, resources };
+          return { offers, missing, resources };
         } catch (error) {
           const missing = [`${name} does not answer: ${EruError.from(error).message}`];
           return { offers: [], missing, resources: {} };

@@ -59,8 +59,10 @@ function own({ data, tls }: Context['globals']): Pick<UpOptions, 'data' | 'tls'>
 }
 
 function greetingOf({ address, node, offers, missing, leftStore }: Up, { auth }: UpFlags): string[] {
+  const has = offers.filter((offer) => !offer.startsWith('runtime '));
   return [
-    `Eru serves on ${address}, node ${node}: ${offers.join(', ')}.`,
+    `Eru serves on ${address}, node ${node}.`,
+    ...(has.length === 0 ? [] : [`It has ${has.join(', ')}.`]),
     ...missing.map((sentence) => `Missing here: ${sentence}`),
     ...(leftStore === undefined
       ? []
