@@ -1,5 +1,8 @@
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+import LongestFirst from './tests/longest-first.ts';
 
 const root = import.meta.dirname;
 const retry = process.env['CI'] === undefined ? 0 : 1;
@@ -7,6 +10,12 @@ const resolve = {
   // Tests run on the sources, so that a failing line is a line that people wrote.
   alias: [{ find: /^@eru\/([a-z]+)$/, replacement: path.join(root, 'packages/$1/src/index.ts') }],
 };
+
+/** A test that forgets to say which Eru it means finds none, in place of the one that its user may run here. */
+const env = { ERU_DATA: '/proc/none' };
+
+/** On a busy machine the second that vitest gives by default is soon over; what does not come at all is found in time all the same. */
+const patient = { poll: { timeout: 30_000 } };
 
 /**
  * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: with real components (etcd, runc,
@@ -16,6 +25,7 @@ const resolve = {
  */
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         resolve,
@@ -25,6 +35,9 @@ export default defineConfig({
           exclude: ['**/*.real.test.ts', '**/*.whole.test.ts', '**/dist/**'],
           pool: 'threads',
           isolate: false,
+          maxWorkers: availableParallelism(),
+          env,
+          expect: patient,
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
@@ -39,6 +52,8 @@ export default defineConfig({
           fileParallelism: true,
           maxWorkers: 2,
           retry,
+          env,
+          expect: patient,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
@@ -53,6 +68,8 @@ export default defineConfig({
           fileParallelism: false,
           maxWorkers: 1,
           retry,
+          env,
+          expect: patient,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },

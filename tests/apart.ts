@@ -1,13 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 
 import { connectCore, readEndpoint, type Core } from '@eru/client';
 import { connectEngine, type Engine } from '@eru/engines';
 import { childEnvironment, EruError, retry } from '@eru/kit';
 
+import { freePort } from '../packages/store/src/free-ports.ts';
 import { command, EruUnderTest } from './eru.ts';
 
 export type Part = 'core' | 'runtime' | 'agent';
@@ -129,11 +129,3 @@ export class EruApart {
 
 /** Something comes soon, or the test has failed. */
 export const patience = { attempts: 120, baseMs: 100, maxMs: 250 };
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  return port;
-}

@@ -80,17 +80,23 @@ export class PrivateMachine {
 
   /** Runs a program inside to its end. */
   async runOk(command: string, args: readonly string[]): Promise<string> {
-    return (await runOk('nsenter', [...this.inside, command, ...args])).stdout;
+    return (await runOk('nsenter', [...this.inside, command, ...args], { env: this.#environment })).stdout;
   }
 
-  /** Starts a program inside, in a session of its own. Its environment has no proxies. */
+  /** Starts a program inside, in a session of its own. */
   spawn(command: string, args: readonly string[], stdio: SpawnOptions['stdio'] = 'ignore'): ChildProcess {
     const join = `echo $$ >${path.join(hierarchy, this.cgroup, 'daemons', 'cgroup.procs')} && exec "$@"`;
     return spawn('sh', ['-c', join, 'sh', 'nsenter', ...this.inside, command, ...args], {
       stdio,
       detached: true,
-      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, HOME: this.folder, LANG: 'C.UTF-8' },
+      env: this.#environment,
     });
+  }
+
+  /** Nothing of the host's user: no proxies, no home, and not the folder of an Eru that runs there. */
+  get #environment(): NodeJS.ProcessEnv {
+    const eru = path.join(this.folder, 'none');
+    return { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, HOME: this.folder, ERU_DATA: eru, LANG: 'C.UTF-8' };
   }
 
   /** Ends everything in it, and leaves nothing behind. */

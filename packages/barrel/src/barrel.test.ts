@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 
 import { silentLogger, type JsonObject } from '@eru/kit';
 import { openNetd, type Netd } from '@eru/network';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { openBarrel } from './barrel.ts';
 import { FakeDockerd } from './fake-dockerd.suite.ts';
@@ -133,12 +133,12 @@ describe('a creation', () => {
     const never = new Promise<never>(() => {});
     const dying = await openProxy({ adopt: () => never });
     const cut = create('shop').catch(() => 'cut');
-    await vi.waitFor(() => expect(dockerd.containers.size).toBe(1));
+    await expect.poll(() => dockerd.containers.size).toBe(1);
     expect(await held()).toEqual([expect.stringMatching(/^req-.* 10\.8\.0\.2$/)]);
     await dying.close();
     expect(await cut).toBe('cut');
     barrel = await openProxy();
-    await vi.waitFor(async () => expect(await netd.intents()).toMatchObject([{ container: '1'.padStart(64, '0') }]));
+    await expect.poll(() => netd.intents()).toMatchObject([{ container: '1'.padStart(64, '0') }]);
     expect(await held()).toEqual(['1 10.8.0.2']);
     await ask('DELETE', '/containers/shop');
     expect(await held()).toEqual([]);

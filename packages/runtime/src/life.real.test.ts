@@ -8,6 +8,7 @@ import { readTar, writeTar, type Engine, type WorkloadState } from '@eru/engines
 import { run, runOk, systemRandom } from '@eru/kit';
 import { afterEach, describe, expect, it } from 'vitest';
 
+import { freePort } from '../../store/src/free-ports.ts';
 import { describeAsRoot } from '../../../tests/parts.ts';
 import { bundleChild, TestNode, type Ways } from './node.suite.ts';
 import { lines, specOf } from './spec.suite.ts';
@@ -286,7 +287,7 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
 
   it('lets its port number go when it has stopped, for what replaces it', async () => {
     const engine = await (await made('conmon')).engine();
-    const port = await freePort();
+    const port = String(await freePort());
     const first = await engine.create(specOf(serves, { publish: [port] }));
     await expect(engine.create(specOf(serves, { publish: [port] }))).rejects.toMatchObject({ code: 'busy' });
     await engine.start(first.id);
@@ -390,14 +391,6 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     expect(await lines(engine, id)).toEqual(['nameserver 10.1.2.3', '10.0.0.9 db', '64', '128', '2', '77']);
   });
 });
-
-async function freePort(): Promise<string> {
-  const server = net.createServer().listen(0);
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return String(port);
-}
 
 async function until(engine: Engine, id: string, is: (state: WorkloadState) => boolean): Promise<void> {
   const events = engine.events({ signal: AbortSignal.timeout(20_000) });

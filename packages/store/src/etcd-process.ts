@@ -2,11 +2,11 @@ import { retry } from '@eru/kit';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { openEtcdStore, type EtcdStoreOptions } from './etcd.ts';
+import { freePorts } from './free-ports.ts';
 
 export interface EtcdProcessOptions {
   /** Flags of etcd without their dashes; they win over ours. */
@@ -72,10 +72,12 @@ export class EtcdProcess {
       ...this.#flags,
     };
     const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-    this.#child = spawn('etcd', args, { stdio: 'ignore' });
+    const child = spawn('etcd', args, { stdio: 'ignore' });
+    this.#child = child;
     const store = await retry(() => openEtcdStore({ ...this.#client, endpoints: [this.endpoint] }), {
       attempts: 100,
       maxMs: 200,
+      retryable: () => child.exitCode === null && child.signalCode === null,
     });
     await store.close();
   }
@@ -97,17 +99,4 @@ export class EtcdProcess {
     await this.kill();
     await rm(this.#folder, { recursive: true, force: true });
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  for (const server of servers) server.close();
-  return ports;
 }

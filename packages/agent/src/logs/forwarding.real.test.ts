@@ -36,7 +36,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function receiver(port = 0): Promise<Receiver> {
+async function receiver(port?: number): Promise<Receiver> {
   const started = await Receiver.start(port);
   receivers.push(started);
   return started;

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 
 import { bareSpec, type WorkloadSpec } from '@eru/engines';
 
+import { freePort } from '../../../store/src/free-ports.ts';
+
 /** What a receiver finds in a line. */
 export interface Received {
   id: string;
@@ -21,9 +23,10 @@ export class Receiver {
   readonly #sockets = new Set<net.Socket>();
   #waiting: { count: number; resolve: () => void }[] = [];
 
-  static async start(port = 0): Promise<Receiver> {
+  /** At a port of its own, or at that of one that has stopped. */
+  static async start(port?: number): Promise<Receiver> {
     const receiver = new Receiver();
-    receiver.#server.listen(port, '127.0.0.1');
+    receiver.#server.listen(port ?? (await freePort()), '127.0.0.1');
     await once(receiver.#server, 'listening');
     return receiver;
   }
