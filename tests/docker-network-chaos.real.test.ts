@@ -30,26 +30,36 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'chaos on a plain
       const chaotic = { barrel, random, told: new Set<string>() };
       const before = await host.traces();
       const dying: Fault[] = [];
-      const done: Record<string, number> = {};
-      const noted = <T extends Step | Fault>(one: T): T => {
-        done[one.name] = (done[one.name] ?? 0) + 1;
-        return one;
+      const asked = new Map<string, number>();
+      const done = new Map<string, number>();
+      const note = (counts: Map<string, number>, { name }: Step | Fault): void => {
+        counts.set(name, (counts.get(name) ?? 0) + 1);
       };
       for (let index = 1; index <= count; index++) {
-        const step = noted(steps[random.int(steps.length)] as Step);
-        const doing = step.run(chaotic).catch(() => {}); // It may meet the dead.
+        const step = steps[random.int(steps.length)] as Step;
+        note(asked, step);
+        const doing = step.run(chaotic).then(
+          (was) => was && note(done, step),
+          () => {}, // It has met the dead.
+        );
         if (random.int(faultEvery) === 0) {
           await systemClock.sleep(random.int(400));
           // Each dies once before any dies twice, so that few steps have them all.
           if (dying.length === 0) dying.push(...faults);
-          const [fault] = dying.splice(random.int(dying.length), 1).map(noted) as [Fault];
+          const [fault] = dying.splice(random.int(dying.length), 1) as [Fault];
+          note(asked, fault);
           const revive = await fault.strike(barrel, random);
           await Promise.all([doing, revive()]);
         }
         await doing;
         if (index % checkEvery === 0) expect(await doubles(host)).toEqual([]);
       }
-      console.log(`seed ${seed}: ${JSON.stringify(done)}`);
+      const told = [...asked].map(
+        ([name, times]) => `${name} ${times}${done.has(name) ? ` (${done.get(name)} done)` : ''}`,
+      );
+      console.log(`seed ${seed}: ${told.join(', ')}`);
+      // A chaos in which nothing lives proves nothing.
+      expect(done.get('create')).toBeGreaterThan((asked.get('create') ?? 0) / 3);
       expect(await doubles(host)).toEqual([]);
       expect(await forgotten(chaotic)).toEqual([]);
       const { service } = host;

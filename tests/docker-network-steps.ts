@@ -17,17 +17,21 @@ export interface Chaotic {
 /** One thing that a user does. What a fault makes fail is not an error: its state afterwards is what counts. */
 export interface Step {
   readonly name: string;
-  run(chaotic: Chaotic): Promise<unknown>;
+  /** Answers whether it was done. */
+  run(chaotic: Chaotic): Promise<boolean>;
 }
 
-const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+const names = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay'];
 const any = <T>(random: Random, list: readonly T[]): T => list[random.int(list.length)] as T;
 
 /** The docker command before dockerd itself or before the proxy, as it comes. */
-function docker({ barrel, random }: Chaotic, ...words: string[]): Promise<RunResult> {
-  return random.int(2) === 0 ? barrel.host.tryDocker(...words) : barrel.tryDocker(words);
+async function docker({ barrel, random }: Chaotic, ...words: string[]): Promise<boolean> {
+  const { code } = await (random.int(2) === 0 ? barrel.host.tryDocker(...words) : barrel.tryDocker(words));
+  return code === 0;
 }
 
+/** Ends at once when dockerd, starting again, stops it: one that ignores its signal is given ten seconds. */
+const stopped = ['--stop-signal', 'KILL'];
 const sleeper = [busyboxImage, 'sleep', 'infinity'];
 
 /** Asks by labels alone, as where there is no proxy. */
@@ -35,11 +39,12 @@ async function createByLabels({ barrel, random }: Chaotic, name: string): Promis
   const wishes = [
     ['fixed-ip='],
     ['fixed-ip=1', `eru.network/ports=${8000 + names.indexOf(name)}:80`],
-    ['eru.network/name=web'],
+    [],
     [`eru.network/ip=10.8.0.${100 + random.int(4)}`],
   ];
-  const labels = any(random, wishes).flatMap((label) => ['--label', label]);
-  await barrel.host.tryDocker('create', ...labels, '--name', name, '--runtime', 'eru', '--network', 'none', ...sleeper);
+  const labels = ['eru.network/name=web', ...any(random, wishes)].flatMap((label) => ['--label', label]);
+  const words = ['create', ...stopped, '--network', 'none', '--runtime', 'eru', ...labels, '--name', name, ...sleeper];
+  await barrel.host.tryDocker(...words);
 }
 
 async function createByProxy({ barrel, random, told }: Chaotic, name: string): Promise<void> {
@@ -49,7 +54,7 @@ async function createByProxy({ barrel, random, told }: Chaotic, name: string): P
     [],
     ['--ip', `10.8.0.${100 + random.int(4)}`],
   ];
-  const words = ['create', '--network', 'web', ...any(random, wishes), '--name', name, ...sleeper];
+  const words = ['create', ...stopped, '--network', 'web', ...any(random, wishes), '--name', name, ...sleeper];
   const { code, stdout } = await barrel.tryDocker(words);
   if (code === 0) told.add(stdout.trim());
 }
@@ -69,12 +74,14 @@ const amended: Step = {
     const { barrel, random } = chaotic;
     const { service } = barrel.host;
     const [intent] = await service.intents();
-    if (intent === undefined) return;
+    if (intent === undefined) return false;
     const { container, networks } = intent;
     const has = networks.some(({ network }) => network === 'back');
-    if (random.int(2) === 0) return barrel.tryDocker(['network', has ? 'disconnect' : 'connect', 'back', container]);
-    if (has) return service.amend({ container, remove: 'back' });
-    return service.amend({ container, add: { network: 'back', ifname: `back${random.int(2)}` } });
+    if (random.int(2) === 0)
+      return (await barrel.tryDocker(['network', has ? 'disconnect' : 'connect', 'back', container])).code === 0;
+    const change = has ? { remove: 'back' } : { add: { network: 'back', ifname: `back${random.int(2)}` } };
+    await service.amend({ container, ...change });
+    return true;
   },
 };
 
@@ -130,7 +137,11 @@ export const faults: readonly Fault[] = [
     strike: async ({ host }) => {
       await killOne(host, (command) => /(^|\/)containerd\0/.test(command));
       // dockerd starts another.
-      return () => retry(() => host.docker('info'), { attempts: 100, baseMs: 100, maxMs: 200 });
+      const there = async (): Promise<void> => {
+        const parts = await host.docker('version', '--format', '{{range .Server.Components}}{{.Name}} {{end}}');
+        if (!parts.includes('containerd')) throw new Error('no containerd yet');
+      };
+      return () => retry(there, { attempts: 100, baseMs: 100, maxMs: 200 });
     },
   },
   {
@@ -174,9 +185,14 @@ async function killOne(host: DockerNetwork, wanted: (command: string) => boolean
   }
 }
 
-/** Two running containers with one address, or a container with another address than it holds. */
+/** Two running containers with one address, or a container with an address that it does not hold. */
 export async function doubles(host: DockerNetwork): Promise<string[]> {
   const running = (await host.docker('ps', '-q', '--no-trunc')).split('\n').filter(Boolean);
+  const holders = new Map(
+    (await host.service.intents()).flatMap(({ container, reservations }) =>
+      reservations.flatMap(({ addresses }) => addresses.map(({ ip }) => [ip, container] as const)),
+    ),
+  );
   const owners = new Map<string, string>();
   const wrong: string[] = [];
   for (const id of running) {
@@ -184,6 +200,8 @@ export async function doubles(host: DockerNetwork): Promise<string[]> {
     for (const [, ip = ''] of result.stdout.matchAll(/inet (10\.[\d.]+)/g)) {
       const other = owners.get(ip);
       if (other !== undefined) wrong.push(`${ip} is on ${other} and on ${id}`);
+      const holder = holders.get(ip);
+      if (holder !== id) wrong.push(`${ip} is on ${id} and held by ${holder ?? 'nobody'}`);
       owners.set(ip, id);
     }
   }
