@@ -36,18 +36,29 @@ export class Namespaces {
     for (const address of addresses) await inside('address', 'add', address, 'dev', ifname);
   }
 
-  /** Takes IPv6 into use again, with these addresses and routes: whoever switches it off takes them away. */
+  /**
+   * Takes IPv6 into use again, with these addresses and routes: whoever switches it off takes them away. An address `throughGateway`
+   * has no neighbours but its gateway.
+   */
   async restoreIpv6(
     id: string,
     ifname: string,
-    addresses: readonly string[],
+    addresses: readonly { address: string; throughGateway?: string }[],
     routes: readonly { dst: string; gateway: string }[],
   ): Promise<void> {
-    const ip = (...words: string[]): string => ['ip', '-6', ...words].join(' ');
+    const ip = (...words: string[]): string => ['ip', '-6', ...words, 'dev', ifname].join(' ');
     const lines = [
       'echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6',
-      ...addresses.map((address) => ip('address', 'replace', address, 'dev', ifname, 'nodad')),
-      ...routes.map(({ dst, gateway }) => ip('route', 'replace', dst, 'via', gateway, 'dev', ifname)),
+      ...addresses.flatMap(({ address, throughGateway: gateway }) =>
+        gateway === undefined
+          ? [`${ip('address', 'replace', address)} nodad`]
+          : [
+              `${ip('address', 'replace', address)} nodad noprefixroute`,
+              ip('route', 'replace', gateway),
+              ip('route', 'replace', address, 'via', gateway), // the kernel takes its network
+            ],
+      ),
+      ...routes.map(({ dst, gateway }) => ip('route', 'replace', dst, 'via', gateway)),
     ];
     await runOk('nsenter', [`--net=${this.path(id)}`, 'sh', '-ec', lines.join('\n')]);
   }

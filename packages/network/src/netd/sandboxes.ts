@@ -220,8 +220,11 @@ export class Sandboxes {
     return this.#locks.exclusive(`id/${id}`, async () => {
       const { cni, namespaces } = this.#options;
       for (const { ifname, network } of this.#attached(id).interfaces) {
-        const { result } = (await cni.cache.read({ network, containerId: id, ifname })) ?? {};
-        if (result === undefined) continue;
+        const { result, config } = (await cni.cache.read({ network, containerId: id, ifname })) ?? {};
+        if (result === undefined || config === undefined) continue;
+        const { plugins } = JSON.parse(config) as { plugins: { type: string }[] };
+        // This plugin makes a cable to the host, on which there are no neighbours.
+        const throughGateway = plugins[0]?.type === 'ptp';
         const ips = addressesOf(result, ifname).filter(({ address }) => address.includes(':'));
         if (ips.length === 0) continue;
         const gateway = ips[0]?.gateway ?? '';
@@ -232,7 +235,10 @@ export class Sandboxes {
         await namespaces.restoreIpv6(
           id,
           ifname,
-          ips.map(({ address }) => address),
+          ips.map(({ address, gateway: own = gateway }) => ({
+            address,
+            ...(throughGateway && own !== '' && { throughGateway: own }),
+          })),
           routes,
         );
       }
