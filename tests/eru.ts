@@ -19,6 +19,7 @@ export interface Listed {
   running: boolean;
   healthy: boolean;
   publish: Record<string, string>;
+  addresses: Record<string, string[]>;
   limits: { requested: { cpu?: number; memory?: number }; effective: { cpu?: number; memory?: number } };
   restarts: number;
   exit_code: number;

@@ -21,7 +21,8 @@ const server =
 interface Deployed {
   id: string;
   name: string;
-  address: string;
+  /** IPv4 first. */
+  addresses: string[];
 }
 
 /**
@@ -71,8 +72,8 @@ describeAsRoot(
         `etcd://${etcd}`,
       );
     const ps = async (): Promise<Listed[]> => JSON.parse((await eru('ps', '-o', 'json')).stdout) as Listed[];
-    const addressOf = async (owner: string): Promise<string> =>
-      (await net('ip', owner, '--node', 'one', '-o', 'name')).trim();
+    const addressesOf = async (owner: string): Promise<string[]> =>
+      (await net('ip', owner, '--node', 'one', '-o', 'name')).trim().split('\n');
     const deploy = async (name: string, spec: object): Promise<Deployed> => {
       const file = path.join(folder, `${name}.yaml`);
       await writeFile(
@@ -82,7 +83,7 @@ describeAsRoot(
       await eru('deploy', file, '--wait');
       const made = (await ps()).find(({ app: of }) => of === name);
       if (made === undefined) throw new Error(`${name} is not there`);
-      return { id: made.id, name: made.name, address: await addressOf(made.name) };
+      return { id: made.id, name: made.name, addresses: await addressesOf(made.name) };
     };
     /** From within a workload. */
     const pings = async (id: string, addresses: readonly string[]): Promise<void> => {
@@ -144,7 +145,7 @@ describeAsRoot(
     });
 
     const setups = {
-      routed: ['--driver', 'routed', '--subnet', '10.8.0.0/16'],
+      routed: ['--driver', 'routed', '--subnet', '10.8.0.0/16', '--subnet', 'fd08::/64'],
       bridge: ['--subnet', '10.9.0.0/16', '--no-masquerade'],
     } as const;
 
@@ -160,7 +161,7 @@ describeAsRoot(
     };
 
     /** A stop, other limits, and a replace by one that is started before the old one stops. */
-    const keepsAddress = async ({ id, name, address }: Deployed, app: string): Promise<void> => {
+    const keepsAddresses = async ({ id, name, addresses }: Deployed, app: string): Promise<void> => {
       await eru('stop', '--force', id);
       expect(JSON.parse(await net('ip', name, '-o', 'json'))).toMatchObject([{ state: 'reserved' }]);
       await eru('start', id);
@@ -168,8 +169,10 @@ describeAsRoot(
       await eru('replace', path.join(folder, `${app}.yaml`), '--overlap');
       const next = (await ps()).find(({ app: of }) => of === app);
       expect(next?.id).not.toBe(id);
-      const [published] = Object.values(next?.publish ?? {});
-      expect(published?.split(':')[0]).toBe(address);
+      expect(Object.values(next?.addresses ?? {})).toEqual([addresses]);
+      const hosts = [addresses[0], `[${addresses[1]}]`];
+      const [published = ''] = Object.values(next?.publish ?? {});
+      expect(published.split(',').map((one) => one.replace(/:80[08]0$/, ''))).toEqual(hosts);
     };
 
     it.each(Object.keys(setups) as (keyof typeof setups)[])(
@@ -177,8 +180,9 @@ describeAsRoot(
       async (driver) => {
         const network = `net-${driver}`;
         await net('create', network, ...setups[driver], '--quarantine', '0s', '--rate', '8M');
+        const pins = driver === 'routed' ? ['10.8.0.77', 'fd08::77'] : ['10.9.0.77'];
         const served = await deploy(`server-${driver}`, {
-          network,
+          network: `${network}=${pins.join(',')}`,
           commands: ['${NODE}', '-e', server],
           publish: ['8000'],
           healthcheck: { tcp_ports: ['8000'] },
@@ -187,6 +191,7 @@ describeAsRoot(
         const tree = path.join(folder, `tree-${driver}`);
         await mkdir(tree);
         await busyboxTree(tree);
+        expect(served.addresses).toEqual(pins);
         const container = await deploy(`container-${driver}`, {
           network,
           root: tree,
@@ -200,18 +205,19 @@ describeAsRoot(
           healthcheck: { tcp_ports: ['8080'] },
         });
         const far = (await elsewhere('attach', 'far', '--network', network, '--fixed')).trim();
-        const farAddress = (await elsewhere('ip', 'far', '-o', 'name')).trim();
+        const [farAddress = ''] = (await elsewhere('ip', 'far', '-o', 'name')).trim().split('\n');
         if (driver === 'bridge')
           for (const host of ['one', 'two'] as const)
             await runOk(...on(host, 'ip', 'link', 'set', 'flat', 'master', `eru-${network}`));
         const fromFar = (...words: string[]): Promise<RunResult> => runOk('nsenter', [`--net=${far}`, ...words]);
         const reach = async (): Promise<void> => {
           // Routes to the other host are set when its news have come.
-          await retry(() => fromFar('ping', '-c', '1', '-W', '1', served.address), { attempts: 20, baseMs: 100 });
-          for (const { address } of [container, dockers]) await fromFar('ping', '-c', '1', '-W', '5', address);
+          await retry(() => fromFar('ping', '-c', '1', '-W', '1', pins[0] ?? ''), { attempts: 20, baseMs: 100 });
+          for (const { addresses } of [container, dockers])
+            await fromFar('ping', '-c', '1', '-W', '5', addresses[0] ?? '');
           const all = [served, container, dockers];
           for (const one of all)
-            await pings(one.id, [farAddress, ...all.flatMap((other) => (other === one ? [] : other.address))]);
+            await pings(one.id, [farAddress, ...all.flatMap((other) => (other === one ? [] : other.addresses))]);
         };
         await reach();
         // Published on its host, and no faster than its network lets it be.
@@ -222,9 +228,11 @@ describeAsRoot(
 
         if (driver === 'routed') {
           await survivesDeath(reach);
-          await keepsAddress(served, `server-${driver}`);
-          await keepsAddress(dockers, `docker-${driver}`);
-          for (const { address } of [served, dockers]) await fromFar('ping', '-c', '1', '-W', '5', address);
+          await keepsAddresses(served, `server-${driver}`);
+          await keepsAddresses(dockers, `docker-${driver}`);
+          for (const { addresses } of [served, dockers])
+            await fromFar('ping', '-c', '1', '-W', '5', addresses[0] ?? '');
+          expect((await runOk(...on('one', ...curl, 'http://[fd08::77]:8000/'))).stdout).toBe('here');
         }
         const ids = (await ps()).map(({ id }) => id);
         await eru('rm', '--force', ...ids);

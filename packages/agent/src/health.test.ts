@@ -56,6 +56,8 @@ test('off the host network the address of the first network by name is checked',
   const check = { ...none, tcpPorts: ['80'] };
   const networks = { zeta: '10.1.0.2', alpha: '', beta: '10.2.0.2/24' };
   expect(probesOf(check, { networks, ports: {} })).toEqual([{ type: 'tcp', host: '10.2.0.2', port: 80 }]);
+  const both = { web: '10.8.0.2,fd00::2' };
+  expect(probesOf(check, { networks: both, ports: {} })).toEqual([{ type: 'tcp', host: '10.8.0.2', port: 80 }]);
   expect(probesOf(check, { networks: { none: '' }, ports: {} })).toBe('it has no address to check');
   expect(probesOf(none, { networks: {}, ports: {} })).toEqual([]);
 });

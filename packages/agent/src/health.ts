@@ -1,4 +1,4 @@
-import type { WorkloadState } from '@eru/engines';
+import { firstAddress, type WorkloadState } from '@eru/engines';
 
 import type { HealthCheck } from './health-check.ts';
 
@@ -68,7 +68,7 @@ function addressOf(networks: Readonly<Record<string, string>>): string | undefin
     Object.entries(networks)
       .filter(([, address]) => address !== '')
       .sort(([a], [b]) => (a < b ? -1 : 1))[0] ?? [];
-  return address?.replace(/\/\d+$/, '');
+  return address === undefined ? undefined : firstAddress(address).replace(/\/\d+$/, '');
 }
 
 function portOf(name: string, ports: Readonly<Record<string, number>>): number | undefined {

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@eru/contract';
 import { create, eru, toJson } from '@eru/contract';
-import { toIoMessage, type Limits, type WorkloadState } from '@eru/engines';
+import { addressList, firstAddress, toIoMessage, type Limits, type WorkloadState } from '@eru/engines';
 import { stableStringify } from '@eru/kit';
 
 import type { Health } from './health.ts';
@@ -10,6 +10,7 @@ export type Report = MessageInitShape<typeof eru.WorkloadReportSchema> & { id: s
 /** What core is told of a workload. A workload on the host's network has the node's address (reference/agent.md section 10). */
 export function reportOf(state: WorkloadState, health: Health, nodeIp: string): Report {
   const running = state.state === 'running' || state.state === 'paused';
+  const networks = running ? Object.entries('host' in state.networks ? { host: nodeIp } : state.networks) : [];
   const { cpu, memoryBytes, pids, cpuset, io = [] }: Limits = state.limits.effective;
   return {
     id: state.id,
@@ -23,7 +24,8 @@ export function reportOf(state: WorkloadState, health: Health, nodeIp: string): 
       restarts: state.restarts,
       startedAt: BigInt(Math.round(state.startedAtMs)),
       finishedAt: BigInt(Math.round(state.finishedAtMs)),
-      networks: running ? ('host' in state.networks ? { host: nodeIp } : { ...state.networks }) : {},
+      networks: Object.fromEntries(networks.map(([name, text]) => [name, firstAddress(text)])),
+      addresses: Object.fromEntries(networks.map(([name, text]) => [name, { addresses: addressList(text) }])),
       ports: { ...state.ports },
       effective: {
         ...(cpu !== undefined && { cpu }),

@@ -142,6 +142,20 @@ describe('data', () => {
     expect(item.limits).toMatchObject({ effective: { io: [plain] } });
   });
 
+  test('of a network with two families both addresses are shown, and both published', async () => {
+    const addresses = { web: { addresses: ['10.8.0.2', 'fd00::2'] } };
+    const status = create(eru.RunStatusSchema, { networks: { web: '10.8.0.2', old: '10.7.0.2' }, addresses });
+    const publish = { web: '10.8.0.2:80,[fd00::2]:80' };
+    const known = create(eru.WorkloadSchema, { record: { id: id('c'), name: 'x_y_z', publish }, status });
+    workloads = [known];
+    expect((await core.run(['ps'])).stdout).toContain(' 10.8.0.2:80,[fd00::2]:80 ');
+    const [item] = JSON.parse((await core.run(['ps', '-o', 'json'])).stdout) as [unknown];
+    expect(item).toMatchObject({ publish, addresses: { old: ['10.7.0.2'], web: ['10.8.0.2', 'fd00::2'] } });
+    workloads = [create(eru.WorkloadSchema, { record: { id: id('c'), name: 'x_y_z' }, status })];
+    expect((await core.run(['ps'])).stdout).toContain(' 10.7.0.2,10.8.0.2,fd00::2 ');
+    expect((await core.run(['describe', 'x_y_z'])).stdout).toContain('web: 10.8.0.2,fd00::2');
+  });
+
   test('an empty list is an empty array', async () => {
     workloads = [];
     expect((await core.run(['ps', '-o', 'json'])).stdout).toBe('[]\n');

@@ -194,7 +194,7 @@ function withRequestOptions(command: Command): Command {
     .option('--storage-limit <size>', 'what is enforced')
     .option('--gpu <product=count>', 'GPUs of its own; may be repeated', collect)
     .option('--extra-resources <json>', 'requests of other kinds: {"kind": {...}}')
-    .option('--network <name[=address]>', 'host, none, or a network; may be repeated', collect)
+    .option('--network <name[=address[,address]]>', 'host, none, or a network; may be repeated', collect)
     .option('--env <KEY=value>', 'may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .option('--user <user>', 'run as')

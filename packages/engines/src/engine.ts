@@ -155,7 +155,7 @@ export interface WorkloadSpec {
    */
   succeeds: string;
   /**
-   * Network name -> wanted address (empty = any). `host` is the host's own; `none` an empty namespace; for processes an absolute
+   * Network name -> wanted address, or one of each family with a comma (`addresses.ts`; empty = any). `host` is the host's own; `none` an empty namespace; for processes an absolute
    * path is that of a namespace that somebody else has made; no entry = the engine's default.
    */
   networks: Readonly<Record<string, string>>;
@@ -201,7 +201,7 @@ export interface WorkloadState extends ExitState {
   /** How often its policy has restarted it. */
   restarts: number;
   limits: { requested: Limits; effective: Limits };
-  /** Network name -> address, while it runs. */
+  /** Network name -> address, or one of each family with a comma (`addresses.ts`), while it runs. */
   networks: Readonly<Record<string, string>>;
   /** Name of a published port -> the port chosen. Numbers stand for themselves. */
   ports: Readonly<Record<string, number>>;

@@ -1,4 +1,5 @@
 export * from './engine.ts';
+export { addressList, addressText, firstAddress, hostOf, wantedAddresses } from './addresses.ts';
 export { bareSpec } from './contract/bare-spec.ts';
 export { limitsOf } from './limits.ts';
 export { ioAmounts, ioNames, readIoLimits } from './cgroup-io.ts';

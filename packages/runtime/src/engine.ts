@@ -1,4 +1,5 @@
 import {
+  addressText,
   callLimitMs,
   waitFor,
   type CallOptions,
@@ -304,10 +305,12 @@ class ProcessEngine extends WithoutImages implements Engine {
   ): Promise<string[]> {
     const { ipv4 = '', ipv6 = '' } = options;
     if (this.#networks === undefined) return this.unsupported('connecting processes to networks', id);
-    if (ipv4 !== '' && ipv6 !== '')
-      throw invalid('ipv6', ipv6, `give one of both; the network gives an address of the other family beside ${ipv4}`);
     const workload = this.#get(id);
-    const addresses = await this.#limited('networkConnect', options, workload.connect(network, ipv4 || ipv6));
+    const addresses = await this.#limited(
+      'networkConnect',
+      options,
+      workload.connect(network, addressText([ipv4, ipv6])),
+    );
     this.#events.emit('updated', id, workload.record.spec.name);
     return addresses;
   }

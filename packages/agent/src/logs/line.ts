@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 
 import type { LogEntry, WorkloadState } from '@eru/engines';
-import { labelNames } from '@eru/engines';
+import { firstAddress, labelNames } from '@eru/engines';
 
 /** What every line of one workload has in common; the order of keys is the original's (reference/agent.md section 12.3). */
 export interface LineHead {
@@ -29,7 +29,7 @@ export function headOf(
   const { app, entrypoint, ident } = parts;
   const of = (type: string): string =>
     JSON.stringify({ id: state.id, name: app, type, entrypoint, ident }).replace(/\}$/, ',"data":');
-  const networks = Object.entries(state.networks).map(([name, address]) => [`networks_${name}`, address]);
+  const networks = Object.entries(state.networks).map(([name, address]) => [`networks_${name}`, firstAddress(address)]);
   const extra = {
     podname: pod,
     nodename: state.labels[labelNames.node] ?? '',

@@ -33,6 +33,7 @@ function plainWorkload(workload: eru.Workload) {
     healthy: status?.healthy ?? false,
     reason: status?.reason ?? '',
     publish: publishOf(workload),
+    addresses: addressesOf(workload),
     limits: { requested: plainLimits(workload.requested), effective: plainLimits(status?.effective) },
     restarts: status?.restarts ?? 0,
     exit_code: status?.exitCode ?? 0,
@@ -88,6 +89,14 @@ function publishOf({ record }: eru.Workload): Record<string, string> {
   return { ...record?.publish };
 }
 
+/** Network -> its addresses there, by name. A core of before dual stack tells of one. */
+function addressesOf({ status }: eru.Workload): Record<string, string[]> {
+  const networks = Object.entries(status?.networks ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    networks.map(([name, address]) => [name, status?.addresses[name]?.addresses ?? (address === '' ? [] : [address])]),
+  );
+}
+
 function rowOf(workload: eru.Workload, nowMs: number, colors: Colors): string[] {
   const { record, status, requested } = workload;
   const effective = status?.effective;
@@ -132,7 +141,7 @@ function withReason(word: string, reason = ''): string {
 function addressText(workload: eru.Workload): string {
   const published = Object.values(publishOf(workload)).filter((addresses) => addresses !== '');
   if (published.length > 0) return published.join(',');
-  return Object.values(workload.status?.networks ?? {}).join(',');
+  return Object.values(addressesOf(workload)).flat().join(',');
 }
 
 /** Bound cores by name, `1 on 0`; else like any other amount. */
@@ -185,7 +194,7 @@ export function workloadSheet(workload: eru.Workload, nowMs: number, colors: Col
       ['Restarts', String(status?.restarts ?? 0)],
       ['Published', lines(publishOf(workload))],
       ['Ports', lines(status?.ports ?? {})],
-      ['Networks', lines(status?.networks ?? {})],
+      ['Networks', lines(addressesOf(workload))],
       ['Requested', limits(requested)],
       ['Effective', status === undefined ? '' : limits(status.effective)],
       ['Environment', (record?.env ?? []).join('\n')],

@@ -126,6 +126,8 @@ entrypoints:
       (await send(`${small}${yaml}`, flags)).options?.networks;
     expect(await networks('')).toEqual({ host: '' });
     expect(await networks('network: web=10.8.0.10\n')).toEqual({ web: '10.8.0.10' });
+    expect(await networks('network: web=10.8.0.10,fd00::10\n')).toEqual({ web: '10.8.0.10,fd00::10' });
+    expect(await networks('network: ["web=fd00::10,10.8.0.10", db]\n')).toEqual({ web: 'fd00::10,10.8.0.10', db: '' });
     expect(await networks('network: [web, db=10.9.0.2]\n')).toEqual({ web: '', db: '10.9.0.2' });
     expect(await networks('network: web\n', { network: { '/run/netns/blue': '' } })).toEqual({ '/run/netns/blue': '' });
   });
@@ -182,6 +184,17 @@ describe('a complaint says where, what and what instead', () => {
       `${small}network: [web, web=10.8.0.2]\n`,
       /network: "web=10.8.0.2" is not allowed; web is there/,
     ],
+    [
+      'both addresses of a network in a list without quotes',
+      `${small}network: [web=10.8.0.10,fd00::10]\n`,
+      /network: "fd00::10" is not allowed; it is an address; write both of a network as one text: "network=10.8.0.10,fd00::10"/,
+    ],
+    [
+      'two networks as one text',
+      `${small}network: web=10.8.0.10,db\n`,
+      /network: "web=10.8.0.10,db" is not allowed; after the = goes an IP address, or an IPv4 and an IPv6 one; several networks are a list/,
+    ],
+    ['two addresses of one family', `${small}network: web=10.8.0.10,10.8.0.11\n`, /after the = goes an IP address/],
     ['no network', `${small}network: []\n`, /network: \[\] is not allowed; write at least one network/],
     ['count 0', `${small}count: 0\n`, /app\.yaml:6:8: count: 0 is not allowed; .*1 or more/],
     ['strategy', `${small}deploy_strategy: FULL\n`, /deploy_strategy: "FULL" is not allowed; .*AUTO, FILL, EACH/],

@@ -1,4 +1,5 @@
 import { EruError, isEruError, isJsonObject, parseDuration, parseSize } from '@eru/kit';
+import net from 'node:net';
 
 /**
  * Values as people write them, in a spec or behind a flag: one set of rules for both. Each answers the value or throws
@@ -165,15 +166,21 @@ export const labels = pairs('write key=value, the key without blanks and =', /^[
 export const environment = pairs('write KEY=value, the key without blanks and =', /^[^\s=\0]+$/);
 export const settings = pairs('write a map of texts', /^[^\0]+$/);
 
-/** Network name -> wanted address (empty = any); one, or a list. A path is that of a namespace. */
+/** Network name -> wanted address, or one of each family with a comma (empty = any); one, or a list. A path is that of a namespace. */
 export const network: Parse<Record<string, string>> = (value) => {
   const networks: Record<string, string> = {};
   for (const item of Array.isArray(value) ? value : [value]) {
-    const [name = '', address = '', ...rest] = text(item).split('=');
-    if (!/^(\/[^\s,=]+|[^\s/,=]+)$/.test(name) || rest.length > 0 || /\s/.test(address))
+    const [name = '', addresses = '', ...rest] = text(item).split('=');
+    // A list in brackets ends an entry at each comma.
+    if (net.isIP(name) !== 0)
+      throw refuse(item, 'it is an address; write both of a network as one text: "network=10.8.0.10,fd00::10"');
+    if (!/^(\/[^\s,=]+|[^\s/,=]+)$/.test(name) || rest.length > 0)
       throw refuse(item, 'write a network, network=address, or the absolute path of a network namespace');
     if (name in networks) throw refuse(item, `${name} is there already`);
-    networks[name] = address;
+    const families = addresses === '' ? [] : addresses.split(',').map((address) => net.isIP(address));
+    if (families.includes(0) || new Set(families).size < families.length)
+      throw refuse(item, 'after the = goes an IP address, or an IPv4 and an IPv6 one; several networks are a list');
+    networks[name] = addresses;
   }
   if (Object.keys(networks).length === 0) throw refuse(value, 'write at least one network');
   return networks;

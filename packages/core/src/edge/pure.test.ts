@@ -124,10 +124,11 @@ describe('resource requests', () => {
 });
 
 test('published ports stand under each network, names by what was chosen for them', () => {
-  const networks = { host: '10.0.0.5', calico: '10.1.0.7/16', none: '' };
+  const networks = { host: '10.0.0.5', calico: '10.1.0.7/16', both: '10.8.0.2,fd00::2', none: '' };
   expect(published(networks, ['http', '9000', 'unknown'], { http: 31_000 })).toEqual({
     host: '10.0.0.5:31000,10.0.0.5:9000',
     calico: '10.1.0.7:31000,10.1.0.7:9000',
+    both: '10.8.0.2:31000,10.8.0.2:9000,[fd00::2]:31000,[fd00::2]:9000',
   });
   expect(published({}, ['80'], {})).toEqual({});
 });

@@ -360,6 +360,7 @@ export interface WorkloadStatusRecord {
   v: 1;
   running: boolean;
   healthy: boolean;
+  /** Network name -> address, or one of each family with a comma. */
   networks: Record<string, string>;
   /** base64 */
   extension: string;

@@ -68,7 +68,7 @@ export class DockerContainers {
     const id = await this.#make(spec, body, signal);
     if (id === undefined) return this.#found(spec, revision, signal);
     try {
-      for (const [network, ipv4] of furtherNetworks(spec)) await networks.connect(id, network, { ipv4 }, signal);
+      for (const { network, ...wanted } of furtherNetworks(spec)) await networks.connect(id, network, wanted, signal);
     } catch (error) {
       // Nothing is left behind; the first failure is told.
       await this.remove(id, true, undefined, AbortSignal.timeout(callLimitMs('remove', undefined))).catch(() => {});

@@ -2,6 +2,7 @@ import { EruError, invalid } from '@eru/kit';
 import net from 'node:net';
 import { z } from 'zod';
 
+import { wantedAddresses } from '../addresses.ts';
 import type { WorkloadSpec } from '../engine.ts';
 import { bindsOf, storageBeyondVolumes, type Bind } from '../storage-params.ts';
 import type { Daemon } from './http-client.ts';
@@ -132,19 +133,24 @@ function networkMode({ networks }: WorkloadSpec, settings: DockerSettings): stri
  * connected afterwards.
  */
 function endpointsOf({ networks }: WorkloadSpec, mode: string, daemon: Daemon): Record<string, EndpointConfig> {
-  for (const [name, address] of Object.entries(networks)) {
-    if (address !== '' && !net.isIPv4(address) && name !== 'host')
-      throw invalid(`networks.${name}`, address, 'write an IPv4 address, or nothing for any');
-  }
-  const wanted = networks[mode] ?? '';
+  // Of a replaced workload's state: `host` with the host's own address.
+  const wanted = Object.entries(networks).flatMap(([name, text]) =>
+    name === 'host' ? [] : [{ name, ...wantedAddresses(name, text) }],
+  );
+  const first = wanted.find(({ name }) => name === mode);
   const name = daemon === 'podman' ? podmansNetwork(mode) : mode;
-  return wanted === '' || mode === 'host' ? {} : { [name]: { IPAMConfig: { IPv4Address: wanted } } };
+  return first === undefined || first.ipv4 + first.ipv6 === '' ? {} : { [name]: { IPAMConfig: ipamConfig(first) } };
 }
 
-/** Networks that are joined after the container is made, in name order. */
-export function furtherNetworks(spec: WorkloadSpec): [name: string, address: string][] {
+/** Docker's words for wanted addresses. */
+export function ipamConfig({ ipv4, ipv6 }: { ipv4: string; ipv6: string }): NonNullable<EndpointConfig['IPAMConfig']> {
+  return { ...(ipv4 !== '' && { IPv4Address: ipv4 }), ...(ipv6 !== '' && { IPv6Address: ipv6 }) };
+}
+
+/** Networks that are joined after the container is made, in name order, with what is wanted there. */
+export function furtherNetworks(spec: WorkloadSpec): { network: string; ipv4: string; ipv6: string }[] {
   const [, ...further] = Object.entries(spec.networks).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return further;
+  return further.map(([network, text]) => ({ network, ...wantedAddresses(network, text) }));
 }
 
 /** Each on the same port of the host, TCP. */

@@ -97,6 +97,10 @@ const golden: Readonly<Record<string, Golden>> = {
       NetworkSettings: { Networks: { extra: { IPAddress: '172.31.7.7', IPAMConfig: { IPv4Address: '172.31.7.7' } } } },
     },
   },
+  'a network with wanted addresses of both families': {
+    ask: { networks: { extra: '172.31.7.9,fd31::9' } },
+    inspect: { NetworkSettings: { Networks: { extra: { IPAddress: '172.31.7.9', GlobalIPv6Address: 'fd31::9' } } } },
+  },
   'two networks': {
     ask: { networks: { bridge: '', extra: '172.31.7.8' } },
     inspect: {
@@ -159,7 +163,7 @@ describeAsRoot(['docker', 'busybox'], 'docker: what a deploy asks and what a con
 
   beforeAll(async () => {
     dockerd = await Dockerd.start();
-    await docker('network', 'create', '--subnet', '172.31.0.0/16', 'extra');
+    await docker('network', 'create', '--ipv6', '--subnet', '172.31.0.0/16', '--subnet', 'fd31::/64', 'extra');
     const engine = connectDocker(`unix://${dockerd.socket}`);
     bench = new Bench(engine, { spec: { image: busyboxImage, networks: {} } });
   });

@@ -2,6 +2,7 @@ import { EruError, invalid } from '@eru/kit';
 import net from 'node:net';
 
 import type { EngineNetwork } from '../engine.ts';
+import { ipamConfig } from './create-body.ts';
 import type { DockerHttp } from './http-client.ts';
 import { inspectContainer } from './inspect.ts';
 import { podmansNetwork } from './podman.ts';
@@ -45,9 +46,8 @@ export class DockerNetworks {
     const present = await this.#endpoint(id, network, signal);
     if (present !== undefined)
       throw new EruError('exists', `container ${id} is connected to network ${network} already`);
-    if (ipv4 !== '') await this.#refuseTaken(network, ipv4, signal);
-    const wanted = { ...(ipv4 !== '' && { IPv4Address: ipv4 }), ...(ipv6 !== '' && { IPv6Address: ipv6 }) };
-    const json = { Container: id, EndpointConfig: { IPAMConfig: wanted } };
+    if (ipv4 + ipv6 !== '') await this.#refuseTaken(network, { ipv4, ipv6 }, signal);
+    const json = { Container: id, EndpointConfig: { IPAMConfig: ipamConfig({ ipv4, ipv6 }) } };
     await this.#http.json({ method: 'POST', path: `/networks/${network}/connect`, json, signal });
     const endpoint = await this.#endpoint(id, network, signal);
     const addresses = [endpoint?.IPAddress || ipv4, endpoint?.GlobalIPv6Address || ipv6];
@@ -67,17 +67,19 @@ export class DockerNetworks {
   }
 
   /** Docker reserves the address of a container that does not run only when it starts: of two, one would never. */
-  async #refuseTaken(network: string, ipv4: string, signal: AbortSignal): Promise<void> {
+  async #refuseTaken(network: string, wanted: { ipv4: string; ipv6: string }, signal: AbortSignal): Promise<void> {
     const name = (await this.#http.daemon()) === 'podman' ? podmansNetwork(network) : network;
     const query = { all: true, filters: JSON.stringify({ network: [name] }) };
     const request = { method: 'GET', path: '/containers/json', query, signal } as const;
     const holders = await this.#http.json<(Pick<Container, 'NetworkSettings'> & { Names: string[] })[]>(request);
-    const holder = holders.find(({ NetworkSettings }) => {
-      const endpoint = NetworkSettings.Networks?.[name];
-      return endpoint?.IPAddress === ipv4 || endpoint?.IPAMConfig?.IPv4Address === ipv4;
-    });
-    if (holder === undefined) return;
-    const owner = holder.Names[0]?.replace(/^\//, '') ?? 'another container';
-    throw new EruError('busy', `ipv4: ${ipv4} of network ${network} is ${owner}'s`);
+    for (const { NetworkSettings, Names } of holders) {
+      const { IPAddress, GlobalIPv6Address, IPAMConfig } = NetworkSettings.Networks?.[name] ?? {};
+      const held = [IPAddress, GlobalIPv6Address, IPAMConfig?.IPv4Address, IPAMConfig?.IPv6Address];
+      for (const [field, address] of Object.entries(wanted)) {
+        if (address === '' || !held.includes(address)) continue;
+        const owner = Names[0]?.replace(/^\//, '') ?? 'another container';
+        throw new EruError('busy', `${field}: ${address} of network ${network} is ${owner}'s`);
+      }
+    }
   }
 }

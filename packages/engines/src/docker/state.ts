@@ -1,3 +1,4 @@
+import { addressText } from '../addresses.ts';
 import type { Limits, RunState, WorkloadState } from '../engine.ts';
 import { portsLabel } from './create-body.ts';
 import { limitsOfResources } from './resources.ts';
@@ -57,15 +58,15 @@ function startOf(container: Container): number {
   return runState(container) === 'exited' ? Math.min(started, timeOf(FinishedAt)) : started;
 }
 
-/** Network name -> address. */
+/** Network name -> addresses. */
 function addressesOf(
   networks: NonNullable<Container['NetworkSettings']['Networks']>,
   host: string,
 ): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(networks).flatMap(([name, { IPAddress = '' }]) => {
-      const address = name === 'host' ? host : IPAddress;
-      return name === 'none' ? [] : [[name, address]];
+    Object.entries(networks).flatMap(([name, { IPAddress = '', GlobalIPv6Address = '' }]) => {
+      const text = name === 'host' ? host : addressText([IPAddress, GlobalIPv6Address]);
+      return name === 'none' ? [] : [[name, text]];
     }),
   );
 }

@@ -126,12 +126,13 @@ test('one that is removed before it has taken over gives back', async () => {
 test('networks are joined and left, and the last one is not', async () => {
   const { daemon, engine, spec } = node();
   const { id } = await engine.create(spec('shop', web));
-  expect(await engine.networkConnect(id, 'db', { ipv4: '10.0.0.7' })).toEqual(['10.0.0.7']);
+  const wanted = { ipv4: '10.0.0.7', ipv6: 'fd00::7' };
+  expect(await engine.networkConnect(id, 'db', wanted)).toEqual(['10.0.0.7', 'fd00::7']);
   await expect(engine.networkConnect(id, 'db')).rejects.toMatchObject({ code: 'exists' });
   await engine.start(id);
-  expect((await engine.inspect(id)).networks).toEqual({ web: '10.0.0.2', db: '10.0.0.7' });
+  expect((await engine.inspect(id)).networks).toEqual({ web: '10.0.0.2', db: '10.0.0.7,fd00::7' });
   await engine.networkDisconnect(id, 'web');
-  expect(daemon.held).toMatchObject([{ ip: '10.0.0.7' }]);
+  expect(daemon.held).toMatchObject([{ ip: '10.0.0.7,fd00::7' }]);
   await expect(engine.networkDisconnect(id, 'db')).rejects.toMatchObject({ code: 'precondition' });
   await expect(engine.networkConnect(id, 'dockers')).rejects.toMatchObject({
     message: expect.stringMatching(/on networks of Eru, and dockers is one of Docker/),

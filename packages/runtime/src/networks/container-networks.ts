@@ -1,11 +1,12 @@
-import type {
-  CallOptions,
-  Engine,
-  EngineEvent,
-  EngineParams,
-  FencedOptions,
-  WorkloadSpec,
-  WorkloadState,
+import {
+  addressText,
+  type CallOptions,
+  type Engine,
+  type EngineEvent,
+  type EngineParams,
+  type FencedOptions,
+  type WorkloadSpec,
+  type WorkloadState,
 } from '@eru/engines';
 import { EruError, invalid, isEruError, isJsonObject, Queue } from '@eru/kit';
 import type { IntentStatus, NetworkService } from '@eru/network';
@@ -155,9 +156,7 @@ class ContainerNetworks implements Partial<Engine> {
     if (wishes.some((one) => one.network === network))
       throw new EruError('exists', `container ${id} is connected to network ${network} already`);
     const { ipv4 = '', ipv6 = '' } = options;
-    if (ipv4 !== '' && ipv6 !== '')
-      throw invalid('ipv6', ipv6, `give one of both; the network gives an address of the other family beside ${ipv4}`);
-    const wish = { network, ip: ipv4 || ipv6, ifname: freeName(wishes.map(({ ifname }) => ifname)) };
+    const wish = { network, ip: addressText([ipv4, ipv6]), ifname: freeName(wishes.map(({ ifname }) => ifname)) };
     checkNetworks({ networks: { [network]: wish.ip } });
     try {
       await this.#networks.connect(record, wish, false);

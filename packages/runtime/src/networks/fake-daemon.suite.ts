@@ -5,6 +5,7 @@ interface Held {
   owner: string;
   ifname: string;
   network: string;
+  /** Or several, with commas. */
   ip: string;
   policy: string;
   bound: boolean;
@@ -38,11 +39,11 @@ export class FakeDaemon {
     return {
       networks: async () => ['web', 'db'].map((name) => ({ definition: { name, pools: [name] }, cidrs: [] })),
       reservations: async ({ owner }: { owner: string }) =>
-        this.held.filter((one) => one.owner === owner).map((one) => ({ ...one, addresses: [{ ip: one.ip }] })),
+        this.held.filter((one) => one.owner === owner).map((one) => ({ ...one, addresses: addressesOf(one) })),
       describe: async ({ id }: { id: string }) => this.#shown(id),
       reserve: effect(({ owner, network: { network, ifname, ips = [] }, policy }: Asked) => {
-        const one = this.#reserve({ owner, ifname, network, policy }, ips[0]);
-        return { addresses: [{ ip: one.ip }] };
+        const one = this.#reserve({ owner, ifname, network, policy }, ips.join(','));
+        return { addresses: addressesOf(one) };
       }),
       release: effect(({ owner, ifname }: { owner: string; ifname: string }) => {
         this.held = this.held.filter((one) => one.owner !== owner || one.ifname !== ifname);
@@ -80,7 +81,7 @@ export class FakeDaemon {
         intent.networks = intent.networks.filter(({ ifname }) => ifname !== remove);
         this.held = this.held.filter((one) => one.owner !== intent.owner || one.ifname !== remove);
         const held = this.held.filter((one) => one.owner === intent.owner);
-        return { reservations: held.map((one) => ({ ...one, addresses: [{ ip: one.ip }] })) };
+        return { reservations: held.map((one) => ({ ...one, addresses: addressesOf(one) })) };
       }),
       forget: effect(({ container }: { container: string }) => {
         const { owner } = this.intents.get(container) ?? {};
@@ -127,11 +128,18 @@ export class FakeDaemon {
   #shown(id: string): object {
     const sandbox = this.sandboxes.get(id);
     if (sandbox === undefined) throw new EruError('not_found', `${id} is not attached`);
-    const interfaces = sandbox.interfaces.map((one) => ({ ...one, addresses: [{ address: `${one.ip}/24` }] }));
+    const interfaces = sandbox.interfaces.map((one) => ({
+      ...one,
+      addresses: addressesOf(one).map(({ ip }) => ({ address: `${ip}/24` })),
+    }));
     return { netns: `/run/${id}`, interfaces };
   }
 
   #find(owner: string, ifname: string): Held | undefined {
     return this.held.find((one) => one.owner === owner && one.ifname === ifname);
   }
+}
+
+function addressesOf({ ip }: { ip: string }): { ip: string }[] {
+  return ip.split(',').map((one) => ({ ip: one }));
 }

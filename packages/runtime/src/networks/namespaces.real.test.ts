@@ -61,14 +61,14 @@ describeAsRoot(['runc', 'conmon', 'cni', 'ip', 'iptables', 'ping'], 'the network
       ended.push(() => node.close());
       const engine = await node.engine({ networks: { service: seenFromHere(netd.service, host) } });
       const say =
-        'ip -o address show eth0 | sed -n "s/.*inet6* \\(10[^ ]*\\|fd09[^ ]*\\) .*/\\1/p"; ping -c 1 -W 5 10.9.0.1 >&2; grep -o ^10.9.0.77 /etc/hosts';
-      const { id } = await engine.create(specOf(['sh', '-c', say], { networks: { net: '10.9.0.77' } }));
+        'ip -o address show eth0 | sed -n "s/.*inet6* \\(10[^ ]*\\|fd09[^ ]*\\) .*/\\1/p"; ping -c 1 -W 5 10.9.0.1 >&2; grep -oE "^(10.9.0.77|fd09::77)" /etc/hosts';
+      const { id } = await engine.create(specOf(['sh', '-c', say], { networks: { net: '10.9.0.77,fd09::0077' } }));
       for (let round = 0; round < 2; round++) {
         await engine.start(id);
         expect((await engine.wait(id)).exitCode).toBe(0);
         expect(await netd.service.sandboxes()).toEqual([]);
       }
-      const once = ['10.9.0.77/24', 'fd09::2/64', '10.9.0.77'];
+      const once = ['10.9.0.77/24', 'fd09::77/64', '10.9.0.77', 'fd09::77'];
       expect((await lines(engine, id)).filter((line) => /^(10|fd)/.test(line))).toEqual([...once, ...once]);
       expect(await netd.service.reservations()).toMatchObject([
         { kind: 'process', state: 'reserved', policy: 'fixed' },

@@ -1,15 +1,14 @@
-import type { WorkloadSpec } from '@eru/engines';
+import { wantedAddresses, type WorkloadSpec } from '@eru/engines';
 import { EruError, invalid } from '@eru/kit';
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 
 /** An interface that a workload has whenever it runs. */
 export interface InterfaceWish {
   readonly network: string;
   readonly ifname: string;
-  /** Empty = any. */
+  /** One, or one of each family with a comma; empty = any. */
   readonly ip: string;
 }
 
@@ -32,7 +31,7 @@ export function checkNetworks({ networks }: Pick<WorkloadSpec, 'networks'>): voi
     // Of a replaced workload's state: `host` with the host's own address.
     if (name === 'host' || ip === '') continue;
     if (name === alone) throw invalid('networks', `${name}=${ip}`, `${name} gives no addresses; leave ${ip} out`);
-    if (net.isIP(ip) === 0) throw invalid('networks', `${name}=${ip}`, 'write an IP address after the =, or nothing');
+    wantedAddresses(name, ip);
   }
   if (alone !== undefined && path.isAbsolute(alone)) checkNamespace(alone);
 }

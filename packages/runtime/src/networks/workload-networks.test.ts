@@ -85,6 +85,22 @@ test.each([true, false])('one that is removed before it has taken over gives bac
   expect(owners(daemon)).toEqual(['10.0.0.2 old fixed', '10.0.0.3 old fixed']);
 });
 
+test.each([
+  ['fd00::0002,10.0.0.2', true],
+  ['10.0.0.2', true],
+  ['10.0.0.2,fd00::9', false],
+])('of both families, one that wants %s takes over: %s', async (wanted, inherits) => {
+  const daemon = new FakeDaemon();
+  const networks = new WorkloadNetworks(daemon.service, 'process');
+  const old = workload('old', { web: '10.0.0.2,fd00::2' });
+  await networks.reserve(old.record, old.wishes);
+  const next = workload('new', { web: wanted }, old.wishes);
+  await networks.reserve(next.record, next.wishes, old.neighbour(false));
+  const { addresses } = await networks.attach(next.record, next.wishes, old.neighbour(false));
+  expect(addresses).toEqual({ web: inherits ? '10.0.0.2,fd00::2' : wanted });
+  expect(daemon.held.map(({ owner }) => owner)).toEqual(inherits ? ['new'] : ['old', 'new']);
+});
+
 test('an address of somebody else is busy', async () => {
   const daemon = new FakeDaemon();
   const networks = new WorkloadNetworks(daemon.service, 'process');

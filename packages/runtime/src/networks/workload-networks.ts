@@ -1,6 +1,13 @@
-import type { EngineNetwork, WorkloadSpec } from '@eru/engines';
+import { addressList, addressText, type EngineNetwork, type WorkloadSpec } from '@eru/engines';
 import { EruError, isEruError } from '@eru/kit';
-import type { InterfaceRequest, NetworkService, Reservation, Sandbox, WorkloadSource } from '@eru/network';
+import {
+  canonical,
+  type InterfaceRequest,
+  type NetworkService,
+  type Reservation,
+  type Sandbox,
+  type WorkloadSource,
+} from '@eru/network';
 
 import { ownerOf, type InterfaceWish } from './network-wishes.ts';
 
@@ -24,7 +31,7 @@ export interface Networked {
 export interface AttachedNetwork {
   /** Path of the namespace. */
   netns: string;
-  /** Network name -> address, without prefix length. */
+  /** Network name -> address, or one of each family with a comma, without prefix length. */
   addresses: Readonly<Record<string, string>>;
   nameservers: readonly string[];
   search: readonly string[];
@@ -180,7 +187,7 @@ export class WorkloadNetworks {
       return await this.#service.reserve({
         owner: ownerOf(record.spec.name),
         kind: this.#kind,
-        network: { network, ifname, ...(ip !== '' && { ips: [ip] }), ports },
+        network: { network, ifname, ...(ip !== '' && { ips: addressList(ip) }), ports },
         policy: 'fixed',
       });
     } catch (error) {
@@ -195,7 +202,8 @@ export class WorkloadNetworks {
     if (before === undefined || !takesOver(wish, before)) return false;
     const held = await this.#held(ownerOf(before.name), wish.ifname);
     if (held === undefined || held.policy !== 'fixed') return false;
-    return wish.ip === '' || held.addresses.some(({ ip }) => ip === wish.ip);
+    const has = held.addresses.map(({ ip }) => ip);
+    return addressList(wish.ip).every((ip) => has.includes(canonical('networks', ip)));
   }
 
   /** From one that is attached nowhere any more, whatever a silent store has not been told of. */
@@ -228,10 +236,10 @@ function portsOf({ spec, ports }: Networked): { containerPort: number; hostPort:
 }
 
 export function attachedOf({ netns, interfaces }: Sandbox): AttachedNetwork {
-  const addresses = interfaces.map(({ network, addresses: all }) => {
-    const ips = all.map(({ address }) => address.split('/')[0] ?? '');
-    return [network, ips.find((ip) => !ip.includes(':')) ?? ips[0] ?? ''] as const;
-  });
+  const addresses = interfaces.map(
+    ({ network, addresses: all }) =>
+      [network, addressText(all.map(({ address }) => address.split('/')[0] ?? ''))] as const,
+  );
   return {
     netns,
     addresses: Object.fromEntries(addresses),

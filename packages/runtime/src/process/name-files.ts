@@ -1,4 +1,4 @@
-import type { WorkloadSpec } from '@eru/engines';
+import { addressList, type WorkloadSpec } from '@eru/engines';
 import { readIfExists } from '@eru/kit';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -35,8 +35,8 @@ export async function writeNameFiles({ folder, record, network }: Place): Promis
         ? resolverText(network.nameservers, network.search)
         : reachable(await inRoot('etc/resolv.conf')) || reachable((await readIfExists(resolvedFile)) ?? '');
   const added = spec.extraHosts.map((entry) => entry.replace(/^([^:]+):(.*)$/, '$2 $1\n'));
-  for (const address of Object.values(network?.addresses ?? {}))
-    if (address !== '') added.push(`${address} ${hostNameOf(spec)}\n`);
+  for (const address of Object.values(network?.addresses ?? {}).flatMap(addressList))
+    added.push(`${address} ${hostNameOf(spec)}\n`);
   if (added.length > 0 || network !== undefined)
     texts['hosts'] = `${(await inRoot('etc/hosts')).trimEnd()}\n${added.join('')}`;
   return Promise.all(

@@ -1,4 +1,12 @@
-import type { EngineParams, ExecSpec, ExitState, Session, WorkloadState, WorkloadStats } from '@eru/engines';
+import {
+  addressList,
+  type EngineParams,
+  type ExecSpec,
+  type ExitState,
+  type Session,
+  type WorkloadState,
+  type WorkloadStats,
+} from '@eru/engines';
 import { EruError } from '@eru/kit';
 
 import { attachedSession } from './attach.ts';
@@ -182,7 +190,7 @@ export class Workload {
     });
   }
 
-  /** @param ip empty = any. Answers its addresses there. */
+  /** @param ip as in a spec; empty = any. Answers its addresses there. */
   connect(network: string, ip: string): Promise<string[]> {
     return this.#turns.run(async () => {
       const networks = this.#ownNetworks();
@@ -199,7 +207,7 @@ export class Workload {
         if (!this.attached) return addresses;
         const attached = await networks.attached(this.record);
         await this.#use(attached);
-        return addresses.length > 0 ? addresses : [attached.addresses[network] ?? ''];
+        return addresses.length > 0 ? addresses : addressList(attached.addresses[network] ?? '');
       } catch (error) {
         await networks.disconnect(this.record, wish).catch(() => {}); // The daemon clears away what is nobody's.
         await this.#life.kept.write({ interfaces: before });

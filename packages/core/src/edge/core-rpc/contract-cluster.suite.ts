@@ -195,6 +195,7 @@ export const clusterContracts: Contracts = {
       () => [{ network: 'extra' }, 1012, 'workload ID is empty'],
       () => [{ network: 'extra', target: 'x' }, 1012, absent('/workloads/x')],
       ({ id }) => [{ network: 'extra', target: id, ipv4: '1.2' }, 1012, 'ip: 1.2: invalid IP address'],
+      ({ id }) => [{ network: 'extra', target: id, ipv6: '1.2.3.4' }, 1012, 'ip: 1.2.3.4: invalid IPv6 address'],
       ({ id }) => [{ network: 'x', target: id }, 1012, 'no network x'],
     ],
   },

@@ -1,6 +1,6 @@
 import type { pb, ServiceHandlers } from '@eru/contract';
 import { EruError, isEruError } from '@eru/kit';
-import { isIPv4 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 
 import { workOn, type Work } from '../../operations/work.ts';
 import { nodesFor } from '../candidates.ts';
@@ -41,6 +41,7 @@ export function networkMethods({ context, candidates, membership }: Edge): Servi
       let subnets: string[] = [];
       const work: Work = async (engine, until) => {
         if (ipv4 !== '' && !isIPv4(ipv4)) throw new EruError('invalid', `ip: ${ipv4}: invalid IP address`);
+        if (ipv6 !== '' && !isIPv6(ipv6)) throw new EruError('invalid', `ip: ${ipv6}: invalid IPv6 address`);
         subnets = await engine.networkConnect(target, network, { ipv4, ipv6, signal: until });
       };
       await change(target, `connect ${network}`, work, signal);

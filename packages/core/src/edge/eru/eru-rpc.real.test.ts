@@ -162,7 +162,8 @@ describe('ListWorkloads', () => {
       restarts: 2,
       startedAt: 1000n,
       finishedAt: 2000n,
-      networks: { host: '10.0.0.9' },
+      networks: { host: '10.0.0.9', web: '10.8.0.2' },
+      addresses: { web: { addresses: ['10.8.0.2', 'fd08::2'] } },
       ports: { http: 31000 },
       effective: {
         cpu: 0.5,
@@ -184,12 +185,14 @@ describe('ListWorkloads', () => {
       app: 'app',
       entrypoint: 'web',
       engine: 'simulated',
-      status,
+      status: { ...status, addresses: { host: { addresses: ['10.0.0.9'] }, ...status.addresses } },
       requested: { memory: 2n ** 26n },
       operation: '',
       vanishedAt: 0n,
     });
-    expect(found?.record?.publish).toEqual({ host: '10.0.0.9:31000' });
+    expect(found?.record?.publish).toEqual({ host: '10.0.0.9:31000', web: '10.8.0.2:31000,[fd08::2]:31000' });
+    // The original has one address for each network.
+    expect((await core.rpc.getWorkload({ id })).status?.networks).toEqual(status.networks);
   });
 
   test('filters, and finds by words', async () => {

@@ -1,5 +1,15 @@
 import type { eru, MessageInitShape, pb } from '@eru/contract';
-import { fromIoMessage, limitsOf, toIoMessage, type Limits, type RunState } from '@eru/engines';
+import {
+  addressList,
+  addressText,
+  firstAddress,
+  fromIoMessage,
+  hostOf,
+  limitsOf,
+  toIoMessage,
+  type Limits,
+  type RunState,
+} from '@eru/engines';
 import { toSafeNumber } from '@eru/kit';
 
 import type { RunRecord, WorkloadRecord, WorkloadStatusRecord } from '../../state/records.ts';
@@ -37,11 +47,11 @@ function whyUnknown(
   return vanishedAtMs === undefined ? undefined : `not found on node ${node}`;
 }
 
-/** An empty message rather than none (section 4.5). */
+/** An empty message rather than none (section 4.5). The original has one address for each network. */
 export function statusMessage(id: string, status: WorkloadStatusRecord | undefined): StatusMessage {
   if (status === undefined) return {};
   const { running, healthy, networks, extension } = status;
-  return { id, running, healthy, networks, extension: Buffer.from(extension, 'base64') };
+  return { id, running, healthy, networks: firstAddresses(networks), extension: Buffer.from(extension, 'base64') };
 }
 
 export function workloadMessage(view: ClusterView, record: WorkloadRecord): WorkloadMessage {
@@ -62,7 +72,11 @@ export function workloadMessage(view: ClusterView, record: WorkloadRecord): Work
   };
 }
 
-/** Network -> comma separated `ip:port`; a name stands for the port that was chosen for it. */
+function firstAddresses(networks: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(networks).map(([name, text]) => [name, firstAddress(text)]));
+}
+
+/** Network -> comma separated `ip:port` (`[ip]:port` of IPv6), of each address all ports; a name stands for the port that was chosen for it. */
 export function published(
   networks: Readonly<Record<string, string>>,
   publish: readonly string[],
@@ -73,10 +87,10 @@ export function published(
   return Object.fromEntries(
     Object.entries(networks)
       .filter(([, address]) => address !== '')
-      .map(([network, address]) => [
-        network,
-        numbers.map((port) => `${address.replace(/\/\d+$/, '')}:${port}`).join(','),
-      ]),
+      .map(([network, text]) => {
+        const hosts = addressList(text).map((address) => hostOf(address.replace(/\/\d+$/, '')));
+        return [network, hosts.flatMap((host) => numbers.map((port) => `${host}:${port}`)).join(',')];
+      }),
   );
 }
 
@@ -103,8 +117,11 @@ function requestedOf({ engineParams }: WorkloadRecord): Limits {
 
 function runMessage(status: WorkloadStatusRecord | undefined): RunMessage {
   if (status === undefined) return {};
-  const { running, healthy, networks, run } = status;
-  if (run === undefined) return { running, healthy, networks };
+  const { running, healthy, networks: texts, run } = status;
+  const networks = firstAddresses(texts);
+  const lists = Object.entries(texts).map(([name, text]) => [name, { addresses: addressList(text) }] as const);
+  const addresses = Object.fromEntries(lists);
+  if (run === undefined) return { running, healthy, networks, addresses };
   return {
     state: run.state,
     running,
@@ -116,6 +133,7 @@ function runMessage(status: WorkloadStatusRecord | undefined): RunMessage {
     startedAt: BigInt(run.startedAtMs),
     finishedAt: BigInt(run.finishedAtMs),
     networks,
+    addresses,
     ports: run.ports,
     effective: limitsMessage(run.effective),
     error: run.error,
@@ -138,10 +156,16 @@ export function readReport(status: eru.RunStatus | undefined, extension: Uint8Ar
     v: 1,
     running: status?.running ?? false,
     healthy: status?.healthy ?? false,
-    networks: status?.networks ?? {},
+    networks: networksOf(status),
     extension: Buffer.from(extension).toString('base64'),
     ...(status !== undefined && { run: readRun(status) }),
   };
+}
+
+/** An agent of before dual stack tells of one address. */
+function networksOf(status: eru.RunStatus | undefined): Record<string, string> {
+  const lists = Object.entries(status?.addresses ?? {}).map(([name, { addresses }]) => [name, addressText(addresses)]);
+  return { ...status?.networks, ...Object.fromEntries(lists) };
 }
 
 const runStates: readonly RunState[] = ['created', 'running', 'paused', 'restarting', 'exited'];
