@@ -14,7 +14,7 @@ export class Containerd {
 
   static async start(machine: PrivateMachine): Promise<Containerd> {
     const containerd = new Containerd(machine);
-    await containerd.#start();
+    await containerd.start();
     return containerd;
   }
 
@@ -28,16 +28,22 @@ export class Containerd {
 
   /** SIGKILL, and another in its place that answers. */
   async kill(): Promise<void> {
-    const child = this.#child;
-    if (child !== undefined) {
-      const exit = once(child, 'exit');
-      child.kill('SIGKILL');
-      await exit;
-    }
-    await this.#start();
+    await this.stop();
+    await this.start();
   }
 
-  async #start(): Promise<void> {
+  /** By SIGKILL. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined) return;
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+  }
+
+  /** The first time or again; it answers. */
+  async start(): Promise<void> {
     const { folder } = this.#machine;
     const config = path.join(folder, 'containerd.toml');
     const at = (name: string): string => JSON.stringify(path.join(folder, name));

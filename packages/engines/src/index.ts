@@ -10,6 +10,7 @@ export type { SimulatedMachineOptions } from './simulated/simulated.ts';
 export type { FaultHook } from './simulated/simulated-call.ts';
 export type { Program, SimulatedProcess } from './simulated/simulated-process.ts';
 export { callLimitMs, waitFor, type EngineVerb } from './call-limit.ts';
+export { unbegunCode } from './unbegun-code.ts';
 export { createEngines, type Engines } from './endpoints.ts';
 export { dockerAddress, type DockerAddress } from './docker/endpoint.ts';
 export { DockerHttp } from './docker/http-client.ts';

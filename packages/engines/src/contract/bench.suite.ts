@@ -25,6 +25,8 @@ export interface Programs {
   exits(code: number): string[];
   /** `out` on stdout, `err` on stderr, exit code 3. */
   speaks: string[];
+  /** Is not there. */
+  absent: string[];
   /** Its input, until the end of it. */
   cat: string[];
   /** `rows cols` of its terminal for each line of input. */
@@ -43,6 +45,7 @@ export const shellPrograms: Programs = {
   stubborn: ['/bin/sh', '-c', `trap '' TERM; echo ready; while :; do sleep 1; done`],
   exits: (code) => ['/bin/sh', '-c', `exit ${code}`],
   speaks: ['/bin/sh', '-c', 'echo out; echo err >&2; exit 3'],
+  absent: ['/no/such-program'],
   cat: ['/bin/cat'],
   size: ['/bin/sh', '-c', 'while read _; do stty size; done'],
   env: (name) => ['/bin/sh', '-c', `echo "$${name}"`],
@@ -54,6 +57,7 @@ export const simulatedPrograms: Programs = {
   stubborn: ['stubborn'],
   exits: (code) => ['exit', String(code)],
   speaks: ['speak'],
+  absent: ['absent'],
   cat: ['cat'],
   size: ['size'],
   env: (name) => ['env', name],

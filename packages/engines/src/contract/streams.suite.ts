@@ -90,6 +90,16 @@ export function streamTests(get: () => Bench, traits: EngineTraits): void {
       await refused(bench.exec(id, []), 'invalid');
     });
 
+    it('says why a program cannot begin where errors belong, and ends as a shell would', async () => {
+      const bench = get();
+      const id = await bench.running();
+      const { stdout, stderr, code } = await said(await bench.exec(id, bench.programs.absent));
+      expect({ stdout, code }).toEqual({ stdout: '', code: 127 });
+      expect(stderr).toContain(bench.programs.absent[0]);
+      expect(stderr).toMatch(/not found|no such file or directory/);
+      expect(stderr).not.toMatch(/^OCI runtime|level=/);
+    });
+
     it('reads input to its end, then ends by itself', async () => {
       const bench = get();
       const id = await bench.running();

@@ -166,7 +166,9 @@ export class DockerEngine implements Engine {
   async exec(id: string, spec: ExecSpec, options: CallOptions = {}): Promise<Session> {
     if (spec.command.length === 0) throw invalid('commands', '', 'give a command');
     return this.#session('exec', id, options, async ({ Id, State }, signal) => {
-      if (State.Restarting || State.Paused) throw doesNotRun(id);
+      if (State.Paused)
+        throw new EruError('precondition', `container ${id} is paused; it runs commands once it is resumed`);
+      if (State.Restarting) throw doesNotRun(id);
       return execIn(this.#http, this.#local, Id, spec, signal, this.#calls.closed);
     });
   }

@@ -2,8 +2,11 @@ import { backoff, EruError, systemClock } from '@eru/kit';
 import { randomBytes } from 'node:crypto';
 
 import type { ExecSpec, Session } from '../engine.ts';
+import { unbegunCode } from '../unbegun-code.ts';
 import { isOf } from './enforced-limits.ts';
+import type { Spoken } from './frames.ts';
 import type { DockerHttp } from './http-client.ts';
+import { refusalOf } from './refusal.ts';
 import { DockerSession } from './session.ts';
 
 interface ExecState {
@@ -60,6 +63,8 @@ export async function execIn(
     json: { Detach: false, Tty: tty, ...(tty && size !== undefined && { ConsoleSize: [size.rows, size.cols] }) },
     signal,
   });
+  let unbegun: number | undefined;
+  let refused: EruError | undefined;
   /** The daemon hands the streams over before the process stands. */
   const begun = async (): Promise<ExecState> => {
     for (let times = 1; ; times++) {
@@ -76,10 +81,19 @@ export async function execIn(
     connection,
     { stdin, tty },
     {
+      first: async (words) => {
+        const complaint = complaintIn(words);
+        if (complaint === undefined || (await begun()).Pid !== 0) return words;
+        const refusal = refusalOf(500, complaint);
+        if (refusal.code === 'unavailable') throw (refused = refusal);
+        unbegun = unbegunCode(complaint);
+        return { stream: tty ? 'stdout' : 'stderr', data: Buffer.from(`${complaint}\n`) };
+      },
       exit: async () => {
+        if (refused !== undefined) throw refused;
         for (let times = 1; ; times++) {
           const { Running, ExitCode } = await inspect();
-          if (!Running && ExitCode !== null) return ExitCode;
+          if (!Running && ExitCode !== null) return unbegun ?? ExitCode;
           if (!Running) throw new EruError('unavailable', 'docker lost the command before it began');
           await systemClock.sleep(backoff(times, ask), closed);
         }
@@ -93,6 +107,14 @@ export async function execIn(
       },
     },
   );
+}
+
+/** The reason in words that a daemon may have said in place of the command, as its output: why it could not begin. */
+function complaintIn({ data }: Spoken): string | undefined {
+  const words = data.toString().trimEnd();
+  const ofRuntime =
+    /^OCI runtime exec failed: (?:exec failed: )?(?:unable to start container process: )?(.*?)(?:: unknown)?$/s;
+  return ofRuntime.exec(words)?.[1] ?? (refusalOf(500, words).code === 'unavailable' ? words : undefined);
 }
 
 /** Ends it with the means of its container, which needs a shell for this. */

@@ -12,6 +12,8 @@ const inFlight = 16;
 export interface SessionCalls {
   /** Asked once the output has ended. */
   exit(): Promise<number>;
+  /** What of the first words is passed on; refuses where they say why there will be no others. */
+  first?(words: Spoken): Promise<Spoken>;
   resize(size: TerminalSize): Promise<void>;
   /** Before the connection is given up. */
   end?(): Promise<void>;
@@ -74,8 +76,12 @@ export class DockerSession implements Session {
   /** Moves output at the reader's pace; a reader who has left is waited for no more. */
   async #receive(tty: boolean): Promise<number> {
     let failure: unknown;
+    let first = true;
     try {
-      for await (const spoken of (tty ? unframed : frames)(this.#socket)) await this.output.put(spoken);
+      for await (const spoken of (tty ? unframed : frames)(this.#socket)) {
+        await this.output.put(first ? ((await this.#calls.first?.(spoken)) ?? spoken) : spoken);
+        first = false;
+      }
     } catch (error) {
       failure = error;
     }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 
 import { busyboxImage } from '../../../../tests/busybox-image.ts';
+import { Containerd } from '../../../../tests/containerd.ts';
 import { Dockerd } from '../../../../tests/dockerd.ts';
 import { describeAsRoot } from '../../../../tests/parts.ts';
 import { all, Bench, refused, said } from '../contract/bench.suite.ts';
@@ -27,6 +28,7 @@ async function certificates(host: string) {
 }
 
 describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
+  let containerd: Containerd;
   let dockerd: Dockerd;
   let bench: Bench;
   let before: string | undefined;
@@ -34,6 +36,7 @@ describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
 
   beforeAll(async () => {
     dockerd = await Dockerd.start(async (machine) => {
+      containerd = await Containerd.start(machine);
       pems = await certificates(machine.address);
       const { ca, server } = pems;
       const file = async (name: string, pem: string): Promise<string> => {
@@ -41,6 +44,7 @@ describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
         return path.join(machine.folder, name);
       };
       return [
+        `--containerd=${containerd.socket}`,
         '--host=tcp://0.0.0.0:2376',
         '--tlsverify',
         `--tlscacert=${await file('ca.pem', ca.cert)}`,
@@ -94,6 +98,30 @@ describeAsRoot(['docker', 'busybox'], 'docker in bad weather', () => {
       await rename(`${dockerd.socket}.away`, dockerd.socket);
     }
     expect((await bench.engine.create(spec)).id).toBe(id);
+  });
+
+  it('a daemon without its containerd runs no command, and says so by no word of the command', async () => {
+    const id = await bench.running();
+    const state = await bench.engine.inspect(id);
+    await containerd.stop();
+    try {
+      for (const tty of [false, true]) {
+        const session = await bench.exec(id, ['echo', 'here'], { tty });
+        await refused(all(session.output), 'unavailable');
+        await refused(session.exit, 'unavailable');
+      }
+    } finally {
+      await containerd.start();
+    }
+    // Docker looks for it again in its own time; the container has not noticed.
+    await retry(async () => expect((await said(await bench.exec(id, ['echo', 'here']))).stdout).toBe('here\n'), {
+      attempts: 50,
+      maxMs: 200,
+    });
+    // A command may say the same words.
+    const words = 'connection error: desc = "x": unavailable';
+    expect(await said(await bench.exec(id, ['echo', words]))).toEqual({ stdout: `${words}\n`, stderr: '', code: 0 });
+    expect(await bench.engine.inspect(id)).toEqual(state);
   });
 
   it('a daemon that dies and comes back: told, gone on with, policies honoured, no duplicate', async () => {

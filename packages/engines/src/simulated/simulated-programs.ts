@@ -3,7 +3,7 @@ import type { Program, SimulatedProcess } from './simulated-process.ts';
 /**
  * What a command does on a simulated machine: its first word says it. `echo WORDS`, `cat`, `exit CODE`, `serve LINES` (prints
  * them, then `ready`, and runs until something ends it), `stubborn` (the same, but ignores TERM), `speak` (a word on each
- * stream, exit code 3), `size` (prints the terminal's size at each input), `env NAME`, `count LINES`. Any other main process
+ * stream, exit code 3), `absent` (is not there), `size` (prints the terminal's size at each input), `env NAME`, `count LINES`. Any other main process
  * runs until something ends it; any other exec echoes its command.
  */
 export const defaultProgram: Program = (process) => {
@@ -29,6 +29,10 @@ const programs: Readonly<Record<string, (process: SimulatedProcess, args: string
     await process.print('out\n');
     await process.print('err\n', 'stderr');
     return 3;
+  },
+  absent: async (process) => {
+    await process.print('absent: no such file or directory\n', 'stderr');
+    return 127;
   },
   cat: async (process) => {
     for await (const data of process.stdin) await process.print(data);

@@ -1,4 +1,4 @@
-import type { Session } from '@eru/engines';
+import { unbegunCode, type Session } from '@eru/engines';
 import { Queue } from '@eru/kit';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -39,7 +39,7 @@ export function plainOutcome(session: Session): Session {
   const exit = session.exit.then(async (code) => {
     if (!ownCodes.has(code)) return code;
     const words = await Promise.race([refusal, sleep(lastWordsMs, undefined)]);
-    return words === undefined ? code : codeOf(words);
+    return words === undefined ? code : unbegunCode(words);
   });
   exit.catch(() => {}); // Whoever asks is told.
   return { ...session, output, exit };
@@ -48,8 +48,4 @@ export function plainOutcome(session: Session): Session {
 function complaintIn(text: string): string | undefined {
   const message = complaints.map((form) => form.exec(text)?.[1]).find((found) => found !== undefined);
   return message?.replaceAll(/\\(.)/g, '$1');
-}
-
-function codeOf(words: string): number {
-  return /permission denied|is a directory|exec format error/.test(words) ? 126 : 127;
 }
