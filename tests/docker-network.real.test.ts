@@ -53,7 +53,7 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
   it('keeps addresses, MAC and ports over a stop while others start, and gives them back at rm', async () => {
     const before = await host.traces();
     const rate = 'eru.network/egress-rate=8000000';
-    const id = await run('shop', ...label('fixed-ip', rate), '-p', '8080:80');
+    const id = await run('shop', ...label('fixed-ip', rate), '-p', '8080:80', '-P', '--expose', '53/udp');
     const first = await seen('shop');
     expect(first).toMatch(/^10\.8\.0\.2\/24 fd08::2\/64 02:/);
     expect(await host.docker('exec', 'shop', 'cat', '/etc/hosts')).toMatch(/10\.8\.0\.2\t.*\nfd08::2\t/);
@@ -65,8 +65,16 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
     await run('other', ...label('fixed-ip=1'));
     expect(await seen('other')).toMatch(/^10\.8\.0\.3\/24/);
     expect(JSON.parse(await host.net('ip', id, '-o', 'json'))).toMatchObject([
-      { state: 'reserved', addresses: [{ ip: '10.8.0.2' }, {}], ports: [{ hostPort: 8080, containerPort: 80 }] },
+      {
+        state: 'reserved',
+        addresses: [{ ip: '10.8.0.2' }, {}],
+        ports: [
+          { hostPort: 8080, containerPort: 80 },
+          { containerPort: 53, protocol: 'udp' },
+        ],
+      },
     ]);
+    expect(await host.net('ip', id.slice(0, 12))).toContain(`\n${id.slice(0, 12)} `);
     await host.docker('start', 'shop');
     expect(await seen('shop')).toBe(first);
     await host.docker('exec', 'shop', 'ping', '-c', '1', '-W', '5', '10.8.0.3');
@@ -129,6 +137,18 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
     );
     expect(await refused(...label('eru.network/owner=a/b'))).toMatch(/owner: "a\/b" is not allowed/);
     expect(await refused(...label('eru.network/adress=10.8.0.7'))).toMatch(/none of ours; write one of/);
+    expect(await refused(...label('eru.network/mac=01:00:00:00:00:01'))).toMatch(
+      /label eru\.network\/mac: .*one interface/,
+    );
+    expect(await refused(...label('fixed-ip'), '-p', '8000-8010:80')).toMatch(
+      /"8000-8010" is not allowed; write one port/,
+    );
+    expect((await host.tryNet('create', 'other')).stderr).toMatch(/^eru: --subnet: a network needs addresses/);
+    expect((await host.tryNet('create', 'other', '--subnet', '10.8.0.128/25')).stderr).toMatch(
+      /in common with pool web/,
+    );
+    expect((await host.tryNet('create', 'other', '--subnet', '10.7.0.0/24', '--mtu', '1')).code).toBe(2);
+    expect((await host.service.pools()).map(({ definition }) => definition.name).toSorted()).toEqual(['web', 'web-v6']);
     const bridged = await host.tryDocker('run', '--rm', ...label('eru.network/name=web'), busyboxImage, 'true');
     expect(bridged.stderr).toMatch(/run it with --network none/);
     // An image claims an address, by its environment and by its labels.

@@ -74,6 +74,10 @@ export class DockerNetwork {
     return this.machine.runOk(process.execPath, [command, 'net', ...words]);
   }
 
+  tryNet(...words: string[]): Promise<RunResult> {
+    return run('nsenter', [...this.machine.inside, process.execPath, command, 'net', ...words]);
+  }
+
   /** The second of the two commands, and what it says to do next. */
   async install(...words: string[]): Promise<void> {
     const { folder } = this.machine;

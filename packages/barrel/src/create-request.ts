@@ -1,10 +1,10 @@
 import type { Intent, NetworkStatus } from '@eru/network';
-import { canonical, isFixed } from '@eru/network';
+import { canonical, checkMac, isFixed } from '@eru/network';
 import { EruError, invalid, isJsonObject, type JsonObject } from '@eru/kit';
 
 import { canonicalFields, objectAt } from './exact-json.ts';
 import { isBuiltIn, pick } from './known-networks.ts';
-import { checkMac, labelWishes, type LabelWishes } from './labels.ts';
+import { labelWishes, type LabelWishes } from './labels.ts';
 import { portsOf } from './port-bindings.ts';
 
 type Wanted = Omit<Intent['networks'][number], 'ifname'>;

@@ -27,7 +27,7 @@ export function labelWishes(labels: JsonObject, network: string): LabelWishes {
       .filter((name) => name.startsWith('eru.network/') && !unread.includes(name))
       .map((name) => [name, textOf(labels, name)]),
   );
-  const { [wishWords.ip]: ip, [wishWords.mac]: mac, [wishWords.owner]: owner } = texts;
+  const { [wishWords.ip]: ip, [wishWords.owner]: owner } = texts;
   const { keepNetns, aliases, networks } = readWish(texts as Record<string, string>, { networks: [network] });
   return {
     fixed: fixed === undefined ? undefined : isFixed(fixed),
@@ -35,21 +35,13 @@ export function labelWishes(labels: JsonObject, network: string): LabelWishes {
       .split(',')
       .filter((one) => one.trim() !== '')
       .map((one) => canonical(`label ${wishWords.ip}`, one.trim())),
-    mac: mac === undefined ? undefined : checkMac(`label ${wishWords.mac}`, mac),
+    mac: networks[0]?.mac,
     owner: ownerLabel(owner),
     keepNetns,
     aliases,
     ports: networks[0]?.ports ?? [],
     bandwidth: networks[0]?.bandwidth,
   };
-}
-
-export function checkMac(field: string, text: string): string {
-  const mac = text.toLowerCase();
-  const good = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) && mac !== '00:00:00:00:00:00';
-  if (!good || (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1)
-    throw invalid(field, text, 'write the MAC of one interface, such as 02:42:0a:08:00:05');
-  return mac;
 }
 
 function ownerLabel(owner: string | undefined): string | undefined {

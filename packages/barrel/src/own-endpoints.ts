@@ -1,4 +1,6 @@
+import { mkdir } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
+import path from 'node:path';
 
 import { listen, parseEndpoint } from '@eru/contract';
 import { EruError } from '@eru/kit';
@@ -12,16 +14,17 @@ import { netdMs, type Parts } from './parts.ts';
  */
 export async function serveOwn(socket: string, parts: Parts, measures: Measures): Promise<{ close(): Promise<void> }> {
   const server = createServer((request, response) => {
-    const path = request.url ?? '';
-    if (request.method !== 'GET' || !['/health', '/ready', '/metrics'].includes(path))
+    const target = request.url ?? '';
+    if (request.method !== 'GET' || !['/health', '/ready', '/metrics'].includes(target))
       return say(response, 404, { message: 'there are GET /health, /ready and /metrics' });
-    if (path === '/health') return say(response, 200, { ok: true });
-    if (path === '/metrics')
+    if (target === '/health') return say(response, 200, { ok: true });
+    if (target === '/metrics')
       return void response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(measures.text());
     void readiness(parts).then((why) =>
       say(response, Object.values(why).every((one) => one === 'ok') ? 200 : 503, why),
     );
   });
+  await mkdir(path.dirname(socket), { recursive: true, mode: 0o755 });
   await listen(server, parseEndpoint(`unix://${socket}`));
   return {
     close: () =>

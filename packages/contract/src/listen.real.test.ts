@@ -68,6 +68,10 @@ test('addresses that cannot be listened on say why', async () => {
     code: 'invalid',
     message: expect.stringContaining('--data') as string,
   });
+  await expect(serve({ listen: 'unix:///nowhere/at/all', services })).rejects.toMatchObject({
+    code: 'not_found',
+    message: 'cannot listen on /nowhere/at/all: its folder does not exist',
+  });
 });
 
 test('a unix socket: private, busy while its owner lives, taken over after kill -9', async () => {

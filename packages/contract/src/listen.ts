@@ -1,8 +1,9 @@
 import type { ErrorCode } from '@eru/kit';
 import { EruError, invalid, isErrno } from '@eru/kit';
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
 import net from 'node:net';
+import { dirname } from 'node:path';
 
 /** `sun_path` of Linux holds 108 bytes with its final zero. */
 const maxSocketPathBytes = 107;
@@ -36,6 +37,9 @@ function checkSocketPath(path: string): string {
 export async function listen(server: Server, endpoint: Endpoint): Promise<string> {
   if ('path' in endpoint) {
     await removeStaleSocket(endpoint.path);
+    // libuv calls this EACCES.
+    if (!existsSync(dirname(endpoint.path)))
+      throw new EruError('not_found', `cannot listen on ${endpoint.path}: its folder does not exist`);
     await bind(server, endpoint.path, { path: endpoint.path });
     chmodSync(endpoint.path, 0o600);
     return `unix://${endpoint.path}`;
@@ -68,7 +72,6 @@ const bindFailures: Readonly<Record<string, [ErrorCode, string]>> = {
   EADDRNOTAVAIL: ['invalid', 'this machine has no such address'],
   ENOTFOUND: ['invalid', 'this machine has no such address'],
   EAI_AGAIN: ['invalid', 'the name cannot be resolved'],
-  ENOENT: ['not_found', 'its folder does not exist'],
   EACCES: ['precondition', 'permission denied'],
 };
 

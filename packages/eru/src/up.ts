@@ -1,21 +1,8 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
 import { connectCore, findCore, removeEndpoint, type Core as CoreClient, type Wanted } from '@eru/client';
-import {
-  childEnvironment,
-  Closer,
-  createLogger,
-  EruError,
-  isEruError,
-  lockFolder,
-  retry,
-  systemClock,
-  type ErrorCode,
-} from '@eru/kit';
+import { Closer, createLogger, isEruError, lockFolder, retry, systemClock } from '@eru/kit';
 
 import type { AgentConfig } from './settings/agent-keys.ts';
 import { agentSettings } from './settings/agent-settings.ts';
@@ -23,7 +10,7 @@ import { runCore, runRuntime, openStore } from './daemons.ts';
 import type { CoreConfig } from './settings/core-keys.ts';
 import { settingsOf } from './settings/core-settings.ts';
 import { defaultListen } from './settings/default-listen.ts';
-import { credentialOf, openDataFolder, type DataFolder } from './data-folder.ts';
+import { credentialOf, openDataFolder } from './data-folder.ts';
 import { runAgent } from './run-agent.ts';
 import { reachableAddress } from './reachable.ts';
 import { findHome, writeRunning } from './running.ts';
@@ -146,38 +133,6 @@ export async function up(options: UpOptions): Promise<Up> {
     await closer.close();
     throw error;
   }
-}
-
-/** What a detached Eru tells its parent: its greeting when it serves, or why it does not. */
-export type Tidings = { greeting: string[] } | { code: ErrorCode; message: string };
-
-/** Starts this very command again in a session of its own; resolves with its greeting when it serves. */
-export async function detach(argv: readonly string[], data: DataFolder): Promise<string[]> {
-  const log = openSync(data.log, 'a', 0o600);
-  const child = spawn(process.execPath, argv, {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-    env: childEnvironment(),
-  });
-  closeSync(log);
-  const failed = once(child, 'exit').then(([code, name]) => {
-    const how = code === null ? String(name) : `exit code ${String(code)}`;
-    throw new EruError('failed', `Eru did not start (${how}); its log is ${data.log}`);
-  });
-  const told = once(child, 'message').then(([message]) => message as Tidings);
-  const tidings = await Promise.race([told, failed]);
-  failed.catch(() => {}); // From here on its end is its own affair.
-  if ('code' in tidings) throw new EruError(tidings.code, tidings.message);
-  child.disconnect();
-  child.unref();
-  return tidings.greeting;
-}
-
-/** Tells the parent of a detached Eru how it went; false without one. */
-export function tellParent(tidings: Tidings): boolean {
-  if (process.send === undefined) return false;
-  process.send(tidings);
-  return true;
 }
 
 function hubOf(hub = ''): CoreConfig {

@@ -6,7 +6,8 @@ import { createLogger, invalid, type LogLevel } from '@eru/kit';
 import { connectNetd } from '@eru/network';
 
 import { netdSocketOf } from '../node/node-networks.ts';
-import { serveUntilStopped } from './serve-until-stopped.ts';
+import { openDataFolder } from '../data-folder.ts';
+import { serveDetached, serveUntilStopped } from './serve-until-stopped.ts';
 
 export interface BarrelFlags {
   host?: string[];
@@ -23,6 +24,7 @@ export interface BarrelFlags {
   runtime: string;
   defaultNetwork?: string;
   logLevel?: string;
+  detach?: boolean;
 }
 
 /** With the environment's names of the original, which a flag overrules. */
@@ -30,6 +32,10 @@ export async function barrelCommand(context: Context, flags: BarrelFlags): Promi
   const { env } = context;
   const level = (flags.logLevel ?? env['BARREL_LOG_LEVEL'] ?? 'info').toLowerCase();
   if (!isLevel(level)) throw invalid('--log-level', level, `write ${levels.join(', ')}`);
+  if (flags.detach === true) {
+    const { root } = await openDataFolder(context.globals.data);
+    return serveDetached(context, "the proxy for Docker's API", path.join(root, 'barrel.log'));
+  }
   return serveUntilStopped(context, async (closer) => {
     const barrel = await openBarrel({
       netd: connectNetd(flags.netd ?? netdSocketOf(context.globals.data)),

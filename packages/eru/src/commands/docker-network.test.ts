@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -65,6 +65,8 @@ beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'eru-docker-'));
   netd = await openNetd({ folder: at('netd'), namespaceFolder: at('netns'), node: 'here', roundMs: 3_600_000 });
   serving = await serveNetd(netd, { socket: at('netd.sock'), logger: silentLogger });
+  await mkdir(at('oci'));
+  await writeFile(at('oci/pid'), `${process.pid}\n`);
   dockerd = createServer((request, response) => {
     const found = answers[request.url ?? ''];
     response.writeHead(found === undefined ? 404 : 200).end(JSON.stringify(found ?? {}));
@@ -132,6 +134,10 @@ it('adds a runtime to dockerd’s configuration, and leaves alone all else, also
   );
   await expect(installDocker(context(), { ...flags, network: 'web' })).rejects.toThrow(
     /no network web; there are: none/,
+  );
+  await rm(at('oci/pid'));
+  await expect(installDocker(context(), flags)).rejects.toThrow(
+    /netd\.sock looks after no containers; start it with: eru netd --docker/,
   );
 });
 

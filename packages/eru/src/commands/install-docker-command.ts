@@ -49,18 +49,24 @@ export async function installDocker(context: Context, flags: InstallDockerFlags)
   const socket = path.resolve(flags.socket ?? netdSocketOf(context.globals.data));
   const netd = connectNetd(socket);
   const { folder, namespaceFolder, pluginFolders } = await netd.about({}, context.signal);
+  if (!(await takesContainers(socket)))
+    throw new EruError(
+      'precondition',
+      `the network daemon at ${socket} looks after no containers; start it with: eru netd --docker`,
+    );
   const original = flags.config === undefined ? undefined : await readOriginal(flags.config, netd, pluginFolders);
   const runtime = await findRuntime(flags.runtime ?? original?.runtime, context.env);
   const network = flags.network ?? original?.network;
   const ifname = flags.ifname ?? original?.ifname;
   if (network !== undefined) await checkNetwork(netd, network);
   const script = path.resolve(flags.script);
+  const dockerd = await askDockerd(flags);
   const text = runtimeScript({
     runtime,
     calls: runtimeFolder(socket),
     declared: declaredFolder(folder),
     namespaces: namespaceFolder,
-    dockerContainers: path.join(await dockerRoot(flags), 'containers'),
+    dockerContainers: path.join(dockerd.root, 'containers'),
     settings: {
       script,
       all: original !== undefined,
@@ -76,10 +82,10 @@ export async function installDocker(context: Context, flags: InstallDockerFlags)
   const configuration = await withRuntime(flags.daemonJson, flags.name, script, flags.default === true);
   await writeFileAtomic(script, text, 0o755);
   await writeFileAtomic(flags.daemonJson, configuration);
-  say(
-    context,
-    `${script} is runtime ${flags.name} in ${flags.daemonJson}; now let dockerd read it: systemctl reload docker`,
-  );
+  const next = dockerd.answers
+    ? 'now let dockerd read it: systemctl reload docker'
+    : `no dockerd answers at ${flags.docker}: it reads this when it starts`;
+  say(context, `${script} is runtime ${flags.name} in ${flags.daemonJson}; ${next}`);
 }
 
 /** dockerd's configuration with one more runtime; all else in it stays. */
@@ -156,15 +162,26 @@ async function findRuntime(wanted: string | undefined, env: NodeJS.ProcessEnv): 
   throw invalid('--runtime', wanted ?? 'runc', 'there is no such program here');
 }
 
-/** Where dockerd keeps its data. */
-async function dockerRoot({ docker, daemonJson }: InstallDockerFlags): Promise<string> {
+/** Whether the daemon with this socket answers runtime scripts, too. */
+async function takesContainers(socket: string): Promise<boolean> {
+  const pid = Number(await readIfExists(path.join(runtimeFolder(socket), 'pid')));
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch {
+    return false; // What a killed one left.
+  }
+}
+
+/** Where dockerd keeps its data: by itself, or by its configuration while it is away. */
+async function askDockerd({ docker, daemonJson }: InstallDockerFlags): Promise<{ root: string; answers: boolean }> {
   try {
     const info = (await new DockerClient(docker).get('/info')) as { DockerRootDir?: string };
-    if (info.DockerRootDir !== undefined) return info.DockerRootDir;
+    if (info.DockerRootDir !== undefined) return { root: info.DockerRootDir, answers: true };
   } catch (error) {
     if (!(error instanceof EruError) || error.code !== 'unavailable') throw error;
   }
   const text = (await readIfExists(daemonJson)) ?? '{}';
   const said: unknown = JSON.parse(text.trim() === '' ? '{}' : text);
-  return isJsonObject(said) && typeof said['data-root'] === 'string' ? said['data-root'] : '/var/lib/docker';
+  const root = isJsonObject(said) && typeof said['data-root'] === 'string' ? said['data-root'] : '/var/lib/docker';
+  return { root, answers: false };
 }

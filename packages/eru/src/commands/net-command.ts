@@ -3,10 +3,11 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 
 import { loadConnection, loadOutput, type Context } from '@eru/cli';
-import { EruError, invalid, parseConfig, parseDuration } from '@eru/kit';
+import { EruError, invalid, isJsonObject, parseConfig, parseDuration } from '@eru/kit';
 import { networkQuestions } from '@eru/engines';
 import {
   connectNetd,
+  DockerClient,
   ipamScript,
   parsePort,
   putNetworkOn,
@@ -38,6 +39,7 @@ export interface NetdFlags extends SocketFlags {
   pluginTimeout?: string;
   namespaces?: string;
   docker?: string | true;
+  detach?: boolean;
 }
 
 export const defaultDockerSocket = '/var/run/docker.sock';
@@ -101,6 +103,8 @@ export async function printPlugin(
 export async function createNetwork(context: Context, flags: CreateFlags, name: string): Promise<undefined> {
   const { subnet: subnets = [], gateway: gateways = [], exclude = [], mtu, masquerade, rate, dns } = flags;
   const six = (text: string): boolean => text.includes(':');
+  if (subnets.length === 0 && flags.plugins === undefined)
+    throw new EruError('invalid', '--subnet: a network needs addresses, such as --subnet 10.8.0.0/24');
   const how = flags.plugins === undefined ? { driver: flags.driver } : await pluginsOf(flags.plugins);
   await putNetworkOn(
     daemon(context, flags),
@@ -120,6 +124,8 @@ export async function createNetwork(context: Context, flags: CreateFlags, name: 
     { scope: flags.scope, quarantineMs: parseDuration(flags.quarantine, '--quarantine') },
     context.signal,
   );
+  const { say } = await loadOutput();
+  say(context, `network ${name}: ${subnets.join(', ') || 'addresses by its plugins'}`);
 }
 
 /** The same both ways; a tenth of a second of it may come at once. */
@@ -137,11 +143,40 @@ export async function removeNetwork(context: Context, flags: SocketFlags, name: 
 }
 
 export async function listAddresses(context: Context, flags: WhereFlags, word?: string): Promise<number> {
-  const which = word === undefined ? {} : isIP(word) === 0 ? { owner: word } : { ip: word };
-  const found = await asked(context, flags, (service) => service.reservations(which, context.signal));
+  const found = await asked(context, flags, (service) => reservationsOf(service, word, context.signal));
   await showReservations(context, found);
   // For scripts that ask about one.
   return word !== undefined && found.length === 0 ? 4 : 0;
+}
+
+/** Of an address, an owner, the beginning of an id as Docker shows it, or a container by its name. */
+async function reservationsOf(
+  service: Questions,
+  word: string | undefined,
+  signal: AbortSignal,
+): Promise<Reservation[]> {
+  if (word === undefined) return service.reservations({}, signal);
+  if (isIP(word) !== 0) return service.reservations({ ip: word }, signal);
+  const owned = await service.reservations({ owner: word }, signal);
+  if (owned.length > 0) return owned;
+  if (/^[0-9a-f]{4,}$/.test(word)) {
+    const begun = (await service.reservations({}, signal)).filter(({ owner }) => owner.startsWith(word));
+    if (begun.length > 0) return begun;
+  }
+  return 'intents' in service ? reservationsOfContainer(service as NetworkService, word, signal) : [];
+}
+
+/** Where a dockerd answers, of its container of this name. */
+async function reservationsOfContainer(
+  service: NetworkService,
+  name: string,
+  signal: AbortSignal,
+): Promise<Reservation[]> {
+  const path = `/containers/${encodeURIComponent(name)}/json`;
+  const known = await new DockerClient(defaultDockerSocket).get(path, signal).catch(() => undefined);
+  if (!isJsonObject(known) || typeof known['Id'] !== 'string') return [];
+  const [intent] = await service.intents({ container: known['Id'] }, signal);
+  return [...(intent?.reservations ?? [])];
 }
 
 interface ReserveFlags extends SocketFlags {
@@ -166,7 +201,11 @@ export async function releaseOwner(
   owner: string,
 ): Promise<undefined> {
   const { ifname, lost } = flags;
-  await showReservations(context, await daemon(context, flags).release({ owner, ifname, lost }, context.signal));
+  const released = await daemon(context, flags).release({ owner, ifname, lost }, context.signal);
+  const { say } = await loadOutput();
+  if (released.length === 0 && context.globals.output === 'table')
+    say(context, `${owner} holds nothing; who does: eru net ip`);
+  else await showReservations(context, released);
 }
 
 export async function transferOwner(
@@ -266,7 +305,7 @@ async function showReservations(context: Context, reservations: readonly Reserva
       table(
         ['OWNER', 'IFNAME', 'NETWORK', 'ADDRESSES', 'MAC', 'PORTS', 'STATE', 'NODE'],
         items.map(({ owner, ifname, network, addresses, mac = '', ports, policy, state, node }) => [
-          owner,
+          shortId(owner),
           ifname,
           network,
           addresses.map(({ ip }) => ip).join(', '),
@@ -278,6 +317,11 @@ async function showReservations(context: Context, reservations: readonly Reserva
         colors,
       ),
   });
+}
+
+/** As Docker shows ids. */
+function shortId(owner: string): string {
+  return owner.replace(/[0-9a-f]{64}$/, (id) => id.slice(0, 12));
 }
 
 async function pluginsOf(file: string): Promise<{ plugins: unknown; cniVersion?: unknown }> {

@@ -8,11 +8,12 @@ import { defaultNetdSocket, openNetd, serveContainers, serveIpam, serveNetd } fr
 import { openEtcd } from '../daemons.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { defaultDockerSocket, type NetdFlags } from './net-command.ts';
-import { serveUntilStopped } from './serve-until-stopped.ts';
+import { serveDetached, serveUntilStopped } from './serve-until-stopped.ts';
 import { parseEtcdUrl } from '../settings/store-url.ts';
 
 export async function netdCommand(context: Context, flags: NetdFlags): Promise<number> {
   const data = await openDataFolder(context.globals.data);
+  if (flags.detach === true) return serveDetached(context, 'the network daemon', path.join(data.root, 'netd.log'));
   const logger = createLogger();
   return serveUntilStopped(context, async (closer) => {
     const store =

@@ -25,7 +25,8 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     )
     .option('--plugin-timeout <duration>', 'how long one call of a plugin may take (default: 60s)')
     .option('--docker [socket]', 'give networks to containers of this dockerd (default: /var/run/docker.sock)')
-    .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)');
+    .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)')
+    .option('--detach', 'return when it serves');
   run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
 
   const barrel = command(
@@ -52,7 +53,8 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     .option('--socket <path>', 'own socket, with /health, /ready and /metrics (default: /run/eru/barrel.sock)')
     .option('--runtime <name>', 'the runtime that dockerd was given for Eru, docs/network.md', 'eru')
     .option('--default-network <name>', 'for containers with the label fixed-ip that name no network')
-    .option('--log-level <level>', 'debug, info, warn, error or silent (BARREL_LOG_LEVEL)');
+    .option('--log-level <level>', 'debug, info, warn, error or silent (BARREL_LOG_LEVEL)')
+    .option('--detach', 'return when it serves');
   run(barrel, async (context, flags: BarrelFlags) =>
     (await import('./barrel-command.ts')).barrelCommand(context, flags),
   );
@@ -96,7 +98,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     (module) => module.createNetwork,
   );
   act(verb('rm <name>', 'remove a network and the pools that only it has'), (module) => module.removeNetwork);
-  act(afar(verb('ip [address-or-owner]', 'who has which address')), (module) => module.listAddresses);
+  act(afar(verb('ip [address-owner-or-container]', 'who has which address')), (module) => module.listAddresses);
   act(
     verb('reserve <owner>', 'give an address to a workload that may come later')
       .requiredOption('--network <name>', 'which network')

@@ -5,8 +5,9 @@ import { z } from 'zod';
 
 import { readAgentConfig } from '../settings/agent-config.ts';
 import { openDataFolder } from '../data-folder.ts';
+import { attachedArgv, detach, tellParent } from '../detach.ts';
 import { addDaemonCommands } from './commands.ts';
-import { detach, tellParent, up, type Up, type UpOptions } from '../up.ts';
+import { up, type Up, type UpOptions } from '../up.ts';
 
 interface UpFlags extends Omit<UpOptions, 'data' | 'signal' | 'agent'> {
   agentConfig?: string;
@@ -19,8 +20,8 @@ export async function upCommand(context: Context, flags: UpFlags): Promise<numbe
   const say = (text: string): void => void stderr.write(`${text}\n`);
   if (flags.detach === true) {
     const data = await openDataFolder(globals.data);
-    const argv = process.argv.slice(1).filter((word) => word !== '--detach');
-    for (const line of await detach(argv, data)) say(line);
+    const { greeting } = await detach(attachedArgv(), data.log);
+    for (const line of greeting) say(line);
     const code = await deployExample(context, flags.example);
     if (code === 0) tryNext(say);
     else say(`The app of ${flags.example} is not up, as said above.`);

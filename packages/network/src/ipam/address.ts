@@ -93,3 +93,12 @@ function parseSix(text: string): bigint {
   const zeros = Array.from({ length: 8 - head.length - tail.length }, () => '0');
   return [...head, ...zeros, ...tail].reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
 }
+
+/** Lower case. @throws EruError `invalid` for what is no MAC of one interface */
+export function checkMac(field: string, text: string): string {
+  const mac = text.toLowerCase();
+  const good = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac) && mac !== '00:00:00:00:00:00';
+  if (!good || (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1)
+    throw invalid(field, text, 'write the MAC of one interface, such as 02:42:0a:08:00:05');
+  return mac;
+}

@@ -259,6 +259,20 @@ describe('blocks', () => {
 });
 
 describe('a pool', () => {
+  it('has no address that another one has, unless each node has both for itself', async () => {
+    const a = await node('a');
+    await a.putPool({ name: 'p', cidr: '10.0.0.0/24' });
+    await a.putPool({ name: 'p', cidr: '10.0.0.0/24', quarantineMs: 5 });
+    for (const cidr of ['10.0.0.128/25', '10.0.0.0/16'])
+      await expect(a.putPool({ name: 'q', cidr, scope: 'node' })).rejects.toThrow(
+        `pool q: ${cidr} has addresses in common with pool p (10.0.0.0/24); take another subnet`,
+      );
+    await a.putPool({ name: 'q', cidr: '10.0.1.0/24', scope: 'node' });
+    await a.putPool({ name: 'r', cidr: '10.0.1.0/25', scope: 'node' });
+    await a.putPool({ name: 'six', cidr: 'fd00::/64' });
+    expect([...a.view.pools()].map(({ definition }) => definition.name)).toEqual(['p', 'q', 'r', 'six']);
+  });
+
   it('stays while somebody holds an address of it, and gives out nothing while it goes', async () => {
     const [a, b] = [await node('a'), await node('b')];
     await a.putPool({ name: 'p', cidr: '10.0.0.0/24' });

@@ -3,7 +3,7 @@ import { EruError, silentLogger, systemClock, systemRandom } from '@eru/kit';
 import type { Store } from '@eru/store';
 
 import { checkName } from '../cni/names.ts';
-import { canonical, type Family } from './address.ts';
+import { canonical, checkMac, type Family } from './address.ts';
 import type { Change, Write } from './change.ts';
 import { Changes } from './change.ts';
 import { AddressPicker, type Picked } from './pick-address.ts';
@@ -86,7 +86,8 @@ export class Allocator {
 
   /** Puts a pool, or changes all of it but its network and scope. What is held stays held. */
   putPool(value: unknown, signal?: AbortSignal): Promise<PoolDefinition> {
-    const { definition } = compilePool(value);
+    const pool = compilePool(value);
+    const { definition } = pool;
     return this.#changes.make(() => {
       const before = this.view.pool(definition.name)?.definition;
       if (before !== undefined && (before.scope !== definition.scope || before.cidr !== definition.cidr))
@@ -94,6 +95,7 @@ export class Allocator {
           'precondition',
           `pool ${definition.name} is ${before.cidr} of scope ${before.scope}, and stays so; remove it first, or take another name`,
         );
+      if (before === undefined) this.#checkApart(pool);
       const record: PoolRecord = { definition, change: this.#newChange() };
       return { writes: [{ key: keys.pool(definition.name), record }], answer: definition };
     }, signal);
@@ -273,7 +275,7 @@ export class Allocator {
       const candidates = pools.filter(({ cidr }) => cidr.family === family);
       if (!had.has(family) && candidates.length > 0) picked.push(this.#picker.automatic(candidates, this.#now()));
     }
-    const mac = request.mac === 'auto' ? this.#newMac() : request.mac?.toLowerCase();
+    const mac = macOf(request, () => this.#newMac());
     const after: Reservation = {
       owner,
       ifname,
@@ -320,6 +322,22 @@ export class Allocator {
     const wanted = pickPorts(this.view, existing.node, ports, this.#options.random, existing);
     const { writes } = this.#turn(existing, { ...without, ports: wanted, change: this.#newChange() });
     return { writes, answer: { ...existing, ports: wanted } };
+  }
+
+  /** Two pools with an address in common would give it to two owners. What is each node's own may be anywhere. */
+  #checkApart({ definition, cidr }: Pool): void {
+    const other = [...this.view.pools()].find(
+      (known) =>
+        known.cidr.family === cidr.family &&
+        known.cidr.first <= cidr.last &&
+        known.cidr.last >= cidr.first &&
+        (known.definition.scope === 'cluster' || definition.scope === 'cluster'),
+    );
+    if (other !== undefined)
+      throw new EruError(
+        'exists',
+        `pool ${definition.name}: ${definition.cidr} has addresses in common with pool ${other.definition.name} (${other.definition.cidr}); take another subnet`,
+      );
   }
 
   #turn(before: Reservation, after: Reservation | undefined): Change<Reservation> {
@@ -389,6 +407,11 @@ export class Allocator {
 
 function familyOf(ip: string): Family {
   return ip.includes(':') ? 6 : 4;
+}
+
+function macOf({ mac }: ReserveRequest, choose: () => string): string | undefined {
+  if (mac === undefined) return undefined;
+  return mac === 'auto' ? choose() : checkMac('mac', mac);
 }
 
 function samePorts({ ports }: Reservation, wanted: readonly PortRequest[]): boolean {

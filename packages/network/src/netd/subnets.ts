@@ -8,7 +8,7 @@ export interface Subnet {
   exclude?: string[] | undefined;
 }
 
-/** A network with a pool for each of its subnets, named after network and family; what is there is changed. */
+/** A network with a pool for each of its subnets, named after network and family; what is there is changed. Refused, it leaves none. */
 export async function putNetworkOn(
   service: NetworkService,
   network: Readonly<Record<string, unknown>> & { name: string },
@@ -16,18 +16,24 @@ export async function putNetworkOn(
   pool: { scope?: string; quarantineMs?: number } = {},
   signal?: AbortSignal,
 ): Promise<void> {
+  const before = new Set((await service.pools({}, signal)).map(({ definition }) => definition.name));
   const pools: string[] = [];
-  for (const { cidr, gateway, ranges, exclude } of subnets) {
-    const name = cidr.includes(':') ? `${network.name}-v6` : network.name;
-    const given = {
-      ...(gateway !== undefined && { gateway }),
-      ...(ranges !== undefined && { ranges }),
-      ...(exclude !== undefined && { exclude }),
-    };
-    await service.putPool({ name, cidr, ...given, ...pool }, signal);
-    pools.push(name);
+  try {
+    for (const { cidr, gateway, ranges, exclude } of subnets) {
+      const name = cidr.includes(':') ? `${network.name}-v6` : network.name;
+      const given = {
+        ...(gateway !== undefined && { gateway }),
+        ...(ranges !== undefined && { ranges }),
+        ...(exclude !== undefined && { exclude }),
+      };
+      await service.putPool({ name, cidr, ...given, ...pool }, signal);
+      pools.push(name);
+    }
+    await service.putNetwork({ ...network, pools }, signal);
+  } catch (error) {
+    for (const name of pools.filter((one) => !before.has(one))) await service.removePool({ name }).catch(() => {});
+    throw error;
   }
-  await service.putNetwork({ ...network, pools }, signal);
 }
 
 /** A network and the pools that only it has. @throws EruError `precondition` while an address of it is held */

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { EruError, isErrno, isJsonObject, type JsonObject } from '@eru/kit';
+import { EruError, invalid, isErrno, isJsonObject, type JsonObject } from '@eru/kit';
 
 import type { AttachedInterface, InterfaceRequest } from '../netd/sandbox.ts';
 import { mountedAt, textsOf, type Bundle } from './bundle.ts';
@@ -12,7 +12,7 @@ export interface DockerContainer {
   readonly folder: string;
   /** `none`, `bridge`, … */
   readonly networkMode: string;
-  /** As `HostConfig.PortBindings` publishes them. */
+  /** As `-p` and `-P` publish them. */
   readonly ports: NonNullable<InterfaceRequest['ports']>;
   /** Its own and its image's: nobody can tell them apart here. */
   readonly labels: Readonly<Record<string, string>>;
@@ -39,7 +39,10 @@ export async function readDockerContainer(bundle: Bundle, id: string): Promise<D
   return {
     folder,
     networkMode: textAt(host, 'NetworkMode'),
-    ports: portsOf(objectAt(host, 'PortBindings')),
+    // Read where they are wanted: what others publish is not ours to refuse.
+    get ports() {
+      return portsOf(host, objectAt(config, 'ExposedPorts'));
+    },
     labels: labelsAt(config),
     image: textAt(container, 'Image'),
     hostname: textAt(config, 'Hostname'),
@@ -91,16 +94,35 @@ export async function writeNames(
   await writeFile(path.join(folder, 'resolv.conf'), `${text}\n`);
 }
 
-function portsOf(bindings: JsonObject): DockerContainer['ports'] {
-  return Object.entries(bindings).flatMap(([name, hosts]) => {
-    const [containerPort = '', protocol = 'tcp'] = name.split('/');
-    return (Array.isArray(hosts) ? hosts : []).filter(isJsonObject).map((host) => ({
-      containerPort: Number(containerPort),
-      protocol: protocol as 'tcp',
-      hostPort: Number(textAt(host, 'HostPort') || 0),
-      hostIp: textAt(host, 'HostIp').replace(/^0\.0\.0\.0$/, ''),
-    }));
-  });
+/** Published one by one, and with `PublishAllPorts` what is exposed besides. @throws EruError `invalid` */
+function portsOf(host: JsonObject, exposed: JsonObject): DockerContainer['ports'] {
+  const bindings = objectAt(host, 'PortBindings');
+  const published = Object.entries(bindings).flatMap(([name, hosts]) =>
+    (Array.isArray(hosts) ? hosts : []).filter(isJsonObject).map((one) => {
+      const hostPort = textAt(one, 'HostPort');
+      if (!/^\d*$/.test(hostPort))
+        throw invalid(`-p ${hostPort}:${name}`, hostPort, 'write one port; networks of Eru take no ranges');
+      const hostIp = textAt(one, 'HostIp');
+      return {
+        ...containerPort(name),
+        hostPort: Number(hostPort),
+        hostIp: ['0.0.0.0', '::'].includes(hostIp) ? '' : hostIp,
+      };
+    }),
+  );
+  if (host['PublishAllPorts'] !== true) return published;
+  return [
+    ...published,
+    ...Object.keys(exposed)
+      .filter((name) => !Object.hasOwn(bindings, name))
+      .map(containerPort),
+  ];
+}
+
+/** `80/tcp` */
+function containerPort(name: string): { containerPort: number; protocol: 'tcp' } {
+  const [port = '', protocol = 'tcp'] = name.split('/');
+  return { containerPort: Number(port), protocol: protocol as 'tcp' };
 }
 
 async function readObject(file: string): Promise<JsonObject | undefined> {

@@ -1,5 +1,6 @@
 import { EruError, invalid } from '@eru/kit';
 
+import { checkMac } from '../ipam/address.ts';
 import type { DeclareRequest } from '../netd/intent.ts';
 import type { InterfaceRequest } from '../netd/sandbox.ts';
 
@@ -74,7 +75,7 @@ export function readWish(
     network: names[0] ?? onlyOf(networks),
     ...(ifname !== undefined && { ifname }),
     ...(ips.length > 0 && { ips }),
-    ...(mac !== undefined && { mac }),
+    ...(mac !== undefined && { mac: checkMac(`label ${words.mac}`, mac) }),
     ...(published.length > 0 && { ports: published }),
     ...(bandwidth !== undefined && { bandwidth }),
   };
