@@ -128,4 +128,4 @@ export class EruApart {
 }
 
 /** Something comes soon, or the test has failed. */
-export const patience = { attempts: 120, baseMs: 100, maxMs: 250 };
+export const patience = { attempts: 300, baseMs: 100, maxMs: 250 };

@@ -7,7 +7,6 @@ import { createProcessEngine } from '@eru/runtime';
 import { expect, it } from 'vitest';
 
 import type { IoPlace } from './check.ts';
-import { runGuest } from './guest/guest.ts';
 import { checkLimits } from './limit-checks.ts';
 import { describeAsRoot } from './parts.ts';
 
@@ -27,15 +26,6 @@ describeAsRoot(['runc', 'conmon'], 'limits on this machine', () => {
       await engine.close();
       await rm(folder, { recursive: true, force: true });
     }
-  });
-});
-
-describeAsRoot(['runc', 'conmon', 'busybox', 'qemu'], 'limits on cgroup version 2, in a guest', () => {
-  it('are enforced', { timeout: 300_000 }, async () => {
-    const { checks, console } = await runGuest();
-    expect(console).toContain('DONE');
-    expect(checks.map(({ name }) => name)).toContain('metrics: pressure on the processor');
-    expect(checks.filter(({ ok }) => !ok)).toEqual([]);
   });
 });
 

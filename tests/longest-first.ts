@@ -1,7 +1,19 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Suites that take ten seconds and more on two cores, the longest first. */
-const longest = ['simulation/crash-sweep.test.ts', 'simulation/external-sweep.test.ts', 'simulation/seeds.test.ts'];
+/** Suites that take twenty seconds and more on two cores, the longest first. */
+const longest = [
+  'simulation/crash-sweep.test.ts',
+  'simulation/external-sweep.test.ts',
+  'simulation/seeds.test.ts',
+  'tests/guest.real.test.ts',
+  'packages/runtime/src/adoption.real.test.ts',
+  'tests/container-day.real.test.ts',
+  'tests/process-network.real.test.ts',
+  'tests/docker-network.real.test.ts',
+  'packages/runtime/src/contract.real.test.ts',
+  'tests/barrel.real.test.ts',
+  'packages/core/src/several-cores.real.test.ts',
+];
 
 /**
  * Begins with what takes longest, so that no worker is left alone with it at the end. A fresh clone, as in CI, knows no times of an

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -17,6 +17,8 @@ const cores = ['core0', 'core1'] as const;
 const nodes = ['node0', 'node1'] as const;
 const corePort = 5001;
 const heartbeatS = '3';
+/** What `eru` ends with when something that it needs is not there. */
+const unavailable = 5;
 
 /**
  * A cluster over several network namespaces: etcd, two cores, two nodes with a node daemon and an agent each, every daemon a process
@@ -72,10 +74,18 @@ export class Scattered {
 
   spawn(daemon: string): void {
     const { member, words } = this.#daemons.get(daemon) as Daemon;
-    const log = openSync(path.join(this.folder, `${daemon.replaceAll(' ', '-')}.log`), 'a');
+    const file = path.join(this.folder, `${daemon.replaceAll(' ', '-')}.log`);
+    const log = openSync(file, 'a');
+    const { size } = fstatSync(log);
     const child = this.network.spawn(words, { member, stdio: ['ignore', log, log] });
     closeSync(log);
     this.#children.set(daemon, child);
+    // A core that loses etcd before it serves says so and ends; whatever supervises it starts it again.
+    child.once('exit', (code) => {
+      if (code !== unavailable || this.#children.get(daemon) !== child) return;
+      const core = (cores as readonly string[]).includes(daemon);
+      if (core && !readFileSync(file).subarray(size).includes('core serves')) this.spawn(daemon);
+    });
   }
 
   async kill(daemon: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
