@@ -214,6 +214,7 @@ function ranges(open: () => Promise<Store>): void {
       if (!page.more || last === undefined) break;
       await store().txn({ then: [deleteOp({ key: 'page/13' }), putOp('page/23', 'new'), putOp('page/150', 'new')] });
       page = await store().range({ start: after(last.key), end: 'page0', limit: 10, revision });
+      expect(page.revision).toBe(revision);
     }
     expect(seen).toEqual(Array.from({ length: 25 }, (_, index) => `page/${String(index).padStart(2, '0')}=old`));
     const exact = await store().range({ prefix: 'page/', limit: 25 });

@@ -169,7 +169,8 @@ class EtcdStore implements Store {
       kv.range(request, callOptions(signal)),
     );
     await this.#breath.taken();
-    return { kvs: kvs.map((kv) => this.#wire.keyValue(kv)), more, revision: revisionOf(header) };
+    // The header tells the newest revision, also of a read of the past.
+    return { kvs: kvs.map((kv) => this.#wire.keyValue(kv)), more, revision: revision || revisionOf(header) };
   }
 
   #wantOpen(): void {

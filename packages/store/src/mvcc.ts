@@ -68,10 +68,10 @@ export function readRange(reader: PageReader, interval: Interval, request: ReadR
   for (const [key, encoded] of revision === head.revision
     ? presentValues(reader, interval)
     : pastValues(reader, interval, revision)) {
-    if (kvs.length >= limit) return { kvs, more: true, revision: head.revision };
+    if (kvs.length >= limit) return { kvs, more: true, revision };
     kvs.push(toKeyValue(key, decodeValue(encoded), keysOnly));
   }
-  return { kvs, more: false, revision: head.revision };
+  return { kvs, more: false, revision };
 }
 
 /** Whole revisions from `from` on, at least `events` changes if there are as many; `compacted` when `from` is gone. */

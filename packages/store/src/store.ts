@@ -73,7 +73,7 @@ export type RangeOptions = KeyRange & ReadOptions & { limit?: number; keysOnly?:
 export interface RangeResult {
   kvs: KeyValue[];
   more: boolean;
-  /** The revision of the store at which this is the truth. */
+  /** The revision of the store at which this is the truth: the one that was asked for, else the newest. */
   revision: number;
 }
 

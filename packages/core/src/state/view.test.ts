@@ -12,19 +12,27 @@ let view: ClusterView;
 
 beforeEach(async () => {
   const clock = new VirtualClock();
-  const random = seededRandom(1);
-  store = await openMemoryStore({ clock, random });
-  view = new ClusterView({
+  store = await openMemoryStore({ clock, random: seededRandom(1) });
+  view = viewOf(store, clock);
+  await view.start(new AbortController().signal);
+});
+
+function viewOf(store: Store, clock = new VirtualClock()): ClusterView {
+  return new ClusterView({
     store,
     scheduler: createScheduler({ kinds: builtinKinds() }),
     clock,
-    random,
+    random: seededRandom(1),
     logger: silentLogger,
     silentAfterMs: 5000,
     onLag: () => {},
   });
-  await view.start(new AbortController().signal);
-});
+}
+
+/** The store, read in this way. */
+function reading(range: Store['range']): Store {
+  return { ...store, range, watch: (options) => store.watch(options) };
+}
 
 test('a store that goes away while everything is read is waited for', async () => {
   await put();
@@ -34,18 +42,40 @@ test('a store that goes away while everything is read is waited for', async () =
     if (failures-- > 0) return Promise.reject(new EruError('unavailable', 'Connection dropped'));
     return store.range(options);
   };
-  const started = new ClusterView({
-    store: new Proxy(store, { get: (all, name) => (name === 'range' ? away : Reflect.get(all, name)) as unknown }),
-    scheduler: createScheduler({ kinds: builtinKinds() }),
-    clock,
-    random: seededRandom(1),
-    logger: silentLogger,
-    silentAfterMs: 5000,
-    onLag: () => {},
-  });
+  const started = viewOf(reading(away), clock);
   await clock.run(started.start(new AbortController().signal));
   expect(started.claims.get('w')?.value).toMatchObject({ operation: 'o' });
   expect(failures).toBeLessThan(0);
+});
+
+test('what is written while everything is read, page by page, is told by the watch', async () => {
+  const names = Array.from({ length: 2500 }, (_, index) => `w${String(index).padStart(4, '0')}`);
+  const value = encode({ v: 1, operation: 'before' });
+  for (let at = 0; at < names.length; at += 100)
+    await store.txn({
+      then: names.slice(at, at + 100).map((name) => ({ op: 'put', key: `claims/${name}`, value })),
+    });
+  const abort = new AbortController();
+  let pages = 0;
+  const changing: Store['range'] = async (options) => {
+    const page = await store.range(options);
+    pages += 1;
+    // One that is read already, one that will be.
+    for (const name of ['w0000', 'w2499', `new${pages}`])
+      await store.txn({
+        then: [{ op: 'put', key: `claims/${name}`, value: encode({ v: 1, operation: `page ${pages}` }) }],
+      });
+    return page;
+  };
+  const started = viewOf(reading(changing));
+  await started.start(abort.signal);
+  await store.txn({ then: [{ op: 'put', key: 'claims/last', value }] });
+  await started.until(() => started.claims.get('last'), abort.signal);
+  abort.abort();
+  expect(pages).toBe(3);
+  expect(started.claims.size).toBe(names.length + pages + 1);
+  for (const name of ['w0000', 'w2499', 'new3'])
+    expect(started.claims.get(name)?.value).toMatchObject({ operation: 'page 3' });
 });
 
 async function put(): Promise<KeyValue> {
