@@ -39,7 +39,7 @@ async function serve({ index, endpoint, nodes, operations, clients }: CoreJob): 
   const core = await startCore({
     store: counting(inner, counts),
     scheduler: createScheduler({ kinds: builtinKinds() }),
-    engines: simulatedEngines(names),
+    engines: simulatedEngines(names, index),
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,

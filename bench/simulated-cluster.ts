@@ -31,12 +31,12 @@ function put(key: string, value: object): TxnOp {
   return { op: 'put', key, value: new TextEncoder().encode(JSON.stringify({ v: 1, ...value })) };
 }
 
-/** The machines of these nodes, in this process and without latency. */
-export function simulatedEngines(names: readonly string[]): { get(endpoint: string): Engine } {
+/** The machines of these nodes, in this process and without latency. Processes with different seeds make no object of the same id. */
+export function simulatedEngines(names: readonly string[], seed = 0): { get(endpoint: string): Engine } {
   const engines = new Map(
     names.map((name, index): [string, Engine] => {
       const latency = { minMs: 0, maxMs: 0 };
-      const random = seededRandom(index);
+      const random = seededRandom(seed * names.length + index);
       return [
         `mock://${name}`,
         new SimulatedMachine({ name, clock: systemClock, random, ...machine, latency }).engine(),

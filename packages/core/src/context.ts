@@ -23,6 +23,8 @@ export interface Context {
   logger: Logger;
   measures: Measures;
   limits: CoreLimits;
+  /** In which order this core takes nodes that are equally good (`seed` of a plan). */
+  planSeed(): string;
   /** What this core shows of itself. */
   certificates: CoreCertificates;
   /** Kinds whose usage lives elsewhere; absent = there are none. */

@@ -105,6 +105,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     logger,
     measures,
     limits: { ...defaultLimits, ...options.limits },
+    planSeed: () => membership.planSeed(view),
     engineOf: (name) => {
       const node = view.nodes.get(name)?.value;
       if (node === undefined) throw new EruError('not_found', `node ${name} is not known`);

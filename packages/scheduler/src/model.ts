@@ -44,6 +44,11 @@ export interface CapacityRequest {
   /** Labels of the workload to be placed (affinity). */
   readonly labels?: Labels;
   readonly asked?: Asked;
+  /**
+   * Which of several equally good nodes is chosen: by name when absent or empty, and with each seed in another order, which
+   * depends on seed and names alone. Planners that work side by side with seeds of their own do not all want the same node.
+   */
+  readonly seed?: string;
 }
 
 export interface PlanRequest extends CapacityRequest {

@@ -1,3 +1,4 @@
+import { seededRandom } from '@eru/kit';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { builtinKinds } from './builtin.ts';
@@ -6,6 +7,7 @@ import { withAllotments } from './external/allotments.ts';
 import { externalKind, type ExternalAnswer } from './external/kind.ts';
 import { cpumem } from './cpumem/kind.ts';
 import { Fleet } from './fleet/fleet.ts';
+import { tiesOf } from './fleet/ties.ts';
 import type { Allotment, Census, Follower, KindDefinition, ResourceKind } from './kind.ts';
 import type { Asked, Choice, Labels, PlannedNode, PlanRequest, PlanResult, SpreadResult } from './model.ts';
 import { createScheduler } from './scheduler.ts';
@@ -172,6 +174,81 @@ test('the order of nodes and candidates does not matter', () => {
     }),
     seeded,
   );
+});
+
+test('with a seed a plan is what it is by name under other names, in whatever order nodes and candidates come', () => {
+  // Few kinds of nodes, so that many are alike.
+  const kinds = fc.tuple(fc.constantFrom(0, 250, 600), fc.constantFrom('x', 'y'));
+  const shuffled = fc.array(kinds, { minLength: 1, maxLength: 8 }).chain((kinds) => {
+    const nodes = kinds.map(([used, zone], index) => node(`n${index}`, used, { zone }));
+    const all = fc.shuffledSubarray(nodes, { minLength: nodes.length });
+    return fc.tuple(fc.constant(nodes), all, all);
+  });
+  const affinity = { labels: { app: 'a' }, spread: [{ topology: 'zone', 'max-skew': 1 }] };
+  const seeds = ['a', 'b', ''];
+  let others = 0;
+  fc.assert(
+    fc.property(shuffled, asked, fc.boolean(), ([nodes, added, candidates], asked, followed) => {
+      const resources = { ...asked.resources, ...(followed && { affinity }) };
+      // All on one fleet: what is remembered of one seed's plans must not get into another's.
+      const fleet = fleetOf(added);
+      const plans = seeds.map((seed) => scheduler.plan(fleet, request(candidates, { ...asked, resources, seed })));
+      for (const [index, seed] of seeds.entries()) {
+        const order = nodes.toSorted((a, b) => tieOf(a, seed) - tieOf(b, seed) || (a.name < b.name ? -1 : 1));
+        const names = new Map(order.map(({ name }, place) => [`n${place}`, name]));
+        const renamed = order.map((node, place) => ({ ...node, name: `n${place}` }));
+        const byName = scheduler.plan(fleetOf(renamed), request(renamed, { ...asked, resources }));
+        expect(plans[index]).toEqual(calledAgain(byName, names));
+        expect(scheduler.plan(fleet, request(nodes, { ...asked, resources, seed }))).toEqual(plans[index]);
+      }
+      if (JSON.stringify(plans[0]) !== JSON.stringify(plans[1])) others += 1;
+    }),
+    { ...seeded, numRuns: 200 },
+  );
+  expect(others).toBeGreaterThan(20);
+});
+
+function tieOf({ name }: PlannedNode, seed: string): number {
+  return tiesOf([name], seed)[0] as number;
+}
+
+/** The plan with its nodes under these names, in the order of these. */
+function calledAgain(plan: PlanResult, names: ReadonlyMap<string, string>): PlanResult {
+  const again = <Named extends { readonly node: string }>(list: readonly Named[]): Named[] =>
+    list
+      .map((one) => ({ ...one, node: names.get(one.node) as string }))
+      .toSorted((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0));
+  if (!plan.ok) {
+    const { total, nodes } = plan.capacity;
+    return { ...plan, capacity: { total, nodes: again(nodes) }, refused: again(plan.refused) };
+  }
+  const nodes = plan.nodes.map((node) => ({ ...node, name: names.get(node.name) as string }));
+  return {
+    ...plan,
+    instances: again(plan.instances),
+    choices: again(plan.choices),
+    nodes: nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+test('two planners side by side, each with a seed, hardly ever want the same of a thousand equal nodes', () => {
+  const random = seededRandom(20_263);
+  const names = Array.from({ length: 1000 }, (_, index) => `n${String(index).padStart(4, '0')}`);
+  for (let pair = 0; pair < 60; pair += 1) {
+    const orders = [0, 1].map(() => {
+      const ties = tiesOf(names, random.hex(16));
+      return [...names.keys()].sort((a, b) => (ties[a] as number) - (ties[b] as number));
+    });
+    const left = new Set(names.keys());
+    let same = 0;
+    while (left.size > 40) {
+      const [one, other] = orders.map((order) => order.find((position) => left.has(position)) as number);
+      if (one === other) same += 1;
+      for (const taken of [one, other]) left.delete(taken as number);
+    }
+    // By chance 1.6 of 480.
+    expect(same).toBeLessThan(12);
+  }
 });
 
 test('capacity is the largest count for which a plan succeeds on the node', () => {

@@ -52,7 +52,7 @@ export function* spread(fleet: Fleet, request: PlanRequest): Steps<SpreadResult>
 /** How many fit on each candidate, and of those where none fits, why (the DUMMY strategy). */
 export function* capacity(fleet: Fleet, request: CapacityRequest): Steps<CapacityResult> {
   const demand = parseDemand(fleet.kinds, request);
-  return yield* list(fleet, yield* survey(fleet, demand, request.candidates));
+  return yield* list(fleet, yield* survey(fleet, demand, request));
 }
 
 /** More than that would hold everybody else up: then a field of its own is worth the copy. */
@@ -81,7 +81,7 @@ function* choose(fleet: Fleet, demand: Demand, request: PlanRequest): Steps<Chos
   const { count, candidates, counts } = request;
   if (!Number.isSafeInteger(count) || count <= 0) return failure('count', `count: ${count}: invalid deploy count`);
 
-  const surveyed = yield* survey(fleet, demand, candidates, rule.order);
+  const surveyed = yield* survey(fleet, demand, request, rule.order);
   const { selection, base } = surveyed;
   base.begin(counts, (node) => selection.positions[fleet.slotOf(node)] ?? -1);
   const chosen =
@@ -90,7 +90,11 @@ function* choose(fleet: Fleet, demand: Demand, request: PlanRequest): Steps<Chos
       : yield* chooseInSteps(fleet, surveyed, rule, request);
   if (!('identity' in chosen)) return chosen;
   const there = selection.arrivals === fleet.arrivals ? surveyed.candidates : present(fleet, candidates);
-  return { ok: false, ...chosen, ...(yield* list(fleet, yield* survey(fleet, demand, there))) };
+  return {
+    ok: false,
+    ...chosen,
+    ...(yield* list(fleet, yield* survey(fleet, demand, { ...request, candidates: there }))),
+  };
 }
 
 /** On the field that all plans share, which therefore is left as it was before anybody else has a turn. */

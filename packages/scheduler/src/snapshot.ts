@@ -5,7 +5,7 @@ import type { Survey } from './survey.ts';
 
 /** What was known of some nodes of a survey at one moment; they are meant by their place in the list that was asked for. */
 export interface Snapshot {
-  readonly figures: Figures;
+  readonly figures: Omit<Figures, 'ties'>;
   node(at: number): PlannedNode;
   /** By kind. */
   states(at: number): readonly unknown[];

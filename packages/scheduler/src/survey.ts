@@ -5,6 +5,7 @@ import type { SurveyedField } from './field/surveyed-field.ts';
 import { together } from './field/together.ts';
 import type { Fleet, Selection } from './fleet/fleet.ts';
 import type { Follower } from './kind.ts';
+import type { CapacityRequest } from './model.ts';
 import type { Steps } from './steps.ts';
 
 // Between two steps the fleet may change. What a plan is made on is taken in one step, after the survey, and all that
@@ -27,12 +28,17 @@ export interface NamedFollower {
  * Asks the kinds about every candidate that they have not answered for yet, and puts the candidates into this order, if
  * nobody follows the plan: then the order is the plan's own.
  */
-export function* survey(fleet: Fleet, demand: Demand, candidates: readonly string[], order?: Order): Steps<Survey> {
+export function* survey(
+  fleet: Fleet,
+  demand: Demand,
+  { candidates, seed = '' }: Pick<CapacityRequest, 'candidates' | 'seed'>,
+  order?: Order,
+): Steps<Survey> {
   let wanted = candidates;
   for (;;) {
     const selection = yield* fleet.select(wanted);
     if (selection !== undefined) {
-      const base = fleet.field(selection, demand);
+      const base = fleet.field(selection, demand, seed);
       yield* base.refresh();
       const followers = yield* follow(fleet, demand, selection);
       yield* followers.length === 0 && order !== undefined ? base.prepare(order) : base.refresh();

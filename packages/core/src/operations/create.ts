@@ -91,7 +91,7 @@ export function createWorkloads(
 
 /** The plan that a deploy would make, without effect. */
 export function planRequest(
-  { view }: Context,
+  context: Context,
   request: Pick<
     CreateRequest,
     'app' | 'entrypoint' | 'strategy' | 'count' | 'nodesLimit' | 'candidates' | 'resources' | 'labels'
@@ -105,7 +105,8 @@ export function planRequest(
     resources,
     labels: placedLabels({ app, entrypoint, labels }),
     candidates: request.candidates(),
-    counts: view.counts(app, entrypoint),
+    counts: context.view.counts(app, entrypoint),
+    seed: context.planSeed(),
   };
 }
 

@@ -93,6 +93,17 @@ export class Membership {
     if (succeeded) this.#options.onWrite(revision);
   }
 
+  /**
+   * The seed of this core's plans: the eldest takes equally good nodes by name, as a plan without a cluster does, and every
+   * other in an order of its own. Cores that all went by name would want the same node at the same time, again and again.
+   */
+  planSeed({ cores }: ClusterView): string {
+    const owner = this.#tenure?.owner;
+    if (owner === undefined) return '';
+    // Its own registration may not have come back yet.
+    return [...cores].some(([, { createRevision }]) => createRevision < owner.epoch) ? owner.core : '';
+  }
+
   /** An operation of the present tenure. */
   isMine({ core, epoch }: Owner): boolean {
     return this.#tenure?.owner.core === core && this.#tenure.owner.epoch === epoch;

@@ -50,6 +50,8 @@ export interface Figures {
   readonly usage: Float64Array;
   /** Share that one more instance takes. */
   readonly rate: Float64Array;
+  /** Settles what is equal in all the rest: the lower first, then the lower position. */
+  readonly ties: Int32Array;
 }
 
 /** What a strategy looks at. One constant function for each: what is remembered of a field goes by it. */

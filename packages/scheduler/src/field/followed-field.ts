@@ -15,6 +15,7 @@ export class FollowedField implements MovingField {
   readonly count: Float64Array;
   readonly usage: Float64Array;
   readonly rate: Float64Array;
+  readonly ties: Int32Array;
   readonly followed = true;
   open = 0;
   readonly total: number;
@@ -44,6 +45,7 @@ export class FollowedField implements MovingField {
     this.count = base.count.slice();
     this.usage = base.usage.slice();
     this.rate = base.rate.slice();
+    this.ties = base.ties;
     this.total = base.total;
   }
 

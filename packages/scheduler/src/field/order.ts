@@ -1,4 +1,4 @@
-/** `true` when a comes before b. A total order over positions: ties are settled by the position itself. */
+/** `true` when a comes before b. A total order over positions: what is equal in all else the position settles. */
 export type Before = (a: number, b: number) => boolean;
 
 /** A binary heap of numbers. The order may change for the top alone, if `settleTop` is called after it. */

@@ -14,6 +14,7 @@ export class OwnField implements StillField {
   readonly count: Float64Array;
   readonly usage: Float64Array;
   readonly rate: Float64Array;
+  readonly ties: Int32Array;
   readonly followed = false;
 
   constructor(base: SurveyedField) {
@@ -24,6 +25,7 @@ export class OwnField implements StillField {
     this.count = base.count.slice();
     this.usage = base.usage.slice();
     this.rate = base.rate.slice();
+    this.ties = base.ties;
   }
 
   room(position: number): number {

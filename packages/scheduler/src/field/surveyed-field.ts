@@ -32,6 +32,7 @@ export class SurveyedField implements StillField {
   readonly count: Float64Array;
   readonly usage: Float64Array;
   readonly rate: Float64Array;
+  readonly ties: Int32Array;
   readonly followed = false;
   open = 0;
   /** By kind. */
@@ -57,7 +58,7 @@ export class SurveyedField implements StillField {
   /** What the plan has taken, and what it found: position, capacity, count, usage, and so on. */
   readonly #taken: number[] = [];
 
-  constructor(changes: Changes, places: Places, answers: readonly Answers[]) {
+  constructor(changes: Changes, places: Places, answers: readonly Answers[], ties: Int32Array) {
     this.#changes = changes;
     this.#places = places;
     this.answers = answers;
@@ -66,6 +67,7 @@ export class SurveyedField implements StillField {
     this.count = new Float64Array(this.size);
     this.usage = new Float64Array(this.size);
     this.rate = new Float64Array(this.size);
+    this.ties = ties;
   }
 
   get total(): number {

@@ -1,3 +1,4 @@
+import { hashOf } from '../hash.ts';
 import type { ResourceKind } from '../kind.ts';
 import type { PlannedNode } from '../model.ts';
 
@@ -114,11 +115,4 @@ function longer(short: Float64Array, length: number): Float64Array<ArrayBuffer> 
   const long = new Float64Array(length);
   long.set(short);
   return long;
-}
-
-/** FNV-1a, as a signed integer of 32 bits. */
-function hashOf(text: string): number {
-  let hash = -2_128_831_035;
-  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 16_777_619);
-  return hash;
 }

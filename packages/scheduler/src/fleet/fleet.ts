@@ -8,12 +8,14 @@ import { eachInSteps, type Steps } from '../steps.ts';
 import { Answers } from './answers.ts';
 import { ChangeLog } from './change-log.ts';
 import { Classes } from './classes.ts';
+import { tiesOf } from './ties.ts';
 
 // What is kept at 50,000 nodes: a field is 1.6 MB and 0.4 MB for each order; answers are 1.6 MB for a kind to which all
 // nodes are different, and next to nothing for others.
 const fieldsKept = 16;
 const answersKept = 32;
 const selectionsKept = 8;
+const tiesKept = 8;
 
 /** Candidates in name order, each once. */
 export interface Selection extends Candidates {
@@ -48,6 +50,7 @@ export class Fleet {
   #known = new WeakMap<readonly string[], Selection>();
   #recent: Selection[] = [];
   readonly #fields = new Recent<SurveyedField>(fieldsKept);
+  readonly #ties = new Recent<Int32Array>(tiesKept);
   #selectionsMade = 0;
 
   constructor(scheduler: { readonly kinds: readonly ResourceKind[] }) {
@@ -99,7 +102,7 @@ export class Fleet {
   }
 
   /** What is remembered of these candidates for this demand; `refresh` it before use. */
-  field(selection: Selection, { requests, texts }: Demand): SurveyedField {
+  field(selection: Selection, { requests, texts }: Demand, seed: string): SurveyedField {
     const make = (): SurveyedField => {
       const answers = this.kinds.map((kind, index) => {
         const classes = this.classes[index] as Classes;
@@ -107,9 +110,18 @@ export class Fleet {
         const text = texts[index];
         return text === undefined ? ask() : this.#answers.get(`${kind.name} ${text}`, ask);
       });
-      return new SurveyedField(this.changes, selection, answers);
+      return new SurveyedField(this.changes, selection, answers, this.#tiesOf(selection, seed));
     };
-    return texts.includes(undefined) ? make() : this.#fields.get(`${selection.id} ${texts.join(' ')}`, make);
+    return texts.includes(undefined) ? make() : this.#fields.get(`${selection.id} ${seed} ${texts.join(' ')}`, make);
+  }
+
+  #tiesOf({ id, slots }: Selection, seed: string): Int32Array {
+    const make = (): Int32Array =>
+      tiesOf(
+        Array.from(slots, (slot) => (this.nodes[slot] as PlannedNode).name),
+        seed,
+      );
+    return this.#ties.get(`${id} ${seed}`, make);
   }
 
   /** Also another array of the same names finds its selection again, at the cost of reading it. */
@@ -147,6 +159,7 @@ export class Fleet {
     this.#known = new WeakMap();
     this.#recent = [];
     this.#fields.clear();
+    this.#ties.clear();
   }
 
   #admit(name: string): number {

@@ -1,5 +1,6 @@
 import type { Field, Order, StillField } from '../field/field.ts';
 import type { Steps } from '../steps.ts';
+import { sooner } from './fuller.ts';
 import { needMore, oneByOne, sumOf, type Spread } from './spread.ts';
 
 /** Fills the smallest node first, of these the most used one. `nodesLimit` is ignored. */
@@ -24,11 +25,10 @@ function* inTurn(field: StillField, count: number): Steps<Map<number, number>> {
   return shares;
 }
 
-export const smallestFirst: Order =
-  ({ capacity, usage }) =>
-  (a, b) => {
-    const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
-    if (capacityA !== capacityB) return capacityA < capacityB;
-    const [usageA, usageB] = [usage[a] as number, usage[b] as number];
-    return usageA === usageB ? a < b : usageA > usageB;
-  };
+export const smallestFirst: Order = (figures) => (a, b) => {
+  const { capacity, usage } = figures;
+  const [capacityA, capacityB] = [capacity[a] as number, capacity[b] as number];
+  if (capacityA !== capacityB) return capacityA < capacityB;
+  const [usageA, usageB] = [usage[a] as number, usage[b] as number];
+  return usageA === usageB ? sooner(figures, a, b) : usageA > usageB;
+};

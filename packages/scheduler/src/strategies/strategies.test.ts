@@ -37,9 +37,13 @@ function fieldOf(nodes: Readonly<Record<string, Figures>>): SurveyedField {
   const positions = Int32Array.from(names.keys());
   for (const slot of positions)
     classes.set(slot, { name: names[slot] ?? '', labels: {}, resources: { capacity: {}, usage: {} } });
-  const field = new SurveyedField(new ChangeLog(), { slots: positions, positions }, [
-    new Answers(kind, undefined, classes),
-  ]);
+  const answers = [new Answers(kind, undefined, classes)];
+  const field = new SurveyedField(
+    new ChangeLog(),
+    { slots: positions, positions },
+    answers,
+    new Int32Array(names.length),
+  );
   atOnce(field.refresh());
   const counts = new Map(names.map((name) => [name, nodes[name]?.count ?? 0]));
   field.begin(counts, (name) => names.indexOf(name));
