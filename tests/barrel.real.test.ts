@@ -1,3 +1,4 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { runOk } from '@eru/kit';
@@ -76,7 +77,9 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     expect(await docker('ps', '-a', '--format', '{{.Names}} {{.Ports}} {{.Networks}}')).toBe('shop  web');
     expect(await filtered('publish=8080')).toBe('');
     expect(await docker('network', 'inspect', 'web', '-f', '{{json .Containers}}')).toBe('{}');
-    expect(await docker('network', 'ls', '--filter', 'dangling=true', '--format', '{{.Name}}')).toBe('web');
+    // What a stopped container is to come back to is in use.
+    expect(await docker('network', 'ls', '--filter', 'dangling=true', '--format', '{{.Name}}')).toBe('');
+    expect(await docker('network', 'prune', '-f')).toBe('');
     await run('--name', 'other', '--network', 'web');
     expect(await shown('other')).toMatch(/^10\.8\.0\.3 /);
     await docker('start', 'shop');
@@ -105,6 +108,64 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     await run('--name', 'plain', '--label', 'fixed-ip=false');
     expect((await inspect('plain')).HostConfig.NetworkMode).not.toBe('web');
     await docker('rm', '-f', 'labelled', 'plain');
+  });
+
+  it('publishes all that an image exposes, and shows the rest; ports stay over a stop', async () => {
+    const file = 'FROM eru-busybox:1\nEXPOSE 80 53/udp\nCMD ["sleep", "infinity"]\n';
+    const folder = path.join(barrel.host.machine.folder, 'exposing');
+    await mkdir(folder);
+    await writeFile(path.join(folder, 'Dockerfile'), file);
+    await docker('build', '-q', '-t', 'exposing', folder);
+    await docker(
+      'run',
+      '-d',
+      '--name',
+      'all',
+      '--network',
+      'web',
+      '--label',
+      'fixed-ip',
+      '-P',
+      '--expose',
+      '81',
+      'exposing',
+    );
+    await docker('run', '-d', '--name', 'some', '--network', 'web', '-p', '80', 'exposing');
+    const { Ports } = (await inspect('all')).NetworkSettings;
+    expect(Object.keys(Ports).toSorted()).toEqual(['53/udp', '80/tcp', '81/tcp']);
+    const HostPort = Ports['80/tcp']?.[0]?.HostPort;
+    expect(await docker('port', 'all', '80')).toBe(`0.0.0.0:${HostPort}`);
+    const listed = async (...filters: string[]): Promise<string> =>
+      docker('ps', ...filters.flatMap((one) => ['--filter', one]), '--format', '{{.Names}} {{.Ports}}');
+    expect(await listed('name=some')).toMatch(/^some 53\/udp, 0\.0\.0\.0:\d+->80\/tcp$/);
+    expect(await listed(`publish=${HostPort}`)).toMatch(
+      /^all .*53\/udp, 0\.0\.0\.0:\d+->80\/tcp, 0\.0\.0\.0:\d+->81\/tcp$/,
+    );
+    expect((await listed('expose=53/udp')).split('\n').map((line) => line.split(' ')[0])).toEqual(['some', 'all']);
+    expect(await listed('publish=80')).toBe('');
+    await docker('restart', '-t', '0', 'all');
+    expect((await inspect('all')).NetworkSettings.Ports).toEqual(Ports);
+    await docker('rm', '-f', 'all', 'some');
+  });
+
+  it('prune removes what is unused, of containers and networks, and what it holds', async () => {
+    const make = (name: string, subnet: string): Promise<string> =>
+      docker('network', 'create', '--driver', 'eru', '--subnet', subnet, '--aux-address', 'nas=10.9.1.2', name);
+    await barrel.host.net('create', 'own', '--subnet', '10.9.0.0/24');
+    await make('office', '10.9.1.0/29');
+    await docker('create', '--name', 'kept', '--network', 'office', '--label', 'fixed-ip', busyboxImage, 'true');
+    expect((await inspect('kept')).NetworkSettings.Networks['office']?.IPAddress).toBe('10.9.1.3');
+    expect(JSON.parse(await docker('network', 'inspect', 'office', '-f', '{{json .IPAM.Config}}'))).toEqual([
+      { Subnet: '10.9.1.0/29', Gateway: '10.9.1.1', AuxiliaryAddresses: { nas: '10.9.1.2' } },
+    ]);
+    await docker('network', 'create', 'of-docker');
+    expect(await docker('network', 'prune', '-f')).toBe('Deleted Networks:\nof-docker\nweb');
+    const said = await docker('system', 'prune', '-f');
+    expect(said).toMatch(/Deleted Containers:\n[0-9a-f]{64}\n\nDeleted Networks:\noffice\n/);
+    expect(await held()).toEqual([]);
+    expect(await docker('network', 'ls', '--filter', 'driver=eru', '--format', '{{.Name}}')).toBe('own');
+    await barrel.host.net('rm', 'own');
+    await docker('network', 'create', '--driver', 'eru', '--subnet', '10.8.0.0/24', 'web');
   });
 
   it('an address that is pinned has one owner, and what is refused leaves nothing', async () => {

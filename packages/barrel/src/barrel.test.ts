@@ -217,6 +217,87 @@ describe('lists and networks', () => {
     expect((await netd.pools()).map(({ definition }) => definition.name)).toEqual(['web']);
   });
 
+  it('auxiliary addresses are shown again, and given to nobody', async () => {
+    const make = (Name: string, AuxiliaryAddresses: object, more: object = {}): ReturnType<typeof ask> =>
+      ask('POST', '/networks/create', {
+        Name,
+        Driver: 'eru',
+        IPAM: { Config: [{ Subnet: '10.9.0.0/29', AuxiliaryAddresses }] },
+        ...more,
+      });
+    expect((await make('db', { printer: '10.9.0.2', nas: '10.9.0.4' }))[0]).toBe(201);
+    const [, shown] = await ask('GET', '/networks/db');
+    expect(shown).toMatchObject({
+      IPAM: { Config: [{ AuxiliaryAddresses: { printer: '10.9.0.2', nas: '10.9.0.4' } }] },
+      Labels: {},
+    });
+    expect(shown['Created']).toMatch(/^2\d{3}-\d\d-\d\dT/);
+    for (const name of ['one', 'two', 'three']) await create(name, { HostConfig: { NetworkMode: 'db' } });
+    expect(await held()).toEqual(['1 10.9.0.3', '2 10.9.0.5', '3 10.9.0.6']);
+    const pinned = await create('four', {
+      HostConfig: { NetworkMode: 'db' },
+      Labels: { 'eru.network/ip': '10.9.0.4' },
+    });
+    expect(pinned).toMatchObject([400, { message: expect.stringContaining('10.9.0.4 cannot be had') }]);
+    expect(await make('x', { far: '10.8.0.2' })).toMatchObject([
+      400,
+      { message: expect.stringMatching(/AuxiliaryAddresses far: "10\.8\.0\.2" is not allowed; write one of 10\.9/) },
+    ]);
+    expect((await make('x', {}, { Labels: { 'eru.network/docker': '{}' } }))[0]).toBe(400);
+  });
+
+  it('prune takes what was made through the proxy and nobody uses, and nothing else', async () => {
+    const make = (Name: string, Subnet: string): ReturnType<typeof ask> =>
+      ask('POST', '/networks/create', { Name, Driver: 'eru', IPAM: { Config: [{ Subnet }] } });
+    await make('stopped', '10.9.0.0/24');
+    await make('held', '10.10.0.0/24');
+    await make('unused', '10.11.0.0/24');
+    await create('plain', { HostConfig: { NetworkMode: 'stopped' }, Labels: {} });
+    await netd.reserve({ owner: 'shop', kind: 'manual', network: { network: 'held', ifname: 'eth0' } });
+    const dangling = async (value: string): Promise<unknown[]> => {
+      const filters = encodeURIComponent(JSON.stringify({ dangling: [value], driver: ['eru'] }));
+      const [, listed] = await ask('GET', `/networks?filters=${filters}`);
+      return (listed as unknown as { Name: string }[])
+        .map(({ Name }) => Name)
+        .filter((name) => name !== 'bridge')
+        .toSorted();
+    };
+    expect(await dangling('true')).toEqual(['unused', 'web']);
+    expect(await dangling('false')).toEqual(['held', 'stopped']);
+    const prune = async (filters: object = {}): Promise<unknown> => {
+      const [, answer] = await ask('POST', `/networks/prune?filters=${encodeURIComponent(JSON.stringify(filters))}`);
+      return (answer['NetworksDeleted'] as string[]).toSorted();
+    };
+    expect(await prune({ until: ['1h'] })).toEqual(['of-docker']);
+    expect(await prune()).toEqual(['of-docker', 'unused']);
+    await expect(netd.removeNetwork({ name: 'stopped' })).rejects.toThrow(/container 0+1 is to be on it/);
+    await ask('DELETE', '/containers/plain');
+    await netd.release({ owner: 'shop' });
+    expect(await prune()).toEqual(['held', 'of-docker', 'stopped']);
+    expect((await netd.networks()).map(({ definition }) => definition.name)).toEqual(['web']);
+    expect((await netd.pools()).map(({ definition }) => definition.name)).toEqual(['web']);
+  });
+
+  it('prune leaves what another machine takes addresses from, and all while the network daemon is silent', async () => {
+    await ask('POST', '/networks/create', {
+      Name: 'far',
+      Driver: 'eru',
+      IPAM: { Config: [{ Subnet: '10.9.0.0/24' }] },
+    });
+    const pruned = async (over: Partial<Netd>): Promise<unknown> => {
+      await barrel.close();
+      barrel = await openProxy(over);
+      return (await ask('POST', '/networks/prune'))[1]['NetworksDeleted'];
+    };
+    const pools = await netd.pools();
+    const blocks = [{ node: 'there', cidr: '10.9.0.0/26' }];
+    expect(await pruned({ pools: () => Promise.resolve(pools.map((pool) => ({ ...pool, blocks }))) })).toEqual([
+      'of-docker',
+    ]);
+    expect(await pruned({ reservations: () => Promise.reject(new Error('silent')) })).toEqual(['of-docker']);
+    expect(await pruned({})).toEqual(['of-docker', 'far']);
+  });
+
   it('a stopped container is connected and disconnected for its next start', async () => {
     await netd.putPool({ name: 'db', cidr: '10.9.0.0/24', quarantineMs: 0 });
     await netd.putNetwork({ name: 'db', driver: 'bridge', pools: ['db'] });

@@ -8,6 +8,7 @@ import type { NetworkService } from '@eru/network';
 import { createContainer } from './create.ts';
 import { inspectContainer, listContainers, pruneContainers, removeContainer } from './containers.ts';
 import type { CreateRules } from './create-request.ts';
+import { ExposedPorts } from './exposed-ports.ts';
 import { serveConnection, type Exchange, type Handler } from './http/connection.ts';
 import type { Reply } from './http/answer.ts';
 import { KnownNetworks } from './known-networks.ts';
@@ -23,6 +24,7 @@ import {
 } from './networks.ts';
 import { serveOwn } from './own-endpoints.ts';
 import type { Parts } from './parts.ts';
+import { pruneNetworks } from './prune-networks.ts';
 import { adoptLeft } from './recover.ts';
 import { matchRoute, type Route } from './routes.ts';
 import { upstreamAt, type UpstreamFiles } from './upstream.ts';
@@ -53,7 +55,8 @@ export async function openBarrel(options: BarrelOptions): Promise<{ addresses: s
   try {
     const docker = new DockerHttp(upstream);
     closer.add('docker', () => docker.close());
-    const parts: Parts = { netd, docker, rules, logger, networks: new KnownNetworks(netd, logger) };
+    const networks = new KnownNetworks(netd, logger);
+    const parts: Parts = { netd, docker, rules, logger, networks, exposed: new ExposedPorts(docker, logger) };
     const measures = new Measures();
     const dial = (): Duplex => {
       measures.upstreams += 1;
@@ -104,6 +107,7 @@ const handlers: Readonly<Record<Route['kind'], Interception>> = {
   network: inspectNetwork,
   'create-network': createNetwork,
   'remove-network': removeNetwork,
+  'prune-networks': pruneNetworks,
   connect: connectContainer,
   disconnect: disconnectContainer,
 };

@@ -28,9 +28,12 @@ export async function listContainers(parts: Parts, exchange: Exchange): Promise<
   if (answer.head.status !== 200) return passOn(answer);
   const { value, write } = parseExact(answer.body, "dockerd's answer");
   if (!Array.isArray(value)) return passOn(answer);
+  const running = value.map((entry) => textAt(entry, 'Id')).filter((id) => (intents.get(id)?.sandbox ?? null) !== null);
+  const exposed = await parts.exposed.of(running);
   const shown = value.map((entry) => {
-    const intent = intents.get(textAt(entry, 'Id'));
-    return intent === undefined ? entry : showListed(entry, intent, networks);
+    const id = textAt(entry, 'Id');
+    const intent = intents.get(id);
+    return intent === undefined ? entry : showListed(entry, intent, networks, exposed.get(id));
   });
   return passOn(answer, write(kept(shown)));
 }

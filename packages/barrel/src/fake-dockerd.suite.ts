@@ -58,6 +58,7 @@ export class FakeDockerd {
       this.containers.clear();
       return say(200, { ContainersDeleted, SpaceReclaimed: 0 });
     }
+    if (path === '/networks/prune') return say(200, { NetworksDeleted: ['of-docker'] });
     if (path === '/networks') return say(200, [{ Name: 'bridge', Id: 'b', Driver: 'bridge' }]);
     if (path === '/_ping') return say(200, 'OK');
     if (found === undefined) return say(404, { message: `no such thing: ${path}` });

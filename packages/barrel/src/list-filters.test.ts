@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { networkId } from './known-networks.ts';
 import { splitFilters } from './list-filters.ts';
-import { matchesFilters } from './show-network.ts';
+import { matchesFilters, matchesPrune } from './show-network.ts';
 
 const networks = ['web', 'db'].map((name): NetworkStatus => {
   return { definition: { name, driver: 'bridge', pools: [name] }, cidrs: ['10.8.0.0/24'] } as unknown as NetworkStatus;
@@ -85,5 +85,25 @@ it.each([
     Labels: { a: 'b' },
     Containers: {},
   };
-  expect(matchesFilters(network, new Map(Object.entries(filters)))).toBe(shown);
+  expect(matchesFilters(network, new Map(Object.entries(filters)), false)).toBe(shown);
+});
+
+it.each([
+  [{}, true],
+  [{ label: ['a=b'] }, true],
+  [{ label: ['a', 'c'] }, false],
+  [{ 'label!': ['a'] }, false],
+  [{ 'label!': ['c'] }, true],
+  [{ until: ['24h'] }, false],
+  [{ until: ['1h30m'] }, true],
+  [{ until: ['90m'] }, true],
+  [{ until: ['2026-11-26T10:00:00Z'] }, true],
+  [{ until: ['2026-11-26T08:00:00Z'] }, false],
+  [{ until: ['1795683600'] }, true],
+  [{ until: ['1795680000'] }, false],
+  [{ until: ['yesterday'] }, false],
+])('docker network prune --filter %j', (filters, meant) => {
+  const network = { Name: 'web', Created: '2026-11-26T09:00:00.000Z', Labels: { a: 'b' } };
+  const now = Date.parse('2026-11-26T10:30:00Z');
+  expect(matchesPrune(network, new Map(Object.entries(filters)), now)).toBe(meant);
 });

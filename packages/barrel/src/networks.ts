@@ -1,4 +1,4 @@
-import { EruError, isEruError, isJsonObject, type JsonObject } from '@eru/kit';
+import { EruError, isEruError, isJsonObject, systemClock, type JsonObject } from '@eru/kit';
 import { putNetworkOn, removeNetworkAndPools, type NetworkStatus } from '@eru/network';
 
 import { aliasesOf, endpointWish } from './create-request.ts';
@@ -7,6 +7,7 @@ import { jsonReply, passOn, type Reply } from './http/answer.ts';
 import type { Exchange } from './http/connection.ts';
 import { isBuiltIn, networkId, pick } from './known-networks.ts';
 import { attachMs, intentsOf, lookUp, netdMs, type Parts } from './parts.ts';
+import { usedNetworks } from './prune-networks.ts';
 import { queryOf } from './routes.ts';
 import { createdNetwork, isOurDriver, matchesFilters, parseFilters, showNetwork } from './show-network.ts';
 
@@ -21,7 +22,8 @@ export async function listNetworks(parts: Parts, { head, forward }: Exchange): P
   if (!Array.isArray(value)) return passOn(answer);
   const [pools, intents] = await Promise.all([parts.netd.pools({}, soon()), intentsOf(parts)]);
   const shown = ours.map((network) => showNetwork(network, pools, intents));
-  const matching = shown.filter((network) => matchesFilters(network, filters));
+  const used = filters.has('dangling') ? await usedNetworks(parts) : new Set<string>();
+  const matching = shown.filter((network) => matchesFilters(network, filters, used.has(textAt(network, 'Name'))));
   const names = new Set(ours.map(({ definition }) => definition.name));
   const others = value.filter((network) => !names.has(textAt(network, 'Name')));
   // Docker's list has no containers in it.
@@ -57,7 +59,7 @@ export async function createNetwork(parts: Parts, { body, forward }: Exchange): 
     throw new EruError('exists', `network with name ${name} already exists: it is one of Eru's`);
   if (!ours) return passOn(await forward());
   if (isBuiltIn(name)) throw new EruError('invalid', `Name: ${name} is a name of Docker's own; take another`);
-  const { network, subnets } = createdNetwork(request);
+  const { network, subnets } = createdNetwork(request, systemClock.now());
   await putNetworkOn(parts.netd, network, subnets, {}, soon());
   return jsonReply(201, { Id: networkId(name), Warning: '' });
 }

@@ -3,6 +3,7 @@ import type { Logger } from '@eru/kit';
 import type { IntentStatus, NetworkService } from '@eru/network';
 
 import type { CreateRules } from './create-request.ts';
+import type { ExposedPorts } from './exposed-ports.ts';
 import type { KnownNetworks } from './known-networks.ts';
 
 /** What the interceptions work with. */
@@ -11,6 +12,7 @@ export interface Parts {
   readonly networks: KnownNetworks;
   /** For questions of our own. */
   readonly docker: DockerHttp;
+  readonly exposed: ExposedPorts;
   readonly rules: CreateRules;
   readonly logger: Logger;
 }

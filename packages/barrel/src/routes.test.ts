@@ -21,6 +21,7 @@ describe('which requests are intercepted', () => {
     ['GET', '/networks/', { kind: 'networks' }],
     ['GET', '/networks/web', { kind: 'network', name: 'web' }],
     ['POST', '/networks/create', { kind: 'create-network' }],
+    ['POST', '/v1.41/networks/prune?filters=x', { kind: 'prune-networks' }],
     ['DELETE', '/networks/web', { kind: 'remove-network', name: 'web' }],
     ['POST', '/networks/web/connect', { kind: 'connect', name: 'web' }],
     ['POST', '/v1.41/networks/web/disconnect', { kind: 'disconnect', name: 'web' }],

@@ -1,6 +1,6 @@
 /** What is intercepted. `name` is a container or network, as the client calls it. */
 export type Route =
-  | { readonly kind: 'create' | 'prune' | 'list' | 'networks' | 'create-network' }
+  | { readonly kind: 'create' | 'prune' | 'list' | 'networks' | 'create-network' | 'prune-networks' }
   | {
       readonly kind: 'remove' | 'inspect' | 'network' | 'remove-network' | 'connect' | 'disconnect';
       readonly name: string;
@@ -15,6 +15,7 @@ const routes: readonly (readonly [method: string, path: RegExp, kind: Route['kin
   ['GET', /^\/networks\/?$/, 'networks'],
   ['GET', /^\/networks\/(.+)$/, 'network'],
   ['POST', /^\/networks\/create$/, 'create-network'],
+  ['POST', /^\/networks\/prune$/, 'prune-networks'],
   ['DELETE', /^\/networks\/(.+)$/, 'remove-network'],
   ['POST', /^\/networks\/(.+)\/connect$/, 'connect'],
   ['POST', /^\/networks\/(.+)\/disconnect$/, 'disconnect'],

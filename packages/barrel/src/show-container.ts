@@ -39,17 +39,21 @@ export function showInspected(
   };
 }
 
-/** One entry of `GET /containers/json`. */
-export function showListed(entry: JsonObject, intent: IntentStatus, networks: readonly NetworkStatus[]): JsonObject {
+/** One entry of `GET /containers/json`. `exposes`: ports of a running one, `80/tcp`. */
+export function showListed(
+  entry: JsonObject,
+  intent: IntentStatus,
+  networks: readonly NetworkStatus[],
+  exposes: readonly string[] = [],
+): JsonObject {
   const shown = shownOf(intent, networks);
   const settings = isJsonObject(entry['NetworkSettings']) ? entry['NetworkSettings'] : {};
   const published: JsonObject[] = shown.flatMap(({ ports, endpoint }) =>
     endpoint === '' ? [] : ports.flatMap((port) => hostIps(port).map((IP) => listedPort(port, IP))),
   );
-  const before = Array.isArray(entry['Ports']) ? entry['Ports'].filter(isJsonObject) : [];
-  const exposed = before.filter(
-    (one) => !published.some((port) => port['PrivatePort'] === one['PrivatePort'] && port['Type'] === one['Type']),
-  );
+  const exposed = exposes
+    .map((port) => ({ PrivatePort: Number.parseInt(port, 10), Type: port.split('/')[1] ?? 'tcp' }))
+    .filter((one) => !published.some((port) => port['PrivatePort'] === one.PrivatePort && port['Type'] === one.Type));
   return {
     ...entry,
     Ports: [...exposed, ...published],

@@ -217,6 +217,14 @@ export class Netd implements NetworkService {
 
   removeNetwork(request: unknown, signal?: AbortSignal): Promise<void> {
     return this.#checked(requests.named, request, async ({ name }) => {
+      const user = this.#parts.compared.intents
+        .list()
+        .find(({ networks }) => networks.some((one) => one.network === name));
+      if (user !== undefined)
+        throw new EruError(
+          'precondition',
+          `network ${name}: container ${user.container} is to be on it; remove that first`,
+        );
       await this.#parts.networks.remove(name, signal);
       await this.#keepRules();
     });
