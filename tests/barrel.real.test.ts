@@ -276,20 +276,24 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     await docker('rm', '-f', 'next');
   });
 
-  it('compose: three services with pinned addresses go up, down, up', async () => {
+  it('compose: what it makes anew has the same addresses and ports, and nothing is left of what it takes down', async () => {
     const example = path.join(import.meta.dirname, '../examples/compose/compose.yaml');
     const compose = async (...words: string[]): Promise<string> => {
       const all = ['-H', `unix://${barrel.socket}`, '-p', 'example', '-f', example, ...words];
       const env = { ...process.env, IMAGE: busyboxImage };
       return (await runOk('docker-compose', all, { env, timeoutMs: 120_000 })).stdout;
     };
-    for (let round = 0; round < 2; round++) {
-      await compose('up', '-d');
-      expect((await held()).toSorted()).toEqual(['10.10.0.20', '10.10.0.21', '10.10.0.22']);
-      expect(await docker('exec', 'example_front_1', 'wget', '-qO-', 'http://middle')).toBe('middle');
-      await compose('down');
-      expect(await held()).toEqual([]);
-    }
+    await compose('up', '-d');
+    const first = await held();
+    expect(first.toSorted()).toEqual(['10.10.0.20', '10.10.0.21', '10.10.0.22']);
+    // It makes the next one before the last is gone.
+    await compose('up', '-d', '--force-recreate', '--no-deps', 'front');
+    expect(await docker('exec', 'example_front_1', 'wget', '-qO-', 'http://middle')).toBe('middle');
+    expect(await docker('port', 'example_front_1')).toBe('80/tcp -> 0.0.0.0:8080');
+    expect(await barrel.host.net('ip', 'compose.example_front_1')).toContain(' 10.10.0.20 ');
+    expect((await held()).toSorted()).toEqual(first.toSorted());
+    await compose('down');
+    expect(await held()).toEqual([]);
     expect(await docker('network', 'ls', '--filter', 'driver=eru', '--format', '{{.Name}}')).toBe('web');
   });
 

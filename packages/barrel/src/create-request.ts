@@ -1,5 +1,5 @@
 import type { Intent, NetworkStatus } from '@eru/network';
-import { canonical, checkMac, isFixed } from '@eru/network';
+import { canonical, checkMac, isFixed, sharedOwner } from '@eru/network';
 import { EruError, invalid, isJsonObject, type JsonObject } from '@eru/kit';
 
 import { canonicalFields, objectAt } from './exact-json.ts';
@@ -12,6 +12,7 @@ type Wanted = Omit<Intent['networks'][number], 'ifname'>;
 /** What netd is told of a container that is created. */
 export interface Declared {
   readonly owner?: string;
+  readonly releasesOwner?: boolean;
   readonly policy: Intent['policy'];
   readonly networks: readonly Wanted[];
   readonly aliases: string[];
@@ -91,10 +92,13 @@ export function declaredBy(
     return endpointWish(definition.name, endpoint, index === 0 ? main : undefined);
   });
   const pinned = wanted.some(({ ips = [] }) => ips.length > 0);
+  // Who asks for an address means to keep it, unless he says otherwise.
+  const policy = (labels.fixed ?? (pinned || labels.owner !== undefined)) ? 'fixed' : 'ephemeral';
+  const { owner, releasesOwner } = sharedOwner(body['Labels'] as JsonObject, policy);
   return {
     ...(labels.owner !== undefined && { owner: labels.owner }),
-    // Who asks for an address means to keep it, unless he says otherwise.
-    policy: (labels.fixed ?? (pinned || labels.owner !== undefined)) ? 'fixed' : 'ephemeral',
+    ...(labels.owner === undefined && owner !== undefined && { owner, releasesOwner: releasesOwner === true }),
+    policy,
     networks: wanted,
     aliases: [...new Set([...ours.flatMap((name) => aliasesOf(endpoints[name])), ...labels.aliases])],
     keepNetns: labels.keepNetns,

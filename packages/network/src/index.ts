@@ -28,4 +28,4 @@ export { DockerClient } from './oci/docker-client.ts';
 export { importedOwner } from './oci/docker-source.ts';
 export { runtimeFolder, runtimeScript, type RuntimeScript } from './oci/runtime-script.ts';
 export { serveContainers, type ServeContainersOptions } from './oci/serve-containers.ts';
-export { isFixed, parsePort, readWish, requestLabel, words as wishWords } from './oci/wish.ts';
+export { isFixed, parsePort, readWish, requestLabel, sharedOwner, words as wishWords } from './oci/wish.ts';

@@ -6,8 +6,12 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 /** Longer names would not fit into the cache's file names, which hold three of them. */
 const nameLengthMax = 80;
 
+export function isName(value: string): boolean {
+  return namePattern.test(value) && value.length <= nameLengthMax;
+}
+
 export function checkName(field: string, value: string): void {
-  if (!namePattern.test(value) || value.length > nameLengthMax)
+  if (!isName(value))
     throw invalid(
       field,
       value,

@@ -11,7 +11,7 @@ export const declareSchema = z.strictObject({
   container: text,
   /** Whose the addresses are, if they are to outlive the container. Absent: the container's, and they go with it. */
   owner: text.optional(),
-  /** What the owner holds goes with this container, whoever removes it. Else it stays the owner's. */
+  /** What the owner holds goes with this container, or the last of several, whoever removes it. Else it stays the owner's. */
   releasesOwner: z.boolean().optional(),
   networks: z.array(interfaceSchema).min(1),
   /** `fixed`: reserved from now on until the container is removed. `ephemeral`: it has addresses while it runs. */

@@ -107,6 +107,25 @@ it('gives a named owner what outlives the container, and the next container of t
   expect(await held()).toEqual(['shop 10.9.0.2 reserved']);
 });
 
+it('keeps for a service what its next container asks again, gives another one what it asks, and goes with the last', async () => {
+  const front = (container: string, wanted: object = {}): Promise<unknown> =>
+    netd.declare({ ...lease, container, owner: 'front', releasesOwner: true, networks: [{ ...one, ...wanted }] });
+  await front('request-1');
+  await netd.adopt({ from: 'request-1', container: 'old' });
+  expect(await held()).toEqual(['front 10.9.0.4 reserved']);
+  await front('request-2');
+  await netd.forget({ container: 'request-2' });
+  expect(await held()).toEqual(['front 10.9.0.4 reserved']);
+  await front('request-3', { ips: ['10.9.0.5'], ports: [{ containerPort: 80, hostPort: 8081 }] });
+  await netd.adopt({ from: 'request-3', container: 'new' });
+  await netd.forget({ container: 'old' });
+  expect(await held()).toEqual(['front 10.9.0.5 reserved']);
+  expect(await netd.reservations()).toMatchObject([{ ports: [{ hostPort: 8081 }] }]);
+  await netd.declare({ container: 'another', owner: 'front', releasesOwner: true, networks: [{ network: 'net' }] });
+  await Promise.all(['new', 'another'].map((container) => netd.forget({ container })));
+  expect([await held(), await netd.intents()]).toEqual([[], []]);
+});
+
 it('takes one network more or less for a container that does not run', async () => {
   await netd.declare({ container: id, networks: [one], policy: 'fixed' });
   const more = await netd.amend({ container: id, add: { network: 'net', ifname: 'eth7' } });

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { Clock } from '@eru/kit';
-import { EruError, stableStringify } from '@eru/kit';
+import { EruError, isEruError, stableStringify } from '@eru/kit';
 import type { Store } from '@eru/store';
 
 import { KeyedLock } from '../cni/keyed-lock.ts';
@@ -41,6 +41,8 @@ export class Intents {
   readonly #options: IntentsOptions;
   readonly #known = new Map<string, Intent>();
   readonly #locks = new KeyedLock();
+  /** Containers that are being forgotten: what they share with others they no longer keep. */
+  readonly #leaving = new Set<string>();
 
   static async open(options: IntentsOptions): Promise<Intents> {
     const intents = new Intents(options);
@@ -185,12 +187,25 @@ export class Intents {
       const { sandboxes, allocator } = this.#options;
       const intent = this.#known.get(container);
       if (intent === undefined) return [];
-      await sandboxes.detach(container, signal);
-      const released = await allocator.release(container, {}, signal);
-      if (intent.releasesOwner === true) released.push(...(await allocator.release(ownerOf(intent), {}, signal)));
-      await this.#remove(container);
-      return released;
+      this.#leaving.add(container);
+      try {
+        await sandboxes.detach(container, signal);
+        const released = await allocator.release(container, {}, signal);
+        if (intent.releasesOwner === true && !this.#hasOthers(intent))
+          released.push(...(await allocator.release(ownerOf(intent), {}, signal)));
+        await this.#remove(container);
+        return released;
+      } finally {
+        this.#leaving.delete(container);
+      }
     });
+  }
+
+  /** Whether its owner has other containers, such as the one that takes its place. */
+  #hasOthers(intent: Intent): boolean {
+    return this.list().some(
+      (other) => ownerOf(other) === ownerOf(intent) && other !== intent && !this.#leaving.has(other.container),
+    );
   }
 
   /** Temporary names whose time is over. */
@@ -230,13 +245,16 @@ export class Intents {
         const owner = expiresAt === undefined || held ? ownerOf(intent) : container;
         const expiresInMs = owner === container && expiresAt !== undefined ? expiresAt - clock.now() : undefined;
         if (!held) made.push({ owner, ifname });
-        await allocator.reserve(
-          {
-            ...reserveRequest(definition, { owner, kind: 'container', policy }, wanted),
-            ...(expiresInMs !== undefined && { expiresInMs: Math.max(1, expiresInMs) }),
-          },
-          signal,
-        );
+        const request = {
+          ...reserveRequest(definition, { owner, kind: 'container' as const, policy }, wanted),
+          ...(expiresInMs !== undefined && { expiresInMs: Math.max(1, expiresInMs) }),
+        };
+        await allocator.reserve(request, signal).catch(async (error: unknown) => {
+          if (!held || intent.releasesOwner !== true || !isEruError(error, 'exists')) throw error;
+          // What takes another's place may ask for something else; what stands idle for that one is given back.
+          await this.#giveBack(owner, ifname, signal);
+          return allocator.reserve(request, signal);
+        });
       }
     } catch (error) {
       // Even when the caller has left.

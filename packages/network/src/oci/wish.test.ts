@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { isFixed, isWish, labelsOfEnvironment, parsePort, readWish } from './wish.ts';
+import { isFixed, isWish, labelsOfEnvironment, parsePort, readWish, sharedOwner } from './wish.ts';
 
 const one = { networks: ['web'] };
 
@@ -15,6 +15,26 @@ it('takes a fixed-ip label as the original does: there and not off', () => {
     isWish({ 'fixed-ip': '' }),
     isWish({ 'eru.network/ip': '' }),
   ]).toEqual([false, false, true, true]);
+});
+
+it('gives what compose makes anew to its service, and what it runs beside to nobody', () => {
+  const labels = (number: string, more: object = {}): Record<string, unknown> => ({
+    'com.docker.compose.project': 'shop',
+    'com.docker.compose.service': 'front',
+    'com.docker.compose.container-number': number,
+    ...more,
+  });
+  const front = { owner: 'compose.shop_front_1', releasesOwner: true };
+  expect(sharedOwner(labels('1', { 'com.docker.compose.oneoff': 'False' }), 'fixed')).toEqual(front);
+  expect(readWish(labels('1', { 'eru.network/ip': '10.8.0.9' }) as Record<string, string>, one)).toMatchObject(front);
+  const none = [
+    sharedOwner(labels('1'), 'ephemeral'),
+    sharedOwner(labels('1', { 'com.docker.compose.oneoff': 'True' }), 'fixed'),
+    sharedOwner(labels('../1'), 'fixed'),
+    sharedOwner(labels('1', { 'com.docker.compose.service': 7 }), 'fixed'),
+    sharedOwner({}, 'fixed'),
+  ];
+  expect(none).toEqual(none.map(() => ({})));
 });
 
 it('reads all that a container may ask for', () => {

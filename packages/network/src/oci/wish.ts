@@ -1,5 +1,6 @@
 import { EruError, invalid } from '@eru/kit';
 
+import { isName } from '../cni/names.ts';
 import { checkMac } from '../ipam/address.ts';
 import type { DeclareRequest } from '../netd/intent.ts';
 import type { InterfaceRequest } from '../netd/sandbox.ts';
@@ -33,7 +34,7 @@ export const requestLabel = `${root}request`;
 type Port = NonNullable<InterfaceRequest['ports']>[number];
 
 /** What of `DeclareRequest` a container's own words say. */
-export type Wish = Pick<DeclareRequest, 'owner' | 'networks' | 'policy' | 'keepNetns' | 'aliases'>;
+export type Wish = Pick<DeclareRequest, 'owner' | 'releasesOwner' | 'networks' | 'policy' | 'keepNetns' | 'aliases'>;
 
 /**
  * Whether a `fixed-ip` label asks for a fixed address. As in the original: present and not off, and off is `0` and `false`,
@@ -82,13 +83,30 @@ export function readWish(
   // Who names an address or an owner means it for more than one start, unless it says otherwise.
   const meant = ips.length > 0 || mac !== undefined || owner !== undefined;
   const said = labels[words.fixed];
+  const policy = (said === undefined ? meant : isFixed(said)) ? 'fixed' : 'ephemeral';
   return {
     networks: [first, ...names.slice(1).map((network) => ({ network }))],
-    ...(owner !== undefined && { owner }),
-    policy: (said === undefined ? meant : isFixed(said)) ? 'fixed' : 'ephemeral',
+    ...(owner === undefined ? sharedOwner(labels, policy) : { owner }),
+    policy,
     keepNetns: isFixed(labels[words.keepNetns]),
     aliases: list(labels[words.aliases]),
   };
+}
+
+/**
+ * Compose makes the next container of a service before it removes the last one; so what is kept is the service's, and goes with the last of
+ * its containers. What `compose run` makes beside them is not theirs.
+ */
+export function sharedOwner(
+  labels: Readonly<Record<string, unknown>>,
+  policy: DeclareRequest['policy'],
+): Pick<DeclareRequest, 'owner' | 'releasesOwner'> {
+  const said = ['project', 'service', 'container-number', 'oneoff'].map((name) => labels[`com.docker.compose.${name}`]);
+  const [project, service, number, oneOff] = said.map((one) => (typeof one === 'string' ? one : ''));
+  const owner = `compose.${project}_${service}_${number}`;
+  const whole = project !== '' && service !== '' && number !== '' && oneOff?.toLowerCase() !== 'true';
+  if (policy !== 'fixed' || !whole || !isName(owner)) return {};
+  return { owner, releasesOwner: true };
 }
 
 /** [IP:]HOSTPORT:PORT[/PROTOCOL]; without a HOSTPORT one is chosen. */
