@@ -51,7 +51,7 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     .option('--group <name>', 'who may open unix sockets beside root (default: docker, where there is such a group)')
     .option('--netd <path>', 'socket of the network daemon (default: /run/eru/netd.sock)')
     .option('--socket <path>', 'own socket, with /health, /ready and /metrics (default: /run/eru/barrel.sock)')
-    .option('--runtime <name>', 'the runtime that dockerd was given for Eru, docs/network.md', 'eru')
+    .option('--runtime <name>', 'the runtime that dockerd was given for Eru, docs/docker-network.md', 'eru')
     .option('--default-network <name>', 'for containers with the label fixed-ip that name no network')
     .option('--log-level <level>', 'debug, info, warn, error or silent (BARREL_LOG_LEVEL)')
     .option('--detach', 'return when it serves');
