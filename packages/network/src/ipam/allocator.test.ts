@@ -273,6 +273,48 @@ describe('a pool', () => {
     expect([...a.view.pools()].map(({ definition }) => definition.name)).toEqual(['p', 'q', 'r', 'six']);
   });
 
+  it('that was full has room again after a release, after a quarantine, after it was widened', async () => {
+    const [a, b] = [await node('a'), await node('b')];
+    const pool = { name: 'p', cidr: '10.0.0.0/24', blockSize: 30 };
+    await a.putPool({ ...pool, ranges: ['10.0.0.4-10.0.0.9'] });
+    const fill = async (round: string): Promise<string[]> => {
+      const all: string[] = [];
+      for (;;) {
+        const more = await a.reserve(ask(`${round}-${all.length}`)).then(ips, () => []);
+        if (more.length === 0) return all;
+        all.push(...more);
+      }
+    };
+    expect(await fill('first')).toHaveLength(6);
+    await b.release('first-2'); // Somebody else; its watch tells.
+    await expect.poll(() => a.view.reservation('first-2', 'eth0')).toBeUndefined();
+    expect(await fill('second')).toEqual(['10.0.0.6']);
+    await a.bind('first-5', 'eth0');
+    await a.unbind('first-5', 'eth0');
+    await a.release('first-5');
+    expect(await fill('third')).toEqual([]);
+    await clock.advance(30_000);
+    expect(await fill('fourth')).toEqual(['10.0.0.9']);
+    await a.putPool({ ...pool, ranges: ['10.0.0.4-10.0.0.10'] });
+    expect(await fill('fifth')).toEqual(['10.0.0.10']);
+  });
+
+  it('that is full is not looked through for each reservation', async () => {
+    const a = await node('a');
+    await a.putPool({ name: 'p', cidr: '10.0.0.0/24', blockSize: 28 });
+    for (let index = 0; index < 253; index++) await a.reserve(ask(`${index}`));
+    await expect(a.reserve(ask('late'))).rejects.toMatchObject({ code: 'no_capacity' });
+    let looks = 0;
+    const taken = a.view.taken('p') as Map<bigint, unknown>;
+    const get = taken.get.bind(taken);
+    taken.get = (value) => {
+      looks += 1;
+      return get(value);
+    };
+    await expect(a.reserve(ask('later'))).rejects.toMatchObject({ code: 'no_capacity' });
+    expect(looks).toBe(0);
+  });
+
   it('stays while somebody holds an address of it, and gives out nothing while it goes', async () => {
     const [a, b] = [await node('a'), await node('b')];
     await a.putPool({ name: 'p', cidr: '10.0.0.0/24' });

@@ -21,6 +21,8 @@ export class AddressPicker {
   readonly #last = new Map<string, bigint>();
   /** The own block that had room last, per realm. */
   readonly #lastBlock = new Map<string, { block: Cidr; key: string }>();
+  /** Pools and blocks of them in which each address was taken, so that they are not looked through again for each reservation. */
+  readonly #full = new Map<string, { pool: Pool; freed: number; until: number }>();
   /** How often a pool was found full: a counter. */
   readonly exhausted = new Map<string, number>();
 
@@ -59,14 +61,22 @@ export class AddressPicker {
     const { definition, cidr } = pool;
     const realm = realmOf(this.#view, definition.name, this.#node);
     const taken = this.#view.taken(realm);
-    const free = (value: bigint): boolean => {
-      const known = taken.get(value);
-      return known === undefined || (known.record.state === 'quarantined' && known.record.until <= now);
-    };
+    const freed = this.#view.freed(realm);
     const search = (bounds: Interval, block?: { key: string; claim: boolean }): Picked | undefined => {
       const cursor = `${realm}/${bounds.first}`;
-      const value = nextFree(pool, bounds, this.#last.get(cursor), free);
-      if (value === undefined) return undefined;
+      const full = this.#full.get(cursor);
+      if (full?.pool === pool && full.freed === freed && now < full.until) return undefined;
+      let until = Number.POSITIVE_INFINITY;
+      const value = nextFree(pool, bounds, this.#last.get(cursor), (candidate) => {
+        const record = taken.get(candidate)?.record;
+        if (record?.state !== 'quarantined') return record === undefined;
+        until = Math.min(until, record.until);
+        return record.until <= now;
+      });
+      if (value === undefined) {
+        this.#full.set(cursor, { pool, freed, until });
+        return undefined;
+      }
       this.#last.set(cursor, value);
       const { answer } = this.#picked(pool, { family: cidr.family, value });
       const guards = [keys.pool(definition.name)];

@@ -27,6 +27,8 @@ export class NetworkView {
   readonly #pools = new Map<string, Pool>();
   /** By realm, then by address. */
   readonly #taken = new Map<string, Map<bigint, Known<AddressRecord>>>();
+  /** By realm. */
+  readonly #freed = new Map<string, number>();
   /** By owner, then by interface. */
   readonly #reservations = new Map<string, Map<string, Known<Reservation>>>();
   /** By pool, then by first address. */
@@ -105,6 +107,11 @@ export class NetworkView {
     return this.#taken.get(realm) ?? new Map<bigint, Known<AddressRecord>>();
   }
 
+  /** How many addresses of a realm nobody holds any more, so far: what had no room has none while this stays. */
+  freed(realm: string): number {
+    return this.#freed.get(realm) ?? 0;
+  }
+
   blocks(pool: string): ReadonlyMap<bigint, Known<BlockRecord>> {
     return this.#blocks.get(pool) ?? new Map<bigint, Known<BlockRecord>>();
   }
@@ -137,9 +144,12 @@ export class NetworkView {
     if (kind === 'pools') {
       if (known === undefined) this.#pools.delete(parent);
       else this.#pools.set(parent, compilePool((known.record as { definition: unknown }).definition));
-    } else if (kind === 'addresses')
-      place(this.#taken, parent, addressOfKey(key).value, known as Known<AddressRecord> | undefined);
-    else if (kind === 'reservations') place(this.#reservations, parent, child, known as Known<Reservation> | undefined);
+    } else if (kind === 'addresses') {
+      const address = known as Known<AddressRecord> | undefined;
+      place(this.#taken, parent, addressOfKey(key).value, address);
+      if (address?.record.state !== 'held') this.#freed.set(parent, this.freed(parent) + 1);
+    } else if (kind === 'reservations')
+      place(this.#reservations, parent, child, known as Known<Reservation> | undefined);
     else if (kind === 'blocks')
       place(this.#blocks, parent, addressOfKey(key).value, known as Known<BlockRecord> | undefined);
   }
