@@ -115,7 +115,7 @@ create)
     case $word in --bundle=*) bundle=\${word#--bundle=} ;; -b=*) bundle=\${word#-b=} ;; esac
     option=$word
   done
-  says() { grep -qs "$@" "$bundle/config.json" ${quoted(dockerContainers)}/"$id"/config.v2.json; }
+  says() { LC_ALL=C grep -qs "$@" "$bundle/config.json" ${quoted(dockerContainers)}/"$id"/config.v2.json; }
   [ -e ${quoted(declared)}/"$id" ] || ${all ? 'true' : `says -E ${quoted(pattern)}`} || exec "$runtime" "$@"
   answer=$(call create "$id" "$bundle" "$settings") || {
     # Who only says that it wants no fixed address needs no daemon.
