@@ -6,6 +6,7 @@ import { create, eru, pb } from '@eru/contract';
 import { bareSpec, SimulatedMachine, type WorkloadSpec } from '@eru/engines';
 import { seededRandom, silentLogger, systemClock, systemRandom } from '@eru/kit';
 
+import { watchingContainers } from './agent-containers.ts';
 import type { Bench, Row } from './table.ts';
 
 const workloads = 500;
@@ -14,11 +15,15 @@ const writers = 5;
 const rounds = 40;
 const linesPerRound = 500;
 
-/** An agent on a simulated machine, in this process: what it costs by itself, and how fast lines leave it. */
+/** An agent on a simulated machine, in this process: what it costs by itself, and how fast lines leave it. Then with real containers. */
 export const agentBench: Bench = {
   name: 'agent',
   async run({ quick }) {
-    return [...(await watching(quick ? 2 : sweeps)), ...(await forwarding(quick ? 4 : rounds))];
+    return [
+      ...(await watching(quick ? 2 : sweeps)),
+      ...(await forwarding(quick ? 4 : rounds)),
+      ...(await watchingContainers(quick ? 50 : workloads, quick ? 10 : 60)),
+    ];
   },
 };
 
