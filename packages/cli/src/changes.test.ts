@@ -42,6 +42,7 @@ const creating = create(eru.OperationSchema, {
 
 let listed: eru.ListOperationsRequest[] = [];
 let reallocs: eru.ReallocRequest[] = [];
+let refusal: EruError | undefined;
 let replaces: eru.ReplaceRequest[] = [];
 let deploys: eru.DeployRequest[] = [];
 let runs: eru.RunOpen[] = [];
@@ -78,6 +79,7 @@ beforeAll(async () => {
       },
       realloc: (request) => {
         reallocs.push(request);
+        if (refusal !== undefined) return Promise.reject(refusal);
         return Promise.resolve({ resources: '{}' });
       },
       async *replace(request) {
@@ -122,6 +124,7 @@ beforeAll(async () => {
 afterAll(() => core.close());
 beforeEach(() => {
   [listed, reallocs, replaces, deploys, controls, runs] = [[], [], [], [], [], []];
+  refusal = undefined;
 });
 
 describe('op', () => {
@@ -179,7 +182,25 @@ test('realloc sends differences, and keeps the binding unless told otherwise', a
   expect(await core.run(['realloc', 'aaaa', '--cpu-bind', '--cpu-unbind'])).toMatchObject({ code: 2 });
   const wrong = await core.run(['realloc', 'aaaa', '--cpu', 'many']);
   expect(wrong.code).toBe(2);
-  expect(wrong.stderr).toContain('--cpu-request: "many" is not allowed');
+  expect(wrong.stderr).toContain('--cpu: "many" is not allowed');
+  expect(await core.run(['realloc', 'aaaa', '--key', 'k'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('nothing to change'),
+  });
+  await core.run(['realloc', 'aaaa', '--memory', '64M', '--key', 'k']);
+  expect(reallocs.at(-1)).toMatchObject({ idempotencyKey: 'k' });
+  refusal = new EruError('no_capacity', 'not enough', {
+    details: { node: 'n1', kind: 'cpumem', reason: 'free memory', needed: 2 ** 40, free: 2 ** 30, unit: 'bytes' },
+  });
+  expect(await core.run(['realloc', 'aaaa', '--memory', '1T'])).toMatchObject({
+    code: 3,
+    stderr: 'eru: not enough\n  n1: free memory 1G < 1T\n',
+  });
+  refusal = new EruError('unavailable', 'docker has no containerd');
+  expect(await core.run(['realloc', 'aaaa', '--memory', '1G'])).toMatchObject({
+    code: 5,
+    stderr: 'eru: docker has no containerd\n',
+  });
 });
 
 test('replace tells of each old one, and fails when one is kept', async () => {

@@ -5,6 +5,9 @@ import { EruError, isEruError } from '@eru/kit';
 import type { Context } from './context.ts';
 import { say } from './output.ts';
 
+/** Core waits up to 30 s for an engine; what it says then says more than a call that was given up. */
+export const engineCallMs = 60_000;
+
 export type Connection = Pick<Core, 'core' | 'eru'>;
 
 /** Runs `use` with a connection to core, and says what to do about it when core cannot be reached or refuses. */
@@ -31,7 +34,12 @@ function withRemedy(
   error: unknown,
   { address, found, data, credential }: { address: string; found: boolean; data: string; credential: boolean },
 ): unknown {
-  if (isEruError(error, 'unavailable') && !('node' in error.details) && !('storeSilentSince' in error.details)) {
+  const answered = isEruError(error) && error.details['answered'] === true;
+  if (isEruError(error, 'timeout') && 'grpcCode' in error.details && !answered)
+    return new EruError('timeout', `${error.message} from Eru at ${address}; what was asked may go on: \`eru op ls\``, {
+      cause: error,
+    });
+  if (isEruError(error, 'unavailable') && !answered) {
     const hint = found
       ? 'is it running? `eru up` starts it'
       : `nothing in ${data} says where Eru runs; start it with \`eru up\`, or give --eru or --data`;

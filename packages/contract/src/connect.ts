@@ -293,7 +293,9 @@ function errorOf(error: ServiceError): EruError {
   return decodeError(error.code, plainly(error.details ?? error.message), error.metadata?.get(errorKey)[0], error);
 }
 
-/** The reason of a failed connection, without the story that grpc-js wraps around it. */
+/** The reason of a failed connection or a lapsed deadline, without the story that grpc-js wraps around it. */
 function plainly(message: string): string {
+  const seconds = /^Deadline exceeded after ([\d.]+)s/.exec(message)?.[1];
+  if (seconds !== undefined) return `no answer within ${Math.round(Number(seconds) * 10) / 10} s`;
   return /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(message)?.[1] ?? message;
 }

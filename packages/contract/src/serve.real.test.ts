@@ -40,7 +40,7 @@ test('an error keeps its code, message and details; the contract may give it a n
     name: 'EruError',
     code: 'exists',
     message: 'Knoten „n1“ existiert',
-    details: { node: 'n1', grpcCode: 1031 },
+    details: { node: 'n1', grpcCode: 1031, answered: true },
   });
   const lines = core.logStream({ id: 'w' });
   expect((await lines.next()).value).toMatchObject({ id: 'w' });

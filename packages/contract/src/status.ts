@@ -87,13 +87,16 @@ export function wireMessage(message: string): string {
   return `${bytes.subarray(0, maxMessageBytes).toString()} …`;
 }
 
-/** The EruError of a failed call; `details.grpcCode` is the number that was on the wire. */
+/**
+ * The EruError of a failed call; `details.grpcCode` is the number that was on the wire, `details.answered` says that the other
+ * side spoke, which is not so of a call that nobody answered.
+ */
 export function decodeError(grpcCode: number, message: string, encoded?: Buffer | string, cause?: unknown): EruError {
   const options = { cause, details: { grpcCode } };
   if (encoded !== undefined) {
     const own = parseOwn(encoded);
     if (own !== undefined) {
-      return new EruError(own.code, message, { cause, details: { ...own.details, grpcCode } });
+      return new EruError(own.code, message, { cause, details: { ...own.details, grpcCode, answered: true } });
     }
   }
   return new EruError(errorCodes[grpcCode] ?? 'failed', message, options);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { parseBuildSpec } from '../spec/build-spec.ts';
-import { startFakeCore, type FakeCore } from '../fake-core.suite.ts';
+import { id, lister, startFakeCore, workload, type FakeCore } from '../fake-core.suite.ts';
 
 let core: FakeCore;
 let folder: string;
@@ -24,6 +24,7 @@ beforeEach(async () => {
     { status: 'finished', progress: 'hub/app:1', stream: 'finished hub/app:1\n' },
   ];
   core = await startFakeCore({
+    eru: { listWorkloads: lister(() => [workload('hello_web_aaaaaa', 'a')]) },
     core: {
       async *buildImage(request) {
         asked.push(request);
@@ -95,10 +96,19 @@ test('a folder is packed, a workload is named', async () => {
   });
   const names = execFileSync('tar', ['-t'], { input: asked[0]?.tar }).toString().trim().split('\n');
   expect(names.toSorted()).toEqual(['./', './Dockerfile', './src/']);
-  expect(await core.run(['image', 'build', '--name', 'app', '--exist', 'abc', '-o', 'name'])).toMatchObject({
+  expect(await core.run(['image', 'build', '--name', 'app', '--exist', 'aaaa', '-o', 'name'])).toMatchObject({
     stdout: 'hub/app:1\n',
   });
-  expect(asked[1]).toMatchObject({ existId: 'abc', buildMethod: pb.BuildImageOptions_BuildMethod.EXIST });
+  expect(asked[1]).toMatchObject({ existId: id('a'), buildMethod: pb.BuildImageOptions_BuildMethod.EXIST });
+});
+
+test('an address that git is not asked for is told with its line', async () => {
+  const file = path.join(folder, 'build.yaml');
+  await writeFile(file, 'stages: [a]\nbuilds:\n  a:\n    base: b\n    repo: /srv/app.git\n');
+  const { code, stderr } = await core.run(['image', 'build', '--name', 'app', file]);
+  expect(code).toBe(2);
+  expect(stderr).toContain('build.yaml:5:11: builds.a.repo: is no address of a repository; write git@');
+  expect(asked).toEqual([]);
 });
 
 test.each([
@@ -108,7 +118,7 @@ test.each([
   [300, 1],
 ])('a build that fails with code %i ends with %i', async (code, exitCode) => {
   answers = [{ error: 'RUN false returned 1', code }];
-  expect(await core.run(['image', 'build', '--name', 'app', '--exist', 'abc'])).toEqual({
+  expect(await core.run(['image', 'build', '--name', 'app', '--exist', 'aaaa'])).toEqual({
     code: exitCode,
     stdout: '',
     stderr: 'Build failed: RUN false returned 1\n',

@@ -12,6 +12,7 @@ import { Progress } from '../show/progress.ts';
 import { load } from '../spec/spec-file.ts';
 import { ended, outputOf, startTar } from '../tar.ts';
 import * as values from '../spec/values.ts';
+import { findWorkload } from '../workloads.ts';
 
 export interface BuildFlags {
   name: string;
@@ -31,8 +32,13 @@ const mostBytes = 20 * 2 ** 20;
 
 /** Builds from a build spec, a folder with a Dockerfile (`--raw`) or a workload (`--exist`), and shows what the builder says. */
 export async function buildImage(context: Context, flags: BuildFlags, source: string): Promise<number> {
-  const request = await requestOf(context, flags, source);
-  return withConnection(context, async ({ core }) => {
+  const asked = await requestOf(context, flags, source);
+  return withConnection(context, async (connection) => {
+    const { core } = connection;
+    const request =
+      flags.exist === true
+        ? { ...asked, existId: (await findWorkload(connection, source, context.signal)).record?.id ?? '' }
+        : asked;
     const references: string[] = [];
     const progress = new Progress(context);
     let exitCode: number = exitCodes.ok;
@@ -75,7 +81,7 @@ async function requestOf(context: Context, flags: BuildFlags, source: string): P
     throw new EruError('invalid', '--user and --uid go together; give both, or neither');
   const request = { name, tags, user, uid, platform };
   const BuildMethod = pb.BuildImageOptions_BuildMethod;
-  if (exist) return { ...request, buildMethod: BuildMethod.EXIST, existId: source };
+  if (exist) return { ...request, buildMethod: BuildMethod.EXIST };
   if (raw) return { ...request, buildMethod: BuildMethod.RAW, tar: await packed(context, source) };
   const { text } = await load(context, source);
   const { stages, builds } = parseBuildSpec(text, source === '-' ? 'standard input' : source, context.env);

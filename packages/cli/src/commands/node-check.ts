@@ -1,6 +1,6 @@
 import type { eru } from '@eru/contract';
 
-import { withConnection } from '../connection.ts';
+import { engineCallMs, withConnection } from '../connection.ts';
 import { exitCodes, type Context } from '../context.ts';
 import { show } from '../output.ts';
 import { table } from '../show/table.ts';
@@ -8,7 +8,9 @@ import { table } from '../show/table.ts';
 /** `eru node check`: exit code 1 when there are differences, mended or not. */
 export async function checkNode(context: Context, { fix = false }: { fix?: boolean }, node: string): Promise<number> {
   const { signal } = context;
-  const checked = await withConnection(context, (connection) => connection.eru.checkNode({ node, fix }, { signal }));
+  const checked = await withConnection(context, ({ eru }) =>
+    eru.checkNode({ node, fix }, { signal, timeoutMs: engineCallMs }),
+  );
   await show(context, checked, {
     plain,
     name: ({ diffs }) => diffs.map(({ object }) => object).join('\n'),

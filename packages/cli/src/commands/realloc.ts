@@ -1,6 +1,7 @@
-import { EruError } from '@eru/kit';
+import { EruError, isEruError } from '@eru/kit';
+import { explain, type Refusal } from '@eru/scheduler';
 
-import { withConnection } from '../connection.ts';
+import { engineCallMs, withConnection } from '../connection.ts';
 import type { Context } from '../context.ts';
 import { showList } from '../output.ts';
 import * as values from '../spec/values.ts';
@@ -20,22 +21,35 @@ interface ReallocFlags {
   cpuBind?: boolean;
   cpuUnbind?: boolean;
   extraResources?: string;
+  key?: string;
 }
 
 /** Adds to what a workload has, live; every amount is a difference and may be negative. */
 export async function realloc(context: Context, flags: ReallocFlags, word: string): Promise<undefined> {
-  const resources = payload(flags);
+  const { key = '', ...amounts } = flags;
+  if (Object.keys(amounts).length === 0)
+    throw new EruError('invalid', 'nothing to change; give amounts to add, such as --memory 64M or --cpu -0.5');
+  const resources = payload(amounts);
   await withConnection(context, async (connection) => {
     const { signal } = context;
     const { record } = await findWorkload(connection, word, signal);
     const id = record?.id ?? '';
-    await connection.eru.realloc({ id, resources }, { signal });
+    await connection.eru
+      .realloc({ id, resources, idempotencyKey: key }, { signal, timeoutMs: engineCallMs })
+      .catch(withReason);
     await showList(
       context,
       await listWorkloads(connection, { words: [id] }, signal),
       workloadView(context.clock.now()),
     );
   });
+}
+
+/** The original's sentence, then which node lacks how much of what. */
+function withReason(error: unknown): never {
+  if (!isEruError(error, 'no_capacity') || !('reason' in error.details)) throw error;
+  const lines = [error.message, ...explain([error.details as unknown as Refusal])];
+  throw new EruError('no_capacity', lines.join('\n  '), { cause: error });
 }
 
 /** The payloads of reference/cli.md section 9; what is not named stays. @throws EruError `invalid` */
@@ -64,10 +78,11 @@ function amounts(
   request: string | undefined,
   limit: string | undefined,
 ): Record<string, number> {
-  const given = { request: request ?? both, limit: limit ?? both };
+  const all = both === undefined ? undefined : values.flagged(`--${name}`, parse, both);
   return Object.fromEntries(
-    Object.entries(given).flatMap(([part, text]) =>
-      text === undefined ? [] : [[`${name}-${part}`, values.flagged(`--${name}-${part}`, parse, text)]],
-    ),
+    Object.entries({ request, limit }).flatMap(([part, text]) => {
+      const amount = text === undefined ? all : values.flagged(`--${name}-${part}`, parse, text);
+      return amount === undefined ? [] : [[`${name}-${part}`, amount]];
+    }),
   );
 }

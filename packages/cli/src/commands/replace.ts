@@ -62,7 +62,9 @@ export async function replace(context: Context, flags: ReplaceFlags, file: strin
     }
     if (made.length + failed === 0) say(context, 'nothing to replace: no workload of this entrypoint is wanted');
     const workloads = made.length === 0 ? [] : await listWorkloads(connection, { words: made }, signal);
-    await showList(context, workloads, workloadView(context.clock.now()));
+    // A table without a row says nothing to somebody who has just read why.
+    if (failed === 0 || workloads.length > 0 || context.globals.output !== 'table')
+      await showList(context, workloads, workloadView(context.clock.now()));
     return failed === 0 ? exitCodes.ok : exitCodes.someFailed;
   });
 }

@@ -8,7 +8,13 @@ const texts = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]
 
 const stageSchema = z.strictObject({
   base: z.string().min(1),
-  repo: z.string().default(''),
+  repo: z
+    .string()
+    .regex(
+      /^(https:\/\/|(ssh:\/\/)?(git|gitlab)@)[^\s\\]+\.git$/,
+      'is no address of a repository; write git@HOST:PATH.git, gitlab@HOST:PATH.git or https://HOST/PATH.git',
+    )
+    .default(''),
   version: z.string().default(''),
   dir: z.string().default(''),
   submodule: z.boolean().default(false),

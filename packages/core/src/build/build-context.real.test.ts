@@ -125,7 +125,9 @@ describeWith(['git'], 'what a build is made of', () => {
   });
 
   test('what git cannot do is told with its word', async () => {
-    await expect(prepare({ ...app, version: 'v9' })).rejects.toMatchObject({ code: 'failed' });
+    await expect(prepare({ ...app, version: 'v9' })).rejects.toThrow(
+      'version: "v9": https://git.example/app.git has no such branch, tag or commit',
+    );
     await expect(prepare({ repo: 'https://git.example/none.git' })).rejects.toThrow(
       /git clone ended with 128: .*none/s,
     );

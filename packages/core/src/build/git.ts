@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { runOk, type RunOptions } from '@eru/kit';
+import { EruError, isEruError, runOk, type RunOptions } from '@eru/kit';
 
 import type { GitSource } from './build-plan.ts';
 
@@ -29,15 +29,18 @@ export async function cloneInto(folder: string, source: GitSource, options: GitO
 
 /** A branch is known as the remote's; tags and commits are known by themselves. */
 async function commitOf(
-  { version }: GitSource,
+  { url, version }: GitSource,
   git: (...args: string[]) => Promise<{ stdout: string }>,
 ): Promise<string> {
   const resolve = async (name: string): Promise<string> =>
     (await git('rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`)).stdout.trim();
   try {
-    return await resolve(`refs/remotes/origin/${version}`);
-  } catch {
-    return await resolve(version);
+    return await resolve(`refs/remotes/origin/${version}`).catch(() => resolve(version));
+  } catch (cause) {
+    if (!isEruError(cause, 'failed')) throw cause;
+    throw new EruError('failed', `version: ${JSON.stringify(version)}: ${url} has no such branch, tag or commit`, {
+      cause,
+    });
   }
 }
 

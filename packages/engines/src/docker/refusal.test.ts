@@ -30,6 +30,7 @@ test.each([
   [404, 'No such container: x', 'not_found'],
   [500, 'driver failed: port is already allocated', 'busy'],
   [500, 'something else', 'failed'],
+  [404, 'network shop not found', 'not_found'],
   [500, 'transport is closing: unavailable', 'unavailable'],
   [
     500,

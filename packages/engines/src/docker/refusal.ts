@@ -7,6 +7,11 @@ import { EruError, type ErrorCode } from '@eru/kit';
 export function refusalOf(status: number, message: string): EruError {
   if (withoutContainerd.test(message))
     return new EruError('unavailable', `docker has no containerd at the moment, try again in some seconds: ${message}`);
+  if (/^network \S+ not found$/.test(message))
+    return new EruError(
+      'not_found',
+      `${message}; make it on this node (docker network create), or name bridge, host or none`,
+    );
   const told = words.find(([pattern]) => pattern.test(message))?.[1];
   return new EruError(told ?? statuses[status] ?? (status < 500 ? 'invalid' : 'failed'), message);
 }

@@ -49,6 +49,17 @@ export function checkAbsolute(field: string, path: string): void {
   if (!path.startsWith('/') || path.includes('\0')) throw invalid(field, path, 'write an absolute path');
 }
 
+/** `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, as registries and docker read it. */
+export function checkImage(image: string): void {
+  if (!reference.test(image))
+    throw invalid('image', image, 'write [HOST[:PORT]/]NAME[:TAG], the name in small letters, such as busybox:1.36');
+}
+
+const host = /(?:[a-zA-Z\d](?:[a-zA-Z\d.-]*[a-zA-Z\d])?|\[[a-fA-F\d:]+\])(?::\d+)?/.source;
+const word = /[a-z\d]+(?:(?:\.|__?|-+)[a-z\d]+)*/.source;
+const tail = /(?::\w[\w.-]{0,127})?(?:@[a-z\d]+(?:[+._-][a-z\d]+)*:[a-f\d]{32,})?/.source;
+const reference = new RegExp(`^(?:${host}/)?${word}(?:/${word})*${tail}$`);
+
 function isPort(text: string): boolean {
   return /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535;
 }

@@ -87,6 +87,22 @@ test('files have a mode and an owner, and are executable by all without both', (
   });
 });
 
+const digest = `sha256:${'a1'.repeat(32)}`;
+
+test.each(['busybox', 'a/b_c/d--e.f:1.36', 'Host.example:5000/a:V-1', '[::1]:5000/a', `localhost/a:1@${digest}`])(
+  'an image may be called %s',
+  (image) => {
+    expect(read({ ...good, image }).template.image).toBe(image);
+  },
+);
+
+test.each(['UPPER', 'host/UPPER:1', 'a:b:c', 'a:', 'a ', '-a', 'a//b', 'a@sha256:12', `a:${'x'.repeat(129)}`])(
+  'no image is called %j',
+  (image) => {
+    expect(() => read({ ...good, image })).toThrow(`image: ${JSON.stringify(image)} is not allowed; write [HOST`);
+  },
+);
+
 test('a process needs a command, and no image', () => {
   expect(read({ ...good, image: '' }, {}).template).toMatchObject({
     image: '',

@@ -8,7 +8,7 @@ import { splitCommand } from '../../operations/hooks.ts';
 import { checkWorkloadNames } from '../../names.ts';
 import type { HookRecord } from '../../state/records.ts';
 import type { FileContent } from '../../operations/spec-of.ts';
-import { checkAbsolute, checkEnv, checkHealthPort, checkPublish, readRestart } from './deploy-checks.ts';
+import { checkAbsolute, checkEnv, checkHealthPort, checkImage, checkPublish, readRestart } from './deploy-checks.ts';
 
 /** Which nodes a deploy may use (reference/core-rpc.md section 4.8). */
 export interface NodeChoice {
@@ -153,6 +153,7 @@ function templateOf(
   process: eru.ProcessOptions | undefined,
   imageLater: boolean,
 ): Omit<CreateRequest['template'], 'engine'> {
+  if (options.image !== '') checkImage(options.image);
   checkPublish(entry.publish);
   if (entry.dir !== '') checkAbsolute('entrypoint.dir', entry.dir);
   const command = commandOf(entry, options.extraArgs);
