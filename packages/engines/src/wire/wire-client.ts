@@ -40,20 +40,33 @@ import {
   toSpec,
 } from './wire.ts';
 
-/** The engine behind a node daemon's address (`unix:///path`, `host:port`). Nothing is sent before the first call. */
-export function connectEngine({ address, tls }: { address: string; tls?: ClientTls }): Engine {
+/**
+ * The engine behind a node daemon's address (`unix:///path`, `host:port`). Nothing is sent before the first call. `limitMs`: how long
+ * it may take over a call whose caller does not say, in place of each verb's own time.
+ */
+export function connectEngine({
+  address,
+  tls,
+  limitMs,
+}: {
+  address: string;
+  tls?: ClientTls;
+  limitMs?: number;
+}): Engine {
   const channel = connect(address, tls === undefined ? {} : { tls });
-  return new WireEngine(client(wire.Engine, channel), channel);
+  return new WireEngine(client(wire.Engine, channel), channel, limitMs);
 }
 
 class WireEngine implements Engine {
   readonly #calls: Client<typeof wire.Engine>;
   readonly #channel: Channel;
+  readonly #limitMs: number | undefined;
   readonly #closed = new AbortController();
 
-  constructor(calls: Client<typeof wire.Engine>, channel: Channel) {
+  constructor(calls: Client<typeof wire.Engine>, channel: Channel, limitMs: number | undefined) {
     this.#calls = calls;
     this.#channel = channel;
+    this.#limitMs = limitMs;
   }
 
   async info(options?: CallOptions): Promise<EngineInfo> {
@@ -283,7 +296,8 @@ class WireEngine implements Engine {
     verb: EngineVerb,
     options: (CallOptions & { graceMs?: number }) | undefined,
   ): { signal: AbortSignal; timeoutMs: number } {
-    return { signal: this.#signal(options), timeoutMs: callLimitMs(verb, options?.timeoutMs, options?.graceMs) };
+    const limitMs = options?.timeoutMs ?? (verb === 'wait' ? undefined : this.#limitMs);
+    return { signal: this.#signal(options), timeoutMs: callLimitMs(verb, limitMs, options?.graceMs) };
   }
 
   /** Streams live as long as the caller wants. */
