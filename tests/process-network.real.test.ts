@@ -92,6 +92,12 @@ describeAsRoot(
       await runOk(...on('one', process.execPath, command, ...words));
     };
 
+    const install = async (...words: string[]): Promise<void> => {
+      const { folder: there } = dockerd.machine;
+      const files = ['--script', `${there}/eru-oci`, '--daemon-json', `${there}/daemon.json`];
+      await net('install-docker', '--docker', dockerd.socket, ...files, ...words);
+    };
+
     beforeAll(async () => {
       folder = await mkdtemp(path.join(tmpdir(), 'eru-whole-net-'));
       app = EruUnderTest.on(path.join(folder, 'one'));
@@ -122,13 +128,7 @@ describeAsRoot(
       const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
       start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);
       await retry(() => elsewhere('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
-      const files = [
-        '--script',
-        path.join(folder, 'eru-oci'),
-        '--daemon-json',
-        `${dockerd.machine.folder}/daemon.json`,
-      ];
-      await net('install-docker', '--docker', dockerd.socket, ...files);
+      await install('--socket', path.join(folder, 'netd.sock'));
       process.kill(dockerd.pid, 'SIGHUP');
     });
 
@@ -142,6 +142,16 @@ describeAsRoot(
       await run('ip', ['netns', 'delete', space]);
       await dockerd?.remove();
       await rm(folder, { recursive: true, force: true });
+    });
+
+    it('a container is refused while the runtime is that of another daemon', async () => {
+      await net('create', 'mine', '--subnet', '10.7.0.0/24', '--quarantine', '0s');
+      const asked = { network: 'mine', image, commands: ['true'] };
+      await expect(deploy('early', asked)).rejects.toThrow(/runtime eru .* asks another network daemon, that of .*two/);
+      expect(await ps()).toEqual([]);
+      expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
+      await net('rm', 'mine');
+      await install();
     });
 
     const setups = {

@@ -46,7 +46,7 @@ export async function runRuntime(options: {
     if (docker !== undefined) closer.add('docker', () => docker.engine.close());
     const networks = await openNodeNetworks({ ...options.networks, docker: docker?.socket, logger });
     closer.add('networks', () => networks.close());
-    const engine = await openNodeEngine({ ...options, docker: docker?.engine, networks: networks.daemon });
+    const engine = await openNodeEngine({ ...options, docker, networks: networks.daemon });
     closer.add('engines', () => engine.close());
     const serving = await serveRuntime({ socket, engine, logger });
     closer.add('runtime socket', () => serving.close());

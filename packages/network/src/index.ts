@@ -24,6 +24,7 @@ export type { AttachedInterface, AttachRequest, InterfaceRequest, Sandbox } from
 export { serveNetd } from './netd/server.ts';
 export type * from './netd/service.ts';
 export * from './netd/subnets.ts';
+export { checkRuntime } from './oci/check-runtime.ts';
 export { DockerClient } from './oci/docker-client.ts';
 export { importedOwner } from './oci/docker-source.ts';
 export { runtimeFolder, runtimeScript, type RuntimeScript } from './oci/runtime-script.ts';

@@ -33,7 +33,7 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'processes a
     const engine = await openNodeEngine({
       folder,
       strict: false,
-      docker: connectDocker(docker.endpoint),
+      docker: { engine: connectDocker(docker.endpoint), socket: docker.endpoint.slice('unix://'.length) },
       networks: undefined,
       logger: silentLogger,
     });

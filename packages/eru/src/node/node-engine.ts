@@ -1,5 +1,6 @@
 import { createCompositeEngine, createEngines, type Engine } from '@eru/engines';
 import { EruError, invalid, readIfExists, systemClock, systemRandom, writeFileAtomic, type Logger } from '@eru/kit';
+import { DockerClient } from '@eru/network';
 import { createProcessEngine, withNetworks, type NetworkDaemon } from '@eru/runtime';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,7 +10,7 @@ export interface NodeEngineOptions {
   /** Refuses limits that this machine cannot enforce. */
   strict: boolean;
   /** Absent: this machine runs processes alone. */
-  docker: Engine | undefined;
+  docker: { engine: Engine; socket: string } | undefined;
   networks: NetworkDaemon | undefined;
   /** `runc` or `crun`; absent: what ERU_OCI_RUNTIME says, else runc. */
   ociRuntime?: string | undefined;
@@ -34,7 +35,10 @@ export async function openNodeEngine(options: NodeEngineOptions): Promise<Engine
     ...(networks !== undefined && { networks }),
   });
   if (docker === undefined) return processes;
-  const containers = networks === undefined ? docker : withNetworks(docker, networks.service);
+  const containers =
+    networks === undefined
+      ? docker.engine
+      : withNetworks(docker.engine, networks.service, new DockerClient(docker.socket));
   const parts = [
     { name: 'process', engine: processes },
     { name: 'docker', engine: containers },

@@ -132,6 +132,12 @@ esac
 `;
 }
 
+/** Which daemon a script asks, told by its `declared`; undefined for what is none of our scripts. */
+export function declaredOf(script: string): string | undefined {
+  const word = /^ {2}\[ -e ('(?:[^']|'\\'')*')\/"\$id" \] \|\| (?:true|says) /m.exec(script)?.[1];
+  return word?.slice(1, -1).replaceAll(`'\\''`, "'");
+}
+
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

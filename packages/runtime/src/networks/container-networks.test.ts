@@ -1,16 +1,36 @@
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 
 import { bareSpec, type Engine, type WorkloadSpec, type WorkloadState } from '@eru/engines';
 import { EruError } from '@eru/kit';
-import { expect, test } from 'vitest';
+import { declaredFolder, runtimeScript } from '@eru/network';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { withNetworks } from './container-networks.ts';
 import { FakeDaemon } from './fake-daemon.suite.ts';
 
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'eru-runtimes-'));
+  for (const [name, state] of [
+    ['ours', '/var/lib/eru/network'],
+    ['theirs', "/srv/other's/network"],
+  ] as const) {
+    const places = { calls: '/c', declared: declaredFolder(state), namespaces: '/n', dockerContainers: '/d' };
+    const settings = { script: '/s', all: false, trustImages: false };
+    await writeFile(path.join(folder, name), runtimeScript({ runtime: 'runc', ...places, settings }));
+  }
+  await writeFile(path.join(folder, 'kata'), 'no script of ours');
+});
+afterAll(() => rm(folder, { recursive: true }));
+
 /** A dockerd, as far as networks go: what it starts behind our runtime gets what the daemon was told. */
 class FakeDocker {
   readonly made = new Map<string, { spec: WorkloadSpec; state: WorkloadState['state'] }>();
-  runtimes = ['runc', 'eru'];
+  /** Which of the scripts is runtime `eru`. */
+  runtime: string | undefined = 'ours';
   readonly #daemon: FakeDaemon;
 
   constructor(daemon: FakeDaemon) {
@@ -20,7 +40,6 @@ class FakeDocker {
   get engine(): Engine {
     const done = async (): Promise<void> => {};
     return {
-      info: async () => ({ offers: this.runtimes.map((name) => `runtime ${name}`) }),
       create: async (spec: WorkloadSpec) => {
         this.made.set(`id-${spec.name}`, { spec, state: 'created' });
         return this.#state(`id-${spec.name}`);
@@ -49,6 +68,11 @@ class FakeDocker {
     } as unknown as Engine;
   }
 
+  async get(): Promise<unknown> {
+    const ours = this.runtime === undefined ? {} : { eru: { path: path.join(folder, this.runtime) } };
+    return { Runtimes: { runc: { path: 'runc' }, ...ours } };
+  }
+
   #of(id: string) {
     const one = this.made.get(id);
     if (one === undefined) throw new EruError('not_found', `no container ${id}`);
@@ -64,7 +88,7 @@ class FakeDocker {
 function node() {
   const daemon = new FakeDaemon();
   const docker = new FakeDocker(daemon);
-  const engine = withNetworks(docker.engine, daemon.service);
+  const engine = withNetworks(docker.engine, daemon.service, docker);
   const spec = (name: string, more: Partial<WorkloadSpec>): WorkloadSpec => ({
     ...bareSpec(name, ['true']),
     image: 'image',
@@ -140,29 +164,58 @@ test('networks are joined and left, and the last one is not', async () => {
 });
 
 const refusals = [
-  ['a dockerd without the runtime', { networks: { web: '' } }, ['runc'], /eru net install-docker/],
+  ['a dockerd without the runtime', web, undefined, /no runtime eru, .*: eru net install-docker/],
+  [
+    'the runtime of another daemon',
+    web,
+    'theirs',
+    /which asks another network daemon, that of \/srv\/other's\/network; so that it asks the one of \/var\/lib\/eru\/network, run on the node: eru net install-docker/,
+  ],
+  ['another program as the runtime', web, 'kata', /\/kata", which is no script of eru net install-docker/],
+  [
+    'a runtime that is not there',
+    web,
+    'gone',
+    /\/gone", which is no script of eru net install-docker that can be read/,
+  ],
   [
     'networks of both',
     { networks: { web: '', dockers: '' } },
-    ['eru'],
+    'ours',
     /web is a network of Eru's and dockers one of Docker's/,
   ],
   [
     'another runtime',
     { ...web, rawArgs: Buffer.from('{"runtime":"kata"}') },
-    ['eru'],
+    'ours',
     /"kata" gives no networks of Eru/,
   ],
-  ['no address', { networks: { web: '10.0.0' } }, ['eru'], /write an IP address/],
-  ['an address of somebody else', { networks: { web: '10.0.0.2' } }, ['eru'], /10\.0\.0\.2 is somebody's/],
+  ['no address', { networks: { web: '10.0.0' } }, 'ours', /write an IP address/],
+  ['an address of somebody else', { networks: { web: '10.0.0.2' } }, 'ours', /10\.0\.0\.2 is somebody's/],
 ] as const;
 
-test.each(refusals)('%s is refused, and nothing is left', async (_what, asked, runtimes, message) => {
+test.each(refusals)('%s is refused, and nothing is left', async (_what, asked, runtime, message) => {
   const { daemon, docker, engine, spec } = node();
   await engine.create(spec('other', web));
-  docker.runtimes = [...runtimes];
+  docker.runtime = runtime;
   await expect(engine.create(spec('shop', asked))).rejects.toMatchObject({ message: expect.stringMatching(message) });
   expect([daemon.held.length, daemon.intents.size, docker.made.size]).toEqual([1, 1, 1]);
+});
+
+test('a runtime that has become another daemon’s starts nothing of ours, and the rest', async () => {
+  const { docker, engine, spec } = node();
+  const { id } = await engine.create(spec('shop', web));
+  const other = await engine.create(spec('other', { networks: { bridge: '' } }));
+  docker.runtime = 'theirs';
+  await engine.start(other.id);
+  await expect(engine.start(id)).rejects.toMatchObject({
+    code: 'unsupported',
+    message: expect.stringContaining('asks another network daemon'),
+  });
+  expect(docker.made.get(id)?.state).toBe('created');
+  docker.runtime = 'ours';
+  await engine.start(id);
+  expect((await engine.inspect(id)).networks).toEqual({ web: '10.0.0.2' });
 });
 
 test('networks of Docker are Docker’s business', async () => {

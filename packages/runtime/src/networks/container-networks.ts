@@ -9,8 +9,7 @@ import {
   type WorkloadState,
 } from '@eru/engines';
 import { EruError, invalid, isEruError, isJsonObject, Queue } from '@eru/kit';
-import type { IntentStatus, NetworkService } from '@eru/network';
-import { wishWords } from '@eru/network';
+import { checkRuntime, wishWords, type DockerClient, type IntentStatus, type NetworkService } from '@eru/network';
 
 import { checkNetworks, freeName, ownerOf, wishesOf, type InterfaceWish } from './network-wishes.ts';
 import { attachedOf, WorkloadNetworks, type Networked, type Neighbour } from './workload-networks.ts';
@@ -22,6 +21,8 @@ const dockersNames = ['host', 'none', 'bridge', 'default'];
 
 /** What Docker has no place for: the container keeps it in these labels. */
 const labels = { asked: 'eru.networks', succeeds: 'eru.succeeds' } as const;
+/** The same dockerd, asked for what the engine does not tell. */
+type Dockerd = Pick<DockerClient, 'get'>;
 type Asked = Pick<WorkloadSpec, 'networks' | 'publish'>;
 
 /** A container on networks of ours. */
@@ -36,8 +37,8 @@ interface Joined {
  * processes have them. A container is made without a network and with the runtime that asks the network daemon (docs/network.md);
  * the daemon is told what it is to have. Everything may be asked again.
  */
-export function withNetworks(docker: Engine, service: NetworkService): Engine {
-  const own = new ContainerNetworks(docker, service);
+export function withNetworks(docker: Engine, service: NetworkService, dockerd: Dockerd): Engine {
+  const own = new ContainerNetworks(docker, service, dockerd);
   return new Proxy(docker, {
     get(target, name) {
       const [from, value]: [object, unknown] =
@@ -51,19 +52,21 @@ class ContainerNetworks implements Partial<Engine> {
   readonly #docker: Engine;
   readonly #service: NetworkService;
   readonly #networks: WorkloadNetworks;
+  readonly #dockerd: Dockerd;
   /** Who reads events: addresses change without Docker's hearing of it. */
   readonly #readers = new Set<(change: Pick<WorkloadState, 'id' | 'name'>) => void>();
 
-  constructor(docker: Engine, service: NetworkService) {
+  constructor(docker: Engine, service: NetworkService, dockerd: Dockerd) {
     this.#docker = docker;
     this.#service = service;
+    this.#dockerd = dockerd;
     this.#networks = new WorkloadNetworks(service, 'container');
   }
 
   async create(spec: WorkloadSpec, options: FencedOptions = {}): Promise<WorkloadState> {
     if (!(await this.#areOurs(Object.keys(spec.networks), options))) return this.#docker.create(spec, options);
     checkNetworks(spec);
-    await this.#checkInstalled(options);
+    await this.#checkRuntime(options);
     const before = await this.#named(spec.succeeds, options);
     const wishes = wishesOf(spec, before?.wishes);
     const { networks, publish } = spec;
@@ -106,6 +109,7 @@ class ContainerNetworks implements Partial<Engine> {
   async start(id: string, options: FencedOptions = {}): Promise<void> {
     const joined = await this.#joined(id, options);
     if (joined !== undefined && !isAlive(joined.state)) {
+      await this.#checkRuntime(options);
       const before = await this.#named(joined.state.labels[labels.succeeds] ?? '', options);
       // Docker says that it has stopped before its runtime has told the daemon.
       if (before !== undefined && !isAlive(before.state)) await this.#service.detach({ id: before.state.id });
@@ -234,14 +238,10 @@ class ContainerNetworks implements Partial<Engine> {
     return ours !== undefined;
   }
 
-  /** @throws EruError `unsupported` */
-  async #checkInstalled(options: CallOptions): Promise<void> {
-    const { offers } = await this.#docker.info(callOf(options));
-    if (!offers.includes(`runtime ${runtimeName}`))
-      throw new EruError(
-        'unsupported',
-        `networks: this node's dockerd has no runtime ${runtimeName}, which puts containers on networks of Eru; run on the node: eru net install-docker && systemctl reload docker`,
-      );
+  /** Asked again at each start: meanwhile it may have become another daemon's. @throws EruError `unsupported` */
+  async #checkRuntime({ signal }: CallOptions): Promise<void> {
+    const { folder } = await this.#service.about({}, signal);
+    await checkRuntime(this.#dockerd, runtimeName, folder, signal);
   }
 
   /** Undefined for a container on networks of Docker's, and for what is not there. */

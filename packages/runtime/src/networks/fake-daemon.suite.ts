@@ -16,6 +16,7 @@ type Asked = { owner: string; network: Wished; policy: string };
 
 /** A network daemon with one pool, as far as workloads ask it; it dies before or after an effect when told so. */
 export class FakeDaemon {
+  readonly folder = '/var/lib/eru/network';
   held: Held[] = [];
   readonly sandboxes = new Map<
     string,
@@ -37,6 +38,7 @@ export class FakeDaemon {
         return answer;
       };
     return {
+      about: async () => ({ folder: this.folder }),
       networks: async () => ['web', 'db'].map((name) => ({ definition: { name, pools: [name] }, cidrs: [] })),
       reservations: async ({ owner }: { owner: string }) =>
         this.held.filter((one) => one.owner === owner).map((one) => ({ ...one, addresses: addressesOf(one) })),
