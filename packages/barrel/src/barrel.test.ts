@@ -346,4 +346,12 @@ describe('options that are wrong', () => {
     };
     await expect(openBarrel({ ...all, ...options })).rejects.toThrow(message);
   });
+
+  // Root may give it to any.
+  if (process.geteuid?.() !== 0)
+    it('a group that the socket may not be given to', async () => {
+      const all = { netd, dockerd: 'unix:///x', rules: { runtime: 'eru' }, logger: silentLogger };
+      const opening = openBarrel({ ...all, hosts: [`unix://${at('other')}`], group: 'root' });
+      await expect(opening).rejects.toThrow('--group: "root" is not allowed; only root and members of that group');
+    });
 });

@@ -102,12 +102,17 @@ async function openServer(
   };
 }
 
-/** Without a name: Docker's own group where there is one. @throws EruError `invalid` for a name that nobody knows */
+/**
+ * Without a name: Docker's own group, where there is one that this process may give its socket to. @throws EruError `invalid` for a name that
+ * nobody knows, or whose group this process may not give anything to
+ */
 async function groupId(group: string | undefined): Promise<number | undefined> {
   const text = await readFile('/etc/group', 'utf8');
   const line = text.split('\n').find((one) => one.startsWith(`${group ?? 'docker'}:`));
-  const gid = /^[^:]*:[^:]*:(\d+):/.exec(line ?? '')?.[1];
-  if (gid === undefined && group !== undefined)
-    throw invalid('--group', group, 'this machine has no group of that name (/etc/group)');
-  return gid === undefined ? undefined : Number(gid);
+  const gid = Number(/^[^:]*:[^:]*:(\d+):/.exec(line ?? '')?.[1]);
+  const ours = process.geteuid?.() === 0 || process.getegid?.() === gid || process.getgroups?.().includes(gid) === true;
+  if (!Number.isNaN(gid) && ours) return gid;
+  if (group === undefined) return undefined;
+  if (Number.isNaN(gid)) throw invalid('--group', group, 'this machine has no group of that name (/etc/group)');
+  throw invalid('--group', group, 'only root and members of that group may give the socket to it');
 }
