@@ -5,7 +5,6 @@ import { defineConfig } from 'vitest/config';
 import LongestFirst from './tests/longest-first.ts';
 
 const root = import.meta.dirname;
-const retry = process.env['CI'] === undefined ? 0 : 1;
 const resolve = {
   // Tests run on the sources, so that a failing line is a line that people wrote.
   alias: [{ find: /^@eru\/([a-z]+)$/, replacement: path.join(root, 'packages/$1/src/index.ts') }],
@@ -20,8 +19,8 @@ const patient = { poll: { timeout: 30_000 } };
 /**
  * Fast suites first. `unit`: pure code, shared threads, no state between tests. `real`: with real components (etcd, runc,
  * conmon, dockerd), several at once, so each on a machine or in folders of its own. `whole`: the built command as a user runs
- * it, alone on this machine, for what is measured or left there is looked at. In CI what uses real components may try a second
- * time, and the report names what had to.
+ * it, alone on this machine, for what is measured or left there is looked at. In CI a suite of the last two that fails may try a
+ * second time (`scripts/test.mjs`).
  */
 export default defineConfig({
   test: {
@@ -51,7 +50,6 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: true,
           maxWorkers: 2,
-          retry,
           env,
           expect: patient,
           testTimeout: 120_000,
@@ -67,7 +65,6 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           maxWorkers: 1,
-          retry,
           env,
           expect: patient,
           testTimeout: 300_000,
