@@ -260,7 +260,7 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     await dockerd.freeze();
     const body = { Image: busyboxImage, Cmd: ['true'], HostConfig: { NetworkMode: 'web' }, Labels: { 'fixed-ip': '' } };
     const cut = barrel.ask('POST', '/containers/create?name=cut', JSON.stringify(body)).catch(() => 'cut');
-    await expect.poll(held, { timeout: 10_000 }).toHaveLength(1);
+    await expect.poll(held).toHaveLength(1);
     const [address] = await held();
     // dockerd has the request by now, and does not mind that nobody waits for its answer.
     await barrel.killProxy();
@@ -268,7 +268,7 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables', 'compose'], 'eru b
     expect(await cut).toBe('cut');
     await barrel.startProxy();
     const shownAddress = async (): Promise<string> => (await shown('cut').catch(() => '')).split(' ')[0] ?? '';
-    await expect.poll(shownAddress, { timeout: 20_000 }).toBe(address);
+    await expect.poll(shownAddress).toBe(address);
     await docker('start', 'cut');
     await docker('rm', '-f', 'cut');
     expect(await held()).toEqual([]);

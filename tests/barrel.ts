@@ -55,7 +55,7 @@ export class Barrel {
     const { dockerd } = this.host;
     const to = ['--dockerd-path', `unix://${dockerd.socket}`, '--host', `unix://${this.socket}`];
     this.#child = this.spawn([...to, '--socket', this.#own, ...this.#words]);
-    await retry(() => this.docker('version'), { attempts: 50, baseMs: 50, maxMs: 200 });
+    await retry(() => this.docker('version'), { attempts: 200, baseMs: 50, maxMs: 200 });
   }
 
   /** A proxy on the machine. */

@@ -43,10 +43,10 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
   const reserved = async (owner: string): Promise<void> => {
     const states = async (): Promise<string[]> =>
       (await host.service.reservations({ owner })).map(({ state }) => state);
-    await expect.poll(states, { timeout: 20_000 }).toEqual(['reserved']);
+    await expect.poll(states).toEqual(['reserved']);
   };
   const nothingHeld = async (): Promise<void> => {
-    await expect.poll(() => host.service.reservations(), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => host.service.reservations()).toEqual([]);
     expect(await host.service.diagnose()).toEqual([]);
   };
 
@@ -59,7 +59,7 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
     expect(await host.docker('exec', 'shop', 'cat', '/etc/hosts')).toMatch(/10\.8\.0\.2\t.*\nfd08::2\t/);
     await host.docker('exec', '-d', 'shop', 'httpd', '-h', '/etc', '-p', '80');
     const answered = async (): Promise<number> => (await fetch(`http://${host.machine.address}:8080/passwd`)).status;
-    await expect.poll(() => answered().catch(() => 0), { timeout: 10_000 }).toBe(200);
+    await expect.poll(() => answered().catch(() => 0)).toBe(200);
     expect(await host.machine.runOk('tc', ['qdisc'])).toContain('tbf');
     await host.docker('stop', '-t', '0', 'shop');
     await run('other', ...label('fixed-ip=1'));
@@ -346,14 +346,14 @@ describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], 'fixed addresses 
     expect(await inside('cat', '/etc/hosts')).toMatch(/10\.8\.0\.\d+\t.*\nfd08::/);
     await inside('ping', '-c', '1', '-W', '5', '10.8.0.1');
     await host.docker('stop', 'shop');
-    await expect.poll(() => host.service.reservations(), { timeout: 20_000 }).toMatchObject([{ state: 'reserved' }]);
+    await expect.poll(() => host.service.reservations()).toMatchObject([{ state: 'reserved' }]);
     await host.docker('start', 'shop');
     expect(await seen()).toBe(first);
     const answered = async (): Promise<number> => (await fetch(`http://${host.machine.address}:8080/passwd`)).status;
-    await expect.poll(() => answered().catch(() => 0), { timeout: 10_000 }).toBe(200);
+    await expect.poll(() => answered().catch(() => 0)).toBe(200);
     expect(await host.service.diagnose()).toEqual([]);
     await host.docker('rm', '-f', 'shop');
-    await expect.poll(() => host.service.reservations(), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => host.service.reservations()).toEqual([]);
     expect(await host.service.diagnose()).toEqual([]);
     expect(await host.traces()).toEqual(before);
   });

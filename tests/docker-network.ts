@@ -47,7 +47,7 @@ export class DockerNetwork {
     const ready = async (): Promise<void> => {
       if ((await this.machine.runOk('cat', ['/run/eru/oci/pid'])).trim() !== `${pid}`) throw new Error('not yet');
     };
-    await retry(ready, { attempts: 200, baseMs: 20, maxMs: 100 });
+    await retry(ready, { attempts: 400, baseMs: 20, maxMs: 100 });
   }
 
   async killNetd(): Promise<void> {
@@ -90,7 +90,7 @@ export class DockerNetwork {
         const runtimes = await this.docker('info', '--format', '{{json .Runtimes}}');
         if (!(name in (JSON.parse(runtimes) as object))) throw new Error(`no runtime ${name} yet`);
       },
-      { attempts: 50, baseMs: 20, maxMs: 200 },
+      { attempts: 200, baseMs: 20, maxMs: 200 },
     );
   }
 

@@ -18,8 +18,8 @@ export interface Storm {
   restEvery?: number;
   /** Of one line, with its newline. */
   lineBytes: number;
-  /** From the first line on the receiver reads nothing for so long. */
-  pauseMs: number;
+  /** From the first line on the receiver reads nothing for so long; absent: until all is printed. */
+  pauseMs?: number;
   settings?: Partial<ForwardingSettings>;
   /** Files of each workload's log. */
   log?: { maxBytes: number; files: number };
@@ -107,6 +107,7 @@ async function run(
     const signal = AbortSignal.timeout(storm.limitMs);
     await Promise.all(ids.map((id) => engine.wait(id, { signal })));
     const printedMs = performance.now() - begun;
+    if (storm.pauseMs === undefined) receiver.resume();
     const all = storm.workloads * storm.linesEach;
     const figures = (): { lostBytes: number } => forwarding.figures()[0] ?? { lostBytes: 0 };
     // The last line of each is always kept, and everything else is ahead of it.
@@ -132,6 +133,8 @@ async function openReceiver({ pauseMs, linesEach }: Storm): Promise<{
   /** Workloads whose last line has come. */
   complete(): number;
   disorder(): number;
+  /** Reads on. */
+  resume(): void;
   close(): void;
 }> {
   let received = 0;
@@ -157,7 +160,7 @@ async function openReceiver({ pauseMs, linesEach }: Storm): Promise<{
       if (paused || pauseMs === 0) return;
       paused = true;
       socket.pause();
-      setTimeout(() => socket.resume(), pauseMs);
+      if (pauseMs !== undefined) setTimeout(() => socket.resume(), pauseMs);
     });
   });
   server.listen(0, '127.0.0.1');
@@ -167,6 +170,10 @@ async function openReceiver({ pauseMs, linesEach }: Storm): Promise<{
     received: () => received,
     complete: () => [...last.values()].filter((number) => number === linesEach).length,
     disorder: () => disorder,
+    resume: () => {
+      paused = true; // whoever has not paused yet need not any more
+      for (const socket of sockets) socket.resume();
+    },
     close: () => {
       for (const socket of sockets) socket.destroy();
       server.close();

@@ -25,9 +25,7 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
       expect((await eru.up('--docker', `unix://${dockerd.socket}`)).stderr).toContain('docker');
       await eru.ok(['deploy', app, '--entry', 'web', '--wait']);
       await eru.ok(['deploy', app, '--entry', 'clock', '--image', image]);
-      await expect
-        .poll(async () => (await eru.ps()).map(({ running }) => running), { timeout: 20_000 })
-        .toEqual([true, true]);
+      await expect.poll(async () => (await eru.ps()).map(({ running }) => running)).toEqual([true, true]);
       const both = await eru.ps();
       expect(both.map(({ entrypoint }) => entrypoint).toSorted()).toEqual(['clock', 'web']);
       expect(new Set(both.map(({ node }) => node)).size).toBe(1);
@@ -53,9 +51,9 @@ describeAsRoot(['runc', 'conmon', 'docker', 'busybox', 'registry'], 'a machine w
         const own = await coresOf(bound);
         expect(own).toHaveLength(1);
         const pool = all.filter((core) => !own.includes(core));
-        await expect.poll(shared, { timeout: 20_000 }).toEqual([pool, pool]);
+        await expect.poll(shared).toEqual([pool, pool]);
         await eru.ok(['rm', '--force', bound.id]);
-        await expect.poll(shared, { timeout: 20_000 }).toEqual([all, all]);
+        await expect.poll(shared).toEqual([all, all]);
       }
 
       // A dockerd that hangs takes nothing but its own with it.

@@ -123,7 +123,7 @@ describeAsRoot(
       const urls = ['--listen-client-urls', `http://${etcd}`, '--advertise-client-urls', `http://${etcd}`];
       const peers = ['--listen-peer-urls', 'http://127.0.0.1:23791', '--unsafe-no-fsync'];
       start('one', 'etcd', '--data-dir', path.join(folder, 'etcd'), ...urls, ...peers);
-      await retry(up, { attempts: 10, baseMs: 100, maxMs: 500 });
+      await retry(up, { attempts: 40, baseMs: 100, maxMs: 500 });
       const state = ['--data', path.join(folder, 'two'), '--socket', path.join(folder, 'netd.sock')];
       const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
       start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);

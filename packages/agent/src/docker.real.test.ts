@@ -70,7 +70,7 @@ describeAsRoot(['docker', 'busybox'], 'an agent beside a dockerd', () => {
     const mine = receiver.lines.filter((line) => line.id === id);
     expect(mine.map(({ data }) => data).toSorted()).toEqual(['one', 'two']);
     await expect
-      .poll(() => told.get(id)?.status, { timeout: 10_000 })
+      .poll(() => told.get(id)?.status)
       .toMatchObject({
         running: false,
         exitCode: 3,
@@ -83,7 +83,7 @@ describeAsRoot(['docker', 'busybox'], 'an agent beside a dockerd', () => {
     const label = { 'eru.healthcheck': JSON.stringify(wishes) };
     const id = await started('shop_web_AbCdEf', 'while :; do sleep 1; done', label);
     const status = (): Report['status'] => told.get(id)?.status;
-    await expect.poll(() => status()?.healthy, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => status()?.healthy).toBe(true);
     const usage = await usageFromMachine('/proc')(await engine.inspect(id), 0, new AbortController().signal);
     expect(usage?.cpu?.seconds).toBeGreaterThan(0);
     expect(usage?.memory?.workingSet).toBeGreaterThan(0);
@@ -92,13 +92,13 @@ describeAsRoot(['docker', 'busybox'], 'an agent beside a dockerd', () => {
     const touch = { command: words, env: [], dir: '', user: '', stdin: false, tty: false };
     expect(await (await engine.exec(id, touch)).exit).toBe(0);
     const reason = 'command "test ! -e /tmp/sick" ended with 1';
-    await expect.poll(status, { timeout: 10_000 }).toMatchObject({ running: true, healthy: false, reason });
+    await expect.poll(status).toMatchObject({ running: true, healthy: false, reason });
     await dockerd.stop('SIGKILL');
     await dockerd.start();
     await engine.start(id).catch(() => {});
     const before = receiver.lines.length;
     const later = await started('shop_api_AbCdEf', 'echo back; sleep 100');
-    await expect.poll(() => receiver.lines.length, { timeout: 20_000 }).toBe(before + 1);
-    await expect.poll(() => told.get(later)?.status?.healthy, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => receiver.lines.length).toBe(before + 1);
+    await expect.poll(() => told.get(later)?.status?.healthy).toBe(true);
   });
 });

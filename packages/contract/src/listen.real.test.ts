@@ -47,13 +47,11 @@ test('a client finds the server again after a restart', async () => {
   });
   owned.add('again', () => again.close());
   await expect
-    .poll(
-      () =>
-        core.info({}).then(
-          ({ version }) => version,
-          () => undefined,
-        ),
-      { timeout: 10_000 },
+    .poll(() =>
+      core.info({}).then(
+        ({ version }) => version,
+        () => undefined,
+      ),
     )
     .toBe('2');
 });

@@ -1,10 +1,10 @@
-import { lstat, mkdtemp, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { readTar, writeTar, type Engine, type WorkloadState } from '@eru/engines';
+import { readTar, writeTar, type Engine, type Mount, type WorkloadState } from '@eru/engines';
 import { run, runOk, systemRandom } from '@eru/kit';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -24,8 +24,23 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     nodes.push(node);
     return node;
   };
+  const gates: string[] = [];
+  /** What a command waits for: `script` ends when it is open. */
+  const gate = async (way: Ways): Promise<{ script: string; mounts: Mount[]; open: () => Promise<void> }> => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'eru-gate-'));
+    gates.push(folder);
+    // Without runc it has the files of the host.
+    const [inside, mounts] =
+      way === 'plain' ? [folder, []] : ['/mnt', [{ source: folder, target: '/mnt', readOnly: true }]];
+    return {
+      script: `while [ ! -e ${inside}/open ]; do sleep 0.01; done`,
+      mounts,
+      open: () => writeFile(path.join(folder, 'open'), ''),
+    };
+  };
   afterEach(async () => {
     for (const node of nodes.splice(0)) await node.close();
+    for (const folder of gates.splice(0)) await rm(folder, { recursive: true });
   });
 
   describe.each(ways)('%s', (way) => {
@@ -92,10 +107,14 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     it('keeps exit codes and output while no daemon lives', async () => {
       const node = await made(way);
       let engine = await node.engine();
-      const { id } = await engine.create(specOf(['/bin/sh', '-c', 'echo one; sleep 0.2; echo two; exit 9']));
+      const { script, mounts, open } = await gate(way);
+      const { id } = await engine.create(
+        specOf(['/bin/sh', '-c', `echo one; ${script}; echo two; exit 9`], { mounts }),
+      );
       await engine.start(id);
       const { pid } = await engine.inspect(id);
       await engine.close();
+      await open();
       await gone(pid);
       const ended = Date.now();
       engine = await node.engine();
@@ -185,13 +204,15 @@ describeAsRoot(['runc', 'conmon'], 'the life of a process', () => {
     for (const way of ['conmon', 'shell'] as const) {
       const node = await made(way);
       let engine = await node.engine();
-      const hog = ['/bin/sh', '-c', 'sleep 0.3; x=x; while :; do x=$x$x$x$x; done'];
+      const { script, mounts, open } = await gate(way);
+      const hog = ['/bin/sh', '-c', `${script}; x=x; while :; do x=$x$x$x$x; done`];
       const limits = { cpumem: { memory: 32 * 2 ** 20 } };
-      const { id } = await engine.create(specOf(hog, { engineParams: limits }));
+      const { id } = await engine.create(specOf(hog, { engineParams: limits, mounts }));
       const { id: plain } = await engine.create(specOf(serves, { engineParams: limits }));
       for (const one of [id, plain]) await engine.start(one);
       const pids = await Promise.all([id, plain].map(async (one) => (await engine.inspect(one)).pid));
       await engine.close();
+      await open();
       process.kill(pids[1] ?? 0, 'SIGKILL');
       for (const pid of pids) await gone(pid);
       engine = await node.engine();

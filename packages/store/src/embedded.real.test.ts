@@ -25,7 +25,7 @@ afterEach(async () => {
 describe('embedded', () => {
   storeConformance('embedded store', {
     open: async () => openEmbeddedStore({ folder: await newFolder() }),
-    leaseMs: 300,
+    leaseMs: 1000,
   });
 });
 

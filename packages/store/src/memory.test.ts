@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { storeConformance } from './conformance.suite.ts';
 import { openMemoryStore } from './embedded.ts';
 
-storeConformance('memory store', { open: () => openMemoryStore(), leaseMs: 300 });
+storeConformance('memory store', { open: () => openMemoryStore(), leaseMs: 1000 });
 
 it('takes a transaction at whatever moment it comes, also when the one before has just been written', async () => {
   const store = await openMemoryStore();

@@ -136,7 +136,7 @@ test('the next target stands in for one that is away, until it is back', async (
   await machine.print(state.id, 'elsewhere\n');
   await other.until(1);
   const back = await receiver(port);
-  await expect.poll(() => forwarding.figures().every(({ up }) => up), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => forwarding.figures().every(({ up }) => up)).toBe(true);
   await machine.print(state.id, 'home\n');
   await back.until(1);
   expect([own, other, back].map(({ lines }) => dataOf(lines))).toEqual([['ready'], ['elsewhere'], ['home']]);
@@ -153,7 +153,7 @@ test('with a spool, lines wait on disk for the receiver, over a restart of the a
   await gone(to, first);
   const text = 'x'.repeat(1000);
   for (let line = 0; line < 1000; line++) await machine.print(state.id, `${line} ${text}\n`);
-  await expect.poll(() => first.figures()[0]?.spooledBytes, { timeout: 10_000 }).toBeGreaterThan(1_000_000);
+  await expect.poll(() => first.figures()[0]?.spooledBytes).toBeGreaterThan(1_000_000);
   await first.close();
   const back = await receiver(port);
   const second = await forward(settings);

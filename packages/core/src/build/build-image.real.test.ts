@@ -97,7 +97,7 @@ describe.each([
         reference,
         `${registry.name}/team/app:latest`,
       ]);
-      await expect.poll(() => place.engine.imageList(`${registry.name}/team/app`), { timeout: 20_000 }).toEqual([]);
+      await expect.poll(() => place.engine.imageList(`${registry.name}/team/app`)).toEqual([]);
       await all(place.engine.imagePull(reference, { registries: registries() }));
       expect(await place.engine.imageList(`${registry.name}/team/app`)).toMatchObject([{ tags: [reference] }]);
       await place.engine.imageRemove(reference);

@@ -3,7 +3,7 @@ import { EruError, run, systemClock } from '@eru/kit';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
 import { createToken } from '../trust/tokens.ts';
 import { startTestCore, type TestCore } from './harness.suite.ts';
@@ -164,8 +164,17 @@ describe.each([
 describe('who calls too often', () => {
   let busy: TestCore;
   beforeAll(async () => {
-    busy = await startTestCore({ callsPerSecond: 1 });
-    for (let index = 0; index < 5; index++) await busy.rpc.info({});
+    busy = await startTestCore({ callsPerSecond: 0.2 });
+  });
+  // Each test begins with a caller who has long to wait: one call in five seconds is allowed.
+  beforeEach(async () => {
+    for (let waitMs = 0; waitMs < 3000;) {
+      const error = await busy.rpc.info({}).then(
+        () => undefined,
+        (refusal: unknown) => EruError.from(refusal),
+      );
+      waitMs = Number(error?.details['retryAfterMs'] ?? 0);
+    }
   });
   afterAll(() => busy.close());
 

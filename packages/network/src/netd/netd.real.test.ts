@@ -80,12 +80,10 @@ describeAsRoot(['cni', 'ip', 'iptables', 'ping'], 'a network daemon', () => {
     await inside('one', 'ping', '-c', '1', '-W', '5', '10.9.0.3');
     // Duplicate address detection takes the kernel a moment.
     await expect
-      .poll(
-        () =>
-          host
-            .run('nsenter', '--net=/run/eru/netns/one', 'ping', '-c', '1', '-W', '1', 'fd09::99')
-            .then(({ code }) => code),
-        { timeout: 10_000 },
+      .poll(() =>
+        host
+          .run('nsenter', '--net=/run/eru/netns/one', 'ping', '-c', '1', '-W', '1', 'fd09::99')
+          .then(({ code }) => code),
       )
       .toBe(0);
     expect(await host.ok('iptables', '-t', 'nat', '-S')).toContain('--dport 8080');
