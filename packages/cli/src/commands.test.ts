@@ -206,6 +206,10 @@ describe('exit codes', () => {
   test('0 ok, also for help and version', async () => {
     expect(await runCommand(['--version'])).toEqual({ code: 0, stdout: '1.2.3\n', stderr: '' });
     expect((await runCommand(['deploy', '--help'])).stdout).toContain('--memory-request');
+    expect(await runCommand(['help', 'pod', 'add'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^Usage: eru pod add /) as string,
+    });
   });
 
   test('1 when some item failed; the others were done', async () => {
@@ -220,6 +224,9 @@ describe('exit codes', () => {
 
   test.each([
     ['an unknown command', ['dploy'], /did you mean deploy/i],
+    ['help of an unknown command', ['help', 'pod', 'dd'], /^eru: unknown command 'dd'/],
+    ['a bad amount of both', ['realloc', 'aaaa', '--memory', 'x'], /^eru: --memory: "x" is not allowed/],
+    ['a bad amount of one', ['realloc', 'aaaa', '--memory-limit', 'x'], /^eru: --memory-limit: "x" is not allowed/],
     ['an unknown option', ['ps', '--al'], /unknown option '--al'/],
     ['a missing argument', ['describe'], /missing required argument 'workload'/],
     ['an unknown format', ['ps', '-o', 'xml'], /Allowed choices are table, json/],

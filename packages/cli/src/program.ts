@@ -43,13 +43,10 @@ function createProgram({ extend, ...shell }: ProgramOptions): Program {
   addWorkloadCommands(registry);
   program.commandsGroup('Cluster:');
   addClusterCommands(registry);
-  const own = 'Eru itself:';
-  program.commandsGroup(own);
-  program.addHelpCommand(
-    new Command('help').argument('[command]').description('show the help of a command').helpGroup(own),
-  );
+  program.commandsGroup('Eru itself:');
   extend?.(registry);
   addCoreCommands(registry);
+  addHelpCommand(registry);
   addGlobals(program);
   return {
     command: program,
@@ -84,7 +81,7 @@ export async function runCli(argv: readonly string[], options: ProgramOptions): 
 
 function configure(program: Command, { version, stdout, stderr }: Shell): void {
   program
-    .description('Runs containers, virtual machines and processes on a fleet of Linux machines.')
+    .description('Runs processes and containers on a fleet of Linux machines.')
     .version(version, '-V, --version', 'print the version')
     .enablePositionalOptions()
     .showHelpAfterError('(add --help for what is allowed)')
@@ -101,6 +98,23 @@ function configure(program: Command, { version, stdout, stderr }: Shell): void {
       'after',
       '\nWords are names, ids or the beginning of ids. Exit codes: 0 ok, 1 some item failed, 2 usage, 3 no capacity,\n4 not found, 5 unreachable or refused; exec ends with the code of its command.',
     );
+}
+
+/** Commander's own shows the help of everything for a command that it does not know. */
+function addHelpCommand({ program, command }: Registry): void {
+  program.helpCommand(false);
+  command('help [command...]', 'show the help of a command').action(async (words: readonly string[]) => {
+    let target = program;
+    for (const word of words) {
+      const next = target.commands.find((known) => known.name() === word || known.aliases().includes(word));
+      if (next === undefined) {
+        const { EruError } = await import('@eru/kit');
+        throw new EruError('invalid', `unknown command '${word}'; \`eru --help\` lists them`);
+      }
+      target = next;
+    }
+    target.help();
+  });
 }
 
 const globalsGroup = 'Global options:';

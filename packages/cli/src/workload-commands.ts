@@ -6,8 +6,15 @@ import { collect } from './registry.ts';
 /** Everything about workloads. The actions are loaded when they run: `eru --version` pays for none of them. */
 export function addWorkloadCommands(registry: Registry): void {
   addDeployCommands(registry);
-  const { command, run } = registry;
+  addShowCommands(registry);
+  addInsideCommands(registry);
+  addFileCommands(registry);
+  addControlCommands(registry);
+  addReallocCommand(registry);
+  addLambdaCommand(registry);
+}
 
+function addShowCommands({ command, run }: Registry): void {
   const ps = command('ps [words...]', 'list workloads')
     .option('--app <name>', 'only of this app')
     .option('--pod <name>', 'only in this pod')
@@ -22,6 +29,14 @@ export function addWorkloadCommands(registry: Registry): void {
     async (context, flags, word: string) => (await import('./commands/ps.ts')).describe(context, flags, word),
   );
 
+  const status = withFilters(command('status [app]', 'show states, once or as they change'))
+    .option('-w, --watch', 'go on until Ctrl-C')
+    .option('--wait', 'wait until all are healthy')
+    .option('--timeout <duration>', 'how long to wait', '60s');
+  run(status, async (context, flags: object, app?: string) =>
+    (await import('./commands/status.ts')).status(context, flags, app),
+  );
+
   const logs = command('logs <workload>', 'show the output of a workload')
     .option('-f, --follow', 'go on until it is removed, over restarts')
     .option('--tail <lines>', 'only the last lines', 'all')
@@ -30,13 +45,15 @@ export function addWorkloadCommands(registry: Registry): void {
   run(logs, async (context, flags: object, word: string) =>
     (await import('./commands/logs.ts')).logs(context, flags, word),
   );
+}
 
+function addInsideCommands({ command, run }: Registry): void {
   const exec = command('exec <workload> [command...]', 'run a command in a workload')
     .option('-i, --interactive', 'send standard input')
     .option('-t, --tty', 'give it a terminal')
     .option('-e, --env <KEY=value>', 'set in its environment; may be repeated', collect)
     .option('-w, --workdir <dir>', 'its working directory')
-    .option('--user <user>', 'run as')
+    .option('--user <user>', 'user to run as')
     .passThroughOptions();
   run(exec, async (context, flags: object, word: string, rest: string[]) =>
     (await import('./commands/exec.ts')).exec(context, flags, word, rest),
@@ -49,9 +66,9 @@ export function addWorkloadCommands(registry: Registry): void {
     ).option('-i, --interactive', 'send standard input'),
     async (context, flags: object, word: string) => (await import('./commands/exec.ts')).attach(context, flags, word),
   );
+}
 
-  addFileCommands(registry);
-
+function addControlCommands({ command, run }: Registry): void {
   for (const type of ['start', 'stop', 'restart', 'suspend', 'resume'] as const) {
     const control = withKey(
       command(`${type} <workloads...>`, `${type} workloads`).option('-f, --force', 'go on when a hook fails'),
@@ -74,7 +91,9 @@ export function addWorkloadCommands(registry: Registry): void {
     async (context, flags: object, words: string[]) =>
       (await import('./commands/control.ts')).dissociate(context, flags, words),
   );
+}
 
+function addReallocCommand({ command, run }: Registry): void {
   const realloc = command('realloc <workload>', 'add to what a workload has, live; amounts may be negative')
     .option('--cpu <cores>', 'added to request and limit')
     .option('--cpu-request <cores>', 'added to what is booked')
@@ -91,7 +110,9 @@ export function addWorkloadCommands(registry: Registry): void {
   run(withKey(realloc), async (context, flags: object, word: string) =>
     (await import('./commands/realloc.ts')).realloc(context, flags, word),
   );
+}
 
+function addLambdaCommand({ command, run }: Registry): void {
   const lambda = command('lambda [command...]', 'run a command once, in workloads that are removed when it ends')
     .option('--name <name>', 'name of the entrypoint', 'job')
     .option('-w, --workdir <dir>', 'working directory')
@@ -101,14 +122,6 @@ export function addWorkloadCommands(registry: Registry): void {
     .passThroughOptions();
   run(withRequestOptions(lambda), async (context, flags: object, words: string[]) =>
     (await import('./commands/lambda.ts')).lambda(context, flags, words),
-  );
-
-  const status = withFilters(command('status [app]', 'show states, once or as they change'))
-    .option('-w, --watch', 'go on until Ctrl-C')
-    .option('--wait', 'wait until all are healthy')
-    .option('--timeout <duration>', 'how long to wait', '60s');
-  run(status, async (context, flags: object, app?: string) =>
-    (await import('./commands/status.ts')).status(context, flags, app),
   );
 }
 
@@ -174,35 +187,35 @@ function withSpecOptions(command: Command): Command {
 /** What one instance needs and where it may go. */
 function withRequestOptions(command: Command): Command {
   return command
-    .option('--pod <name>', 'where to')
-    .option('--image <reference>', 'image; without one, processes are run')
-    .option('--count <n>', 'how many')
+    .option('--pod <name>', 'on nodes of this pod')
+    .option('--image <reference>', 'run containers of this image; without one, processes')
+    .option('--count <n>', 'how many instances')
     .option('--node <name>', 'only on this node; may be repeated', collect)
     .option('--nodelabel <key=value>', 'only on nodes with this label; may be repeated', collect)
-    .option('--deploy-strategy <name>', 'AUTO, FILL, EACH, GLOBAL or DRAINED')
+    .option('--deploy-strategy <name>', 'how they are spread: AUTO, FILL, EACH, GLOBAL or DRAINED (docs/planner.md)')
     .option('--nodes-limit <n>', 'at most this many nodes')
-    .option('--cpu <cores>', 'request and limit')
+    .option('--cpu <cores>', 'request and limit, such as 0.5')
     .option('--cpu-request <cores>', 'what is booked')
     .option('--cpu-limit <cores>', 'what is enforced; 0 = no limit')
-    .option('--cpu-bind', 'cores of its own')
-    .option('--numa <policy>', 'of its cores and memory in one NUMA node: none, prefer or require')
-    .option('--memory <size>', 'request and limit')
+    .option('--cpu-bind', 'give each instance cores of its own')
+    .option('--numa <policy>', 'its cores and memory in one NUMA node: none, prefer or require')
+    .option('--memory <size>', 'request and limit, such as 512M')
     .option('--memory-request <size>', 'what is booked')
     .option('--memory-limit <size>', 'what is enforced; 0 = no limit')
     .option('--storage <size>', 'request and limit')
     .option('--storage-request <size>', 'what is booked')
     .option('--storage-limit <size>', 'what is enforced')
-    .option('--gpu <product=count>', 'GPUs of its own; may be repeated', collect)
+    .option('--gpu <product=count>', 'GPUs of each instance; may be repeated', collect)
     .option('--extra-resources <json>', 'requests of other kinds: {"kind": {...}}')
-    .option('--network <name[=address[,address]]>', 'host, none, or a network; may be repeated', collect)
-    .option('--env <KEY=value>', 'may be repeated', collect)
-    .option('--label <key=value>', 'may be repeated', collect)
-    .option('--user <user>', 'run as')
+    .option('--network <name[=address[,address]]>', 'host, none, or the name of a network; may be repeated', collect)
+    .option('--env <KEY=value>', 'environment variable; may be repeated', collect)
+    .option('--label <key=value>', 'label of the workloads; may be repeated', collect)
+    .option('--user <user>', 'user to run as')
     .option('--file <source:target[:mode[:uid:gid]]>', 'copied in before the start; may be repeated', collect)
     .option('--after-create <command>', 'run inside after the start; may be repeated', collect)
     .option('--ignore-hook', 'go on when a hook fails')
     .option('--debug', "use core's own log driver")
-    .option('--raw-args <json>', 'for the engine alone');
+    .option('--raw-args <json>', 'passed to the engine as it is');
 }
 
 function withFilters(command: Command): Command {

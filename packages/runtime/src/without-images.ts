@@ -47,6 +47,6 @@ export abstract class WithoutImages {
 
   protected async unsupported(what: string, id?: string): Promise<never> {
     if (id !== undefined) this.#known(id);
-    throw new EruError('unsupported', `${what} is not supported by the process engine`);
+    throw new EruError('unsupported', `the process engine does not support ${what}`);
   }
 }

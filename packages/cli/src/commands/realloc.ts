@@ -78,11 +78,10 @@ function amounts(
   request: string | undefined,
   limit: string | undefined,
 ): Record<string, number> {
-  const all = both === undefined ? undefined : values.flagged(`--${name}`, parse, both);
-  return Object.fromEntries(
-    Object.entries({ request, limit }).flatMap(([part, text]) => {
-      const amount = text === undefined ? all : values.flagged(`--${name}-${part}`, parse, text);
-      return amount === undefined ? [] : [[`${name}-${part}`, amount]];
-    }),
-  );
+  const amount = (part: string, own: string | undefined): [string, number][] => {
+    const text = own ?? both;
+    const flag = own === undefined ? `--${name}` : `--${name}-${part}`;
+    return text === undefined ? [] : [[`${name}-${part}`, values.flagged(flag, parse, text)]];
+  };
+  return Object.fromEntries([...amount('request', request), ...amount('limit', limit)]);
 }

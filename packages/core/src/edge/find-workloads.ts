@@ -19,9 +19,13 @@ function byPrefix(records: readonly WorkloadRecord[], word: string): WorkloadRec
   const found = word === '' ? [] : records.filter(({ id }) => id.startsWith(word));
   const [first, second] = found;
   if (first === undefined)
-    throw new EruError('not_found', `no workload is called ${JSON.stringify(word)}, and no id begins so`, {
-      details: { word },
-    });
+    throw new EruError(
+      'not_found',
+      `no workload is called ${JSON.stringify(word)}, and no id begins so; \`eru ps\` lists them`,
+      {
+        details: { word },
+      },
+    );
   if (second !== undefined) {
     const some = found.slice(0, 5).map(({ name }) => name);
     throw new EruError(

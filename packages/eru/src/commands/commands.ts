@@ -1,4 +1,5 @@
 import type { Action, Context, Registry } from '@eru/cli';
+import { collect } from '@eru/cli';
 
 import type { AgentFlags } from './agent-command.ts';
 import { originalFlags } from '../settings/agent-flags.ts';
@@ -8,7 +9,16 @@ import type { KindFlags } from './kind-command.ts';
 import { addNetworkCommands } from './network-commands.ts';
 
 /** `eru up`, `down`, the three daemons apart, and kinds as plugins. Everything heavy is imported when a command runs. */
-export function addDaemonCommands({ command, run }: Registry): void {
+export function addDaemonCommands(registry: Registry): void {
+  addUpAndDown(registry);
+  addCoreCommand(registry);
+  addRuntimeCommand(registry);
+  addAgentCommand(registry);
+  addNetworkCommands(registry);
+  addKindCommand(registry);
+}
+
+function addUpAndDown({ command, run }: Registry): void {
   const up = withServing(
     command('up', 'run a one-node cluster in this process: core, store, node runtime, agent'),
     'this user',
@@ -35,7 +45,9 @@ export function addDaemonCommands({ command, run }: Registry): void {
     down,
     action(async () => (await import('./down-command.ts')).downCommand),
   );
+}
 
+function addCoreCommand({ command, run }: Registry): void {
   const core = withServing(command('core', 'run only core'), 'root').option(
     '--config <file>',
     "core.yaml of the original's form, docs/config.md; SIGHUP reads it again (ERU_CONFIG_PATH)",
@@ -49,7 +61,9 @@ export function addDaemonCommands({ command, run }: Registry): void {
   run(check, async (context, options: object, file: string) =>
     (await import('./config-command.ts')).configCheckCommand(context, options, file),
   );
+}
 
+function addRuntimeCommand({ command, run }: Registry): void {
   const runtime = withJoin(
     command('runtime [core]', 'run only the node daemon, which runs processes and, where there is Docker, containers'),
   )
@@ -63,7 +77,9 @@ export function addDaemonCommands({ command, run }: Registry): void {
   run(runtime, async (context, flags: RuntimeFlags, core?: string) =>
     (await import('./daemon-commands.ts')).runtimeCommand(context, flags, core),
   );
+}
 
+function addAgentCommand({ command, run }: Registry): void {
   const agent = withJoin(command('agent [core]', 'run only the agent of a node'))
     .option('--config <file>', "agent.yaml of the original's form, docs/config.md (ERU_AGENT_CONFIG_PATH)")
     .option('--socket <path>', 'socket of the node daemon (default: in the data folder)')
@@ -87,9 +103,9 @@ export function addDaemonCommands({ command, run }: Registry): void {
   run(agentCheck, async (context, options: object, file: string) =>
     (await import('./config-command.ts')).agentConfigCheckCommand(context, options, file),
   );
+}
 
-  addNetworkCommands({ command, run });
-
+function addKindCommand({ command, run }: Registry): void {
   const kind = command('kind <kind> <command>', 'be a resource plugin: one call of the binary plugin protocol')
     .usage('[options] NAME|./FILE COMMAND')
     .option('--state <dir>', 'what the kind remembers of nodes (default: .state/KIND in its folder)')
@@ -139,10 +155,6 @@ function withServing(command: ReturnType<Registry['command']>, user: string): ty
     .option('--server-key <file>', 'its key')
     .option('--client-ca <file>', 'let in who shows a certificate of this authority, named ROLE:NAME')
     .option('--host-name <name>', 'a name under which browsers and curl may call; may be repeated', collect);
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }
 
 function action<Options>(

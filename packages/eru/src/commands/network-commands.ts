@@ -1,4 +1,5 @@
 import type { Registry } from '@eru/cli';
+import { collect } from '@eru/cli';
 
 import type { ImportDockerFlags } from './import-docker-command.ts';
 import type { InstallDockerFlags } from './install-docker-command.ts';
@@ -8,7 +9,13 @@ import type * as Net from './net-command.ts';
 type Command = ReturnType<Registry['command']>;
 
 /** `eru netd`, `eru barrel` and `eru net`: the network of this machine. They need no core; what they ask, they ask the daemon's socket. */
-export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 'run'>): void {
+export function addNetworkCommands(registry: Registry): void {
+  addNetdCommand(registry);
+  addBarrelCommand(registry);
+  addNetCommands(registry);
+}
+
+function addNetdCommand({ command, run }: Registry): void {
   const netd = command('netd', "run this machine's network daemon: networks, fixed addresses, namespaces")
     .option('--socket <path>', 'where it listens (default: /run/eru/netd.sock)')
     .option(
@@ -28,7 +35,9 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     .option('--namespaces <dir>', 'where network namespaces get their names (default: /run/eru/netns)')
     .option('--detach', 'return when it serves');
   run(netd, async (context, flags: Net.NetdFlags) => (await import('./netd-command.ts')).netdCommand(context, flags));
+}
 
+function addBarrelCommand({ command, run }: Registry): void {
   const barrel = command(
     'barrel',
     "stand in front of dockerd: its clients get this machine's networks and fixed addresses",
@@ -58,7 +67,9 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
   run(barrel, async (context, flags: BarrelFlags) =>
     (await import('./barrel-command.ts')).barrelCommand(context, flags),
   );
+}
 
+function addNetCommands({ command, run }: Registry): void {
   const net = command('net', 'networks of this machine, their addresses and namespaces');
   const verb = (usage: string, description: string): Command =>
     command(usage, description, net).option(
@@ -172,8 +183,4 @@ export function addNetworkCommands({ command, run }: Pick<Registry, 'command' | 
     ),
     (module) => module.diagnoseNetwork,
   );
-}
-
-function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
 }
