@@ -1,7 +1,7 @@
 import { end, openingOf, passOver, rowOf, type Table, type Target } from '@eru/core';
 
 import type { Move } from './explore.ts';
-import type { Rolled, RollRules } from './roll.ts';
+import type { Rolled, RollRules } from './roll-rules.ts';
 import { withItem, withRollCore, type Item, type ItemRun, type RollState } from './roll-state.ts';
 import type { CoreId } from './state.ts';
 

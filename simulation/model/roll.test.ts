@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 
 import { beginsBeforeItsTurn, givesUpWhatWasBegun } from './broken.ts';
 import { explore, told } from './explore.ts';
-import { rollModel, rolls, type Rolled, type RollRules } from './roll.ts';
+import type { Rolled, RollRules } from './roll-rules.ts';
+import { rollModel, rolls } from './roll.ts';
 
 describe('a roll by two cores, in every order of events', () => {
   it.each(rolls)('$name: keeps window, gate and results, and ends', (roll) => {

@@ -1,4 +1,4 @@
-import { EruError, isEruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
+import type { Clock, Logger, Random } from '@eru/kit';
 import type { Engine, Registries } from '@eru/engines';
 import type { Scheduler } from '@eru/scheduler';
 import type { Store } from '@eru/store';
@@ -7,7 +7,6 @@ import type { Committer } from './state/commit.ts';
 import type { CoreCertificates } from './trust/core-certificates.ts';
 import type { Measures } from './measures.ts';
 import type { External } from './external/external.ts';
-import type { Tenure } from './state/membership.ts';
 import type { Turns } from './operations/turns.ts';
 import type { ClusterView } from './state/view.ts';
 
@@ -60,57 +59,3 @@ export const defaultLimits: CoreLimits = {
   externalMs: 30_000,
   connectMs: 10_000,
 };
-
-/** Runs an effect that cannot be fenced by the store: not before this core is sure of its lease, not after it is lost. */
-export async function effect<T>(context: Context, tenure: Tenure, run: () => Promise<T>): Promise<T> {
-  while (!tenure.held()) {
-    if (tenure.signal.aborted) throw EruError.from(tenure.signal.reason);
-    await context.clock.sleep(100, tenure.signal);
-  }
-  return run();
-}
-
-/** Repeats an effect until its engine has answered: without an answer nobody knows whether it was done. */
-export function untilAnswered(context: Context, tenure: Tenure, run: () => Promise<void>): Promise<void> {
-  const { clock, random } = context;
-  return retry(() => effect(context, tenure, run), {
-    signal: tenure.signal,
-    clock,
-    random,
-    baseMs: 200,
-    maxMs: 15_000,
-    retryable: isUnanswered,
-  });
-}
-
-function isUnanswered(error: unknown): boolean {
-  return isEruError(error, 'unavailable') || isEruError(error, 'timeout');
-}
-
-/** How often an effect that must be done is tried against an engine that answers and refuses. */
-const insistAttempts = 5;
-
-/**
- * Repeats an effect that must be done: for as long as its engine cannot be reached, and some times when it refuses. What it
- * goes on to refuse is only logged: the reconciler looks after the rest.
- */
-export async function insist(context: Context, tenure: Tenure, run: () => Promise<void>): Promise<void> {
-  const { clock, random, logger } = context;
-  let refusals = 0;
-  const again = (error: unknown): boolean => {
-    if (isUnanswered(error)) return true;
-    refusals += 1;
-    return !isEruError(error, 'not_found') && !isEruError(error, 'fenced') && refusals < insistAttempts;
-  };
-  await retry(() => effect(context, tenure, run), {
-    signal: tenure.signal,
-    clock,
-    random,
-    baseMs: 200,
-    maxMs: 15_000,
-    retryable: again,
-  }).catch((error: unknown) => {
-    if (tenure.signal.aborted || isEruError(error, 'fenced')) throw error;
-    logger.warn({ err: error }, 'an engine refuses what must be done');
-  });
-}

@@ -1,6 +1,6 @@
 import { EruError, isEruError, type Logger } from '@eru/kit';
 
-import type { Endpoint } from './etcd-endpoints.ts';
+import type { Endpoint } from './etcd-endpoint.ts';
 import { fromEtcd } from './etcd-wire.ts';
 
 export interface EtcdCredential {

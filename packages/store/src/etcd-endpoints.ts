@@ -1,23 +1,10 @@
-import type { Channel, Client, ClientTls } from '@eru/contract';
-import { client, connect } from '@eru/contract';
+import type { ClientTls } from '@eru/contract';
 import type { EruError, Logger } from '@eru/kit';
 import { invalid } from '@eru/kit';
 
 import { Token, wantsToken, type EtcdCredential } from './etcd-auth.ts';
+import { connectEndpoint, type Endpoint } from './etcd-endpoint.ts';
 import { fromEtcd } from './etcd-wire.ts';
-import { Auth, KV, Lease, Watch } from './gen/etcd_pb.ts';
-
-/** Every unary call ends within this; a frozen server must not hold its caller. */
-export const callTimeoutMs = 5_000;
-
-export interface Endpoint {
-  address: string;
-  channel: Channel;
-  kv: Client<typeof KV>;
-  lease: Client<typeof Lease>;
-  watch: Client<typeof Watch>;
-  auth: Client<typeof Auth>;
-}
 
 export interface EndpointsOptions {
   /** `HOST:PORT` of the members. */
@@ -38,24 +25,7 @@ export class Endpoints {
     if (addresses.length === 0) throw invalid('endpoints', '', 'give at least one HOST:PORT');
     this.#logger = logger;
     this.#token = credential && new Token(credential, logger);
-    this.#all = addresses.map((address) => {
-      const channel = connect(address, {
-        timeoutMs: callTimeoutMs,
-        // etcd allows pings no closer than 5 s.
-        keepaliveMs: 10_000,
-        // A member that is cut off from the others refuses, where it would otherwise keep a watch that hears nothing.
-        credentials: { hasleader: 'true' },
-        ...(tls !== undefined && { tls }),
-      });
-      return {
-        address,
-        channel,
-        kv: client(KV, channel),
-        lease: client(Lease, channel),
-        watch: client(Watch, channel),
-        auth: client(Auth, channel),
-      };
-    });
+    this.#all = addresses.map((address) => connectEndpoint(address, tls));
   }
 
   get current(): Endpoint {

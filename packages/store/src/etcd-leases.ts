@@ -2,8 +2,8 @@ import type { MessageInitShape } from '@eru/contract';
 import type { Clock } from '@eru/kit';
 import { EruError, Queue, toSafeNumber } from '@eru/kit';
 
-import type { Endpoint, Endpoints } from './etcd-endpoints.ts';
-import { callTimeoutMs } from './etcd-endpoints.ts';
+import { callTimeoutMs, type Endpoint } from './etcd-endpoint.ts';
+import type { Endpoints } from './etcd-endpoints.ts';
 import { fromEtcd, leaseName, leaseNumber } from './etcd-wire.ts';
 import type { LeaseKeepAliveRequestSchema } from './gen/etcd_pb.ts';
 

@@ -1,6 +1,7 @@
 import { isEruError } from '@eru/kit';
 
-import { callTimeoutMs, type Endpoints } from './etcd-endpoints.ts';
+import { callTimeoutMs } from './etcd-endpoint.ts';
+import type { Endpoints } from './etcd-endpoints.ts';
 import type { EtcdWire } from './etcd-wire.ts';
 import type { StoreLimits } from './store.ts';
 

@@ -3,7 +3,8 @@ import type { Clock, Logger } from '@eru/kit';
 import { EruError, Queue, backoff } from '@eru/kit';
 
 import { refusesWatch } from './etcd-auth.ts';
-import type { Endpoint, Endpoints } from './etcd-endpoints.ts';
+import type { Endpoint } from './etcd-endpoint.ts';
+import type { Endpoints } from './etcd-endpoints.ts';
 import type { EtcdWire } from './etcd-wire.ts';
 import { fromEtcd, revisionOf } from './etcd-wire.ts';
 import type { WatchRequestSchema, WatchResponse } from './gen/etcd_pb.ts';

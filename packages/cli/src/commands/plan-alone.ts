@@ -16,7 +16,7 @@ import {
 
 import type { Context } from '../context.ts';
 import { exitCodes } from '../context.ts';
-import { showPlan, type PlanFlags } from './plan.ts';
+import { showPlan } from '../show/plan-view.ts';
 import { refusalOf } from '../show/refusal.ts';
 import { givenFlags, load, readNamed, specRequest, written, type SpecFlags } from '../spec/spec-file.ts';
 import * as values from '../spec/values.ts';
@@ -24,7 +24,7 @@ import * as values from '../spec/values.ts';
 /** `eru plan REQUEST --nodes NODES.json`: the planner alone, without a cluster. The same input gives the same bytes. */
 export async function planAlone(
   context: Context,
-  flags: PlanFlags & { nodes: string },
+  flags: SpecFlags & { nodes: string; explain?: boolean },
   source: string,
 ): Promise<number> {
   const scheduler = createScheduler({ kinds: builtinKinds() });

@@ -2,7 +2,8 @@ import { lacksEngine } from '@eru/engines';
 import { EruError, isEruError, stableStringify } from '@eru/kit';
 
 import { noSuchNode } from '../absent.ts';
-import type { Change, ClusterView } from '../state/view.ts';
+import type { Change } from '../state/tables.ts';
+import type { ClusterView } from '../state/view.ts';
 import type { NodeResourcesRecord } from '../state/records.ts';
 import type { NodeChoice } from './wire/deploy-options.ts';
 import type { LeftOut } from './wire/plan.ts';

@@ -1,5 +1,6 @@
 import type { OperationRecord, Slot, SlotsRecord } from '../state/records.ts';
-import type { Change, ClusterView } from '../state/view.ts';
+import type { Change } from '../state/tables.ts';
+import type { ClusterView } from '../state/view.ts';
 
 /** Ended operations that are remembered; every core sees all of them end, and remembers them by itself. */
 const kept = 500;

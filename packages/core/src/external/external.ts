@@ -3,7 +3,8 @@ import type { Asked, PlannedInstance, Resources } from '@eru/scheduler';
 
 import type { Booking } from '../operations/booking.ts';
 import type { CommitResult, OwnWrite } from '../state/commit.ts';
-import { effect, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { effect } from '../effects.ts';
 import { ExternalClaims, type ExternalHold } from './claims.ts';
 import { partOf, partsOf, type ExternalKinds } from './kinds.ts';
 import { nodeOfSlots } from '../state/keys.ts';

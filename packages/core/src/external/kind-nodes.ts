@@ -2,7 +2,8 @@ import { EruError, isEruError } from '@eru/kit';
 import type { MachineInfo, Resources } from '@eru/scheduler';
 
 import type { CommitResult, OwnWrite } from '../state/commit.ts';
-import { effect, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { effect } from '../effects.ts';
 import { partOf } from './kinds.ts';
 import { keys } from '../state/keys.ts';
 import type { Tenure } from '../state/membership.ts';

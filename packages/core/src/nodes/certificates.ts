@@ -2,7 +2,7 @@ import { describeCertificate, signCertificate, type ClientCertificate } from '@e
 import { EruError, type Clock } from '@eru/kit';
 
 import { noSuchNode } from '../absent.ts';
-import { certificateLifeMs, validFor } from '../trust/authority.ts';
+import { certificateLifeMs, validFor } from '../trust/certificate-life.ts';
 import { learn } from '../operations/booking.ts';
 import type { Context } from '../context.ts';
 import { keys } from '../state/keys.ts';

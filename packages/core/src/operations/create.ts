@@ -2,7 +2,8 @@ import { EruError, limitConcurrency, Queue } from '@eru/kit';
 import type { ExitState } from '@eru/engines';
 import type { PlanRequest, PlanResult, Resources, Strategy } from '@eru/scheduler';
 
-import { effect, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { effect } from '../effects.ts';
 import type { StoredSlots } from '../external/external.ts';
 import { partOf } from '../external/kinds.ts';
 import { keys } from '../state/keys.ts';

@@ -1,7 +1,8 @@
 import { EruError } from '@eru/kit';
 import type { Resources } from '@eru/scheduler';
 
-import { insist, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { insist } from '../effects.ts';
 import { keys } from '../state/keys.ts';
 import type { Tenure } from '../state/membership.ts';
 import { encode, type ReallocOperation, type WorkloadRecord } from '../state/records.ts';

@@ -2,9 +2,10 @@ import { EruError, isEruError, limitConcurrency, stableStringify } from '@eru/ki
 import { labelNames, limitsOf, type EngineParams, type Limits, type WorkloadState } from '@eru/engines';
 import type { Resources } from '@eru/scheduler';
 
-import { effect, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { effect } from '../effects.ts';
 import { isEldest, type Tenure } from '../state/membership.ts';
-import type { Change } from '../state/view.ts';
+import type { Change } from '../state/tables.ts';
 
 /** Changes of a node within this time are answered by one look at it. */
 const gatherMs = 50;

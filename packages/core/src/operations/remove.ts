@@ -1,4 +1,5 @@
-import { untilAnswered, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { untilAnswered } from '../effects.ts';
 import { keys } from '../state/keys.ts';
 import type { Tenure } from '../state/membership.ts';
 import type { RemoveOperation } from '../state/records.ts';

@@ -2,7 +2,8 @@ import { EruError, deadline, isEruError } from '@eru/kit';
 import { engineOf, lacksEngine, readTar } from '@eru/engines';
 import type { Allocation, Resources } from '@eru/scheduler';
 
-import { insist, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { insist } from '../effects.ts';
 import { formatName, keys } from '../state/keys.ts';
 import type { Tenure } from '../state/membership.ts';
 import { encode, type ReplaceOperation, type Slot, type SlotsRecord, type WorkloadRecord } from '../state/records.ts';

@@ -1,7 +1,8 @@
 import { EruError, isEruError, retry, type Queue } from '@eru/kit';
 import type { ExitState } from '@eru/engines';
 
-import { effect, type Context } from '../context.ts';
+import type { Context } from '../context.ts';
+import { effect } from '../effects.ts';
 import type { CreateEvent } from './create.ts';
 import { drive } from './drive.ts';
 import { runHooks } from './hooks.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '@eru/kit';
 
 import type { NodeStatusRecord } from './records.ts';
-import type { Change, ClusterView } from './view.ts';
+import type { Change, Tables } from './tables.ts';
 
 /**
  * Which nodes report. A node is down when its heartbeat has lapsed; nothing is written for that, everybody sees the key go.
@@ -9,14 +9,14 @@ import type { Change, ClusterView } from './view.ts';
  * spared for as long as they live otherwise, which is the time that their agents need to be heard again.
  */
 export class Heartbeats {
-  readonly #view: Pick<ClusterView, 'nodes' | 'nodeStatuses'>;
+  readonly #view: Pick<Tables, 'nodes' | 'nodeStatuses'>;
   readonly #clock: Clock;
   readonly #listeners = new Set<(node: string, reports: boolean) => void>();
   readonly #spared = new Map<string, { cancel(): void }>();
   /** Monotonic time at which the store was last heard again after a silence. */
   #returnedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(view: Pick<ClusterView, 'nodes' | 'nodeStatuses'>, clock: Clock) {
+  constructor(view: Pick<Tables, 'nodes' | 'nodeStatuses'>, clock: Clock) {
     this.#view = view;
     this.#clock = clock;
   }

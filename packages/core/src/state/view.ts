@@ -28,35 +28,7 @@ import { ChangeLog } from './change-log.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { nodeOfSlots, parseName } from './keys.ts';
 import { Table } from './table.ts';
-
-/** One key's change, after it is in the view. `after` absent: deleted. */
-export interface Change<T = unknown> {
-  table: keyof Tables;
-  name: string;
-  before: Versioned<T> | undefined;
-  after: Versioned<T> | undefined;
-}
-
-interface Tables {
-  cluster: Table<ClusterRecord>;
-  cores: Table<CoreRecord>;
-  pods: Table<PodRecord>;
-  nodes: Table<NodeRecord>;
-  nodeResources: Table<NodeResourcesRecord>;
-  workloads: Table<WorkloadRecord>;
-  claims: Table<ClaimRecord>;
-  external: Table<ExternalClaimRecord>;
-  releases: Table<ReleaseRecord>;
-  operations: Table<OperationRecord>;
-  slots: Table<SlotsRecord>;
-  requests: Table<RequestRecord>;
-  tokens: Table<TokenRecord>;
-  authority: Table<AuthorityRecord>;
-  joins: Table<JoinRecord>;
-  apps: Table<{ v: 1 }>;
-  nodeStatuses: Table<NodeStatusRecord>;
-  workloadStatuses: Table<WorkloadStatusRecord>;
-}
+import type { Change, Tables } from './tables.ts';
 
 /** Keys read in one page while loading. */
 const pageSize = 1000;
@@ -65,7 +37,7 @@ const pageSize = 1000;
  * A complete picture of the cluster in memory, loaded once and kept fresh by one watch over the whole prefix. Every read
  * and every plan is answered from here. It may be a moment behind: it plans, it never decides a takeover, claim or repair.
  */
-export class ClusterView {
+export class ClusterView implements Tables {
   readonly cluster = new Table<ClusterRecord>('cluster');
   readonly cores = new Table<CoreRecord>('cores/');
   readonly pods = new Table<PodRecord>('pods/');

@@ -1,28 +1,10 @@
 import { createAuthority, describeCertificate } from '@eru/contract';
-import type { Clock } from '@eru/kit';
 
 import type { Context } from '../context.ts';
 import { keys } from '../state/keys.ts';
 import type { Tenure } from '../state/membership.ts';
 import { encode, versioned, type AuthorityRecord } from '../state/records.ts';
-
-const hourMs = 3_600_000;
-const dayMs = 24 * hourMs;
-
-/** The authority is as old as its cluster; nothing renews it. */
-const authorityLifeMs = 20 * 365 * dayMs;
-
-/** Of a core or of a node. */
-export const certificateLifeMs = 30 * dayMs;
-
-/** A clock that is behind by this does not take a new certificate for one of the future. */
-const backdatedMs = hourMs;
-
-/** A life that begins now. */
-export function validFor(clock: Clock, lifeMs: number): { notBeforeMs: number; notAfterMs: number } {
-  const now = clock.now();
-  return { notBeforeMs: now - backdatedMs, notAfterMs: now + lifeMs };
-}
+import { authorityLifeMs, validFor } from './certificate-life.ts';
 
 /** What its machines trust, and nobody else: made when first asked for, by whichever core is first. */
 export async function authorityOf(context: Context, tenure: Tenure, cluster: string): Promise<AuthorityRecord> {

@@ -3,7 +3,7 @@ import { seededRandom, silentLogger, VirtualClock } from '@eru/kit';
 import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
 
-import { certificateLifeMs, validFor } from './authority.ts';
+import { certificateLifeMs, validFor } from './certificate-life.ts';
 import { CoreCertificates } from './core-certificates.ts';
 import type { ClusterView } from '../state/view.ts';
 

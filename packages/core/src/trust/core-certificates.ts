@@ -1,7 +1,7 @@
 import { issueCertificate, renewalDueMs, type KeyPair } from '@eru/contract';
 import { EruError, retry, type Clock, type Logger, type Random } from '@eru/kit';
 
-import { certificateLifeMs, validFor } from './authority.ts';
+import { certificateLifeMs, validFor } from './certificate-life.ts';
 import type { AuthorityRecord } from '../state/records.ts';
 import type { ClusterView } from '../state/view.ts';
 

@@ -6,7 +6,6 @@ import { z } from 'zod';
 import { readAgentConfig } from '../settings/agent-config.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { attachedArgv, detach, tellParent } from '../detach.ts';
-import { addDaemonCommands } from './commands.ts';
 import { up, type Up, type UpOptions } from '../up.ts';
 
 interface UpFlags extends Omit<UpOptions, 'data' | 'signal' | 'agent'> {
@@ -96,10 +95,10 @@ function tryNext(say: (text: string) => void): void {
   say('  npx eru down --all            remove the workloads, then stop Eru');
 }
 
-/** One of our own commands, as a user would type it. */
+/** One of the commands that ask core, as a user would type it. */
 function cli(context: Context, argv: readonly string[]): Promise<number> {
   const { data } = context.globals;
-  return runCli([...argv, '--data', data], { ...context, extend: addDaemonCommands });
+  return runCli([...argv, '--data', data], context);
 }
 
 function idle({ signal }: Context): Promise<number> {

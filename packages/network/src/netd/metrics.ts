@@ -1,4 +1,4 @@
-import type { Served } from './server.ts';
+import type { Served } from './service.ts';
 
 /** In Prometheus' text form. */
 export async function metricsOf(netd: Served): Promise<string> {

@@ -2,8 +2,7 @@ import { EruError } from '@eru/kit';
 
 import type { Netd } from './netd.ts';
 import type { WorkloadSource } from './reconciler.ts';
-import type { Served } from './server.ts';
-import { verbs, type NetworkService } from './service.ts';
+import { verbs, type NetworkService, type Served } from './service.ts';
 
 /**
  * A daemon that is opened by the first call, so that a machine on which nobody asks for a network pays nothing for it. When that

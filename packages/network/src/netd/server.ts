@@ -6,13 +6,7 @@ import path from 'node:path';
 import { EruError, isErrno, type Logger } from '@eru/kit';
 
 import { metricsOf } from './metrics.ts';
-import { verbs, type NetworkService } from './service.ts';
-
-/** A daemon, open or opened when it is asked. */
-export type Served = NetworkService & {
-  /** How much its reconciler has put right. */
-  readonly repairs: number;
-};
+import { verbs, type Served } from './service.ts';
 
 /** A request of ours has some kilobytes. */
 const bodyBytesMax = 2 ** 20;

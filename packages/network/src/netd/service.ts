@@ -130,6 +130,12 @@ export interface NetworkService {
   ipam(request: Asked<typeof requests.ipam>, signal?: AbortSignal): Promise<IpamAnswer>;
 }
 
+/** A daemon, open or opened when it is asked. */
+export type Served = NetworkService & {
+  /** How much its reconciler has put right. */
+  readonly repairs: number;
+};
+
 /** All verbs of the socket. */
 export const verbs = [
   'attach',

@@ -4,17 +4,11 @@ import { diskNumber } from '../cgroups/block-device.ts';
 import type { CgroupTree } from '../cgroups/cgroup.ts';
 import { quotaOf } from '../cgroups/cgroup.ts';
 import { capabilitiesOf, seccompOf } from './confinement.ts';
-import type { Rlimit } from './launcher.ts';
 import type { WantedLimits } from '../cgroups/limits.ts';
 import { networkPlace } from '../networks/network-wishes.ts';
+import type { OciMount } from './oci-mount.ts';
+import type { Rlimit } from './rlimits.ts';
 import type { ResolvedUser } from './user.ts';
-
-export interface OciMount {
-  destination: string;
-  type: string;
-  source: string;
-  options: string[];
-}
 
 interface OciProcess {
   terminal: boolean;

@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import type { OciMount } from './bundle.ts';
+import type { OciMount } from './oci-mount.ts';
 
 /** Private to each workload: the host's sockets and temporary files are not for it. */
 const privateFolders = ['/tmp', '/run', '/var/run', '/dev', '/proc', '/sys'];

@@ -4,7 +4,8 @@ import path from 'node:path';
 
 import { cgroupPath } from './bundle.ts';
 import { limitWrites, makeGroup, writeLimits } from '../cgroups/cgroup.ts';
-import { environmentOf, pidFile, rlimitsOf, type Launcher, type Place } from './launcher.ts';
+import { environmentOf, pidFile, type Launcher, type Place } from './launcher.ts';
+import { rlimitsOf } from './rlimits.ts';
 import type { Machine } from '../cgroups/machine.ts';
 import { writeNameFiles } from './name-files.ts';
 import { findProcesses, readProc } from './process-identity.ts';

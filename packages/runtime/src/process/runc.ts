@@ -4,21 +4,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { cgroupPath, ociConfig, ociProcess, type OciMount } from './bundle.ts';
+import { cgroupPath, ociConfig, ociProcess } from './bundle.ts';
+import type { OciMount } from './oci-mount.ts';
 import { makeGroup } from '../cgroups/cgroup.ts';
 import { privateFolder, privateNames } from '../files/file-view.ts';
 import { hostNameOf, writeNameFiles } from './name-files.ts';
 import { hostFileSystems, neededFromPrivate } from './host-view.ts';
-import {
-  defaultPath,
-  distinct,
-  environmentOf,
-  pidFile,
-  rlimitsOf,
-  rootOf,
-  type Launcher,
-  type Place,
-} from './launcher.ts';
+import { defaultPath, distinct, environmentOf, pidFile, rootOf, type Launcher, type Place } from './launcher.ts';
+import { rlimitsOf } from './rlimits.ts';
 import type { Machine, RuntimeName } from '../cgroups/machine.ts';
 import type { WantedLimits } from '../cgroups/limits.ts';
 import { defaultSize } from './session.ts';

@@ -1,24 +1,16 @@
 import type { JsonObject } from '@eru/kit';
-import type { Candidates, Census, Follower } from '../kind.ts';
 import type { Labels, PlannedNode } from '../model.ts';
 import { atOnce, countInSteps, type Steps } from '../steps.ts';
 import { readKin, readUsage, type Kin } from './booking.ts';
-import { follow } from './follow.ts';
 import { nodeLabels } from './node.ts';
-import { node as nodeTopology, type AffinityRequest } from './request.ts';
+import { node as nodeTopology } from './request.ts';
+import { LabelTopology, type Topology } from './topology.ts';
 
 /** A kin and where it is. */
 export interface KinPresence extends Kin {
   readonly text: string;
   /** Slot -> how many. */
   readonly on: Map<number, number>;
-}
-
-/** The values of one node label, as small integers. */
-export interface Topology {
-  readonly name: string;
-  /** The domain of a slot, -1 = the node has no such label. */
-  domain(slot: number): number;
 }
 
 /** Labels of nodes that are indexed as topologies: more of them than this, and the indexes are made anew. */
@@ -28,7 +20,7 @@ const topologiesKept = 64;
  * Where workloads are, by what they are: a plan looks through the kins (some hundreds), not through the nodes. Node labels
  * are indexed when a request first names them.
  */
-export class AffinityCensus implements Census<AffinityRequest> {
+export class AffinityCensus {
   readonly #nodes: (Labels | undefined)[] = [];
   /** By slot: the kins on a node. */
   readonly #onNode: (readonly KinPresence[] | undefined)[] = [];
@@ -42,10 +34,6 @@ export class AffinityCensus implements Census<AffinityRequest> {
     this.#nodes[slot] = node === undefined ? undefined : nodeLabels(node);
     this.#onNode[slot] = node === undefined ? undefined : this.#settle(slot, node.resources.usage['affinity'] ?? {});
     for (const topology of this.#topologies.values()) topology.set(slot, this.#nodes[slot]);
-  }
-
-  follow(request: AffinityRequest, candidates: Candidates): Steps<Follower | undefined> {
-    return follow(this, request, candidates);
   }
 
   labels(slot: number): Labels {
@@ -107,27 +95,5 @@ export class AffinityCensus implements Census<AffinityRequest> {
     if (kin.on.size > 0) return;
     this.#kins.delete(kin.text);
     this.#guards.delete(kin);
-  }
-}
-
-class LabelTopology implements Topology {
-  readonly name: string;
-  /** Every node is in it. */
-  complete = false;
-  readonly #domains: number[] = [];
-  readonly #values = new Map<string, number>();
-
-  constructor(name: string) {
-    this.name = name;
-  }
-
-  domain(slot: number): number {
-    return this.#domains[slot] ?? -1;
-  }
-
-  set(slot: number, labels: Labels | undefined): void {
-    const value = labels?.[this.name];
-    if (value !== undefined && !this.#values.has(value)) this.#values.set(value, this.#values.size);
-    this.#domains[slot] = value === undefined ? -1 : (this.#values.get(value) as number);
   }
 }

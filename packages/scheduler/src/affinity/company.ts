@@ -1,4 +1,4 @@
-import type { Topology } from './census.ts';
+import type { Topology } from './topology.ts';
 
 /** In which domains the workloads are that a term means, those of the plan included. */
 export class Company {

@@ -1,8 +1,8 @@
 import type { Lack } from '../kind.ts';
 import { unlimited } from '../model.ts';
-import type { Topology } from './census.ts';
 import type { Company } from './company.ts';
 import type { Levels } from './levels.ts';
+import type { Topology } from './topology.ts';
 
 /** Which domains may be another matter after a placement: `mine` is the one that was placed on. */
 export type Effect = 'none' | 'mine' | 'all';

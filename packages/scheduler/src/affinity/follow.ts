@@ -1,7 +1,7 @@
 import type { Candidates, Follower } from '../kind.ts';
 import type { Labels } from '../model.ts';
 import { eachInSteps, type Steps } from '../steps.ts';
-import type { AffinityCensus, KinPresence, Topology } from './census.ts';
+import type { AffinityCensus, KinPresence } from './census.ts';
 import { Company } from './company.ts';
 import { Apart, Exclusively, KeptOut, Spread, Together, type Constraint } from './constraints.ts';
 import { AffinityFollower } from './follower.ts';
@@ -9,6 +9,7 @@ import { alike, describeSelector, holds, selects } from './labels.ts';
 import { Levels, type Counts } from './levels.ts';
 import { Evenness, Liking, type Preference } from './preferences.ts';
 import { node, type AffinityRequest, type WorkloadTerm } from './request.ts';
+import type { Topology } from './topology.ts';
 
 /** What a request wants of other nodes and workloads, and what these want of it; `undefined` when that is nothing. */
 export function* follow(

@@ -1,10 +1,10 @@
 import { assert } from '@eru/kit';
 import type { FollowedChange, Follower, Lack } from '../kind.ts';
 import { unlimited } from '../model.ts';
-import type { Topology } from './census.ts';
 import type { Constraint, Effect } from './constraints.ts';
 import { node } from './request.ts';
 import type { Preference } from './preferences.ts';
+import type { Topology } from './topology.ts';
 
 /** Nodes in the same domains, that are liked the same for themselves. */
 interface Group {

@@ -4,6 +4,7 @@ import { unlimited, type Labels } from '../model.ts';
 import { repeated } from '../repeated.ts';
 import { addBookings, formatBooking, formatUsage, readUsage } from './booking.ts';
 import { AffinityCensus } from './census.ts';
+import { follow } from './follow.ts';
 import { describeNodeTerm, holds } from './labels.ts';
 import { nodeLabels } from './node.ts';
 import { formatRequest, parseRequest, readLabels, requestKeys, type AffinityRequest } from './request.ts';
@@ -36,7 +37,13 @@ export function affinity(): ResourceKind<AffinityRequest, Labels> {
     allocate(_labels, request, count) {
       return repeated({ resources: formatBooking(request), engineParams: {} }, count);
     },
-    census: () => new AffinityCensus(),
+    census() {
+      const census = new AffinityCensus();
+      return {
+        set: (slot, node) => census.set(slot, node),
+        follow: (request, candidates) => follow(census, request, candidates),
+      };
+    },
 
     /** A workload that changes in place stays where it is, and what it is. */
     realloc: (_labels, current) => ({ resources: current, engineParams: {} }),

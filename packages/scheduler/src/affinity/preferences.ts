@@ -1,7 +1,7 @@
-import type { Topology } from './census.ts';
 import type { Company } from './company.ts';
 import type { Effect } from './constraints.ts';
 import type { Levels } from './levels.ts';
+import type { Topology } from './topology.ts';
 
 /** What is liked in a domain (-1: the node is in none), in points; the sum decides, before the strategy does. */
 export interface Preference {
