@@ -135,6 +135,11 @@ it('adds a runtime to dockerd’s configuration, and leaves alone all else, also
   await expect(installDocker(context(), { ...flags, network: 'web' })).rejects.toThrow(
     /no network web; there are: none/,
   );
+  const silent = context();
+  await installDocker(silent, { ...flags, daemonJson: at('later.json'), docker: at('nobody.sock') });
+  expect((silent.stderr as PassThrough).read()?.toString()).toContain(
+    `no dockerd answers at ${at('nobody.sock')}: it reads this when it starts`,
+  );
   await rm(at('oci/pid'));
   await expect(installDocker(context(), flags)).rejects.toThrow(
     /netd\.sock looks after no containers; start it with: eru netd --docker/,
