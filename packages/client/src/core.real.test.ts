@@ -42,6 +42,25 @@ test('calls go to the first address that is alive, and back to a better one when
   await probed('first again');
 });
 
+test('a call that finds its core gone sends the next ones to another at once', async () => {
+  const [first, second] = [await coreServer('first'), await coreServer('second')];
+  // Nothing is due by time.
+  const client = connectCore({ addresses: [first.address, second.address], clock: new VirtualClock() });
+  owned.add('client', () => client.close());
+  await client.ready();
+  await expect.poll(() => client.core.info({})).toMatchObject({ version: 'first' });
+  await first.close();
+  await expect(client.core.info({})).rejects.toMatchObject({ code: 'unavailable' });
+  await expect
+    .poll(() =>
+      client.core.info({}).then(
+        ({ version }) => version,
+        () => undefined,
+      ),
+    )
+    .toBe('second');
+});
+
 test('a dead first address costs nothing when the second one answers', async () => {
   const dead = await coreServer('dead');
   await dead.close();

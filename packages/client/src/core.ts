@@ -148,8 +148,16 @@ class Pool {
   }
 
   #open(address: string): Peer {
-    const channel = connect(address, this.#options);
+    const channel = connect(address, { ...this.#options, onUnavailable: () => this.#doubt(address) });
     return { channel, core: client(pb.CoreRPC, channel), eru: client(eru.Eru, channel), alive: false };
+  }
+
+  /** One that was alive and does not answer a call is no longer, and it is found out at once who is. */
+  #doubt(address: string): void {
+    const peer = this.#peers.find(({ channel }) => channel.address === address);
+    if (peer?.alive !== true) return;
+    peer.alive = false;
+    this.#probe();
   }
 
   /** A single address has no rival to be compared with. */

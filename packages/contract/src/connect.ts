@@ -7,7 +7,7 @@ import type {
 } from '@bufbuild/protobuf';
 import { EruError } from '@eru/kit';
 import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
-import { Client as GrpcClient, credentials, Metadata } from '@grpc/grpc-js';
+import { Client as GrpcClient, credentials, Metadata, status } from '@grpc/grpc-js';
 import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
@@ -32,6 +32,8 @@ export interface ConnectOptions {
   tls?: ClientTls;
   /** Told what the server sends ahead of an answer, call by call. */
   onHeaders?: (headers: { get(name: string): string | undefined }) => void;
+  /** Told when a call has ended as `unavailable`: nobody answered, or the server left. */
+  onUnavailable?: () => void;
 }
 
 /** PEM texts. Without `ca` the machine's own authorities are trusted; `cert` and `key` go together (mTLS). */
@@ -82,12 +84,14 @@ class GrpcChannel implements Channel {
   readonly metadata = new Metadata();
   readonly timeoutMs: number;
   readonly #onHeaders: ConnectOptions['onHeaders'];
+  readonly #onUnavailable: ConnectOptions['onUnavailable'];
 
   constructor(address: string, options: ConnectOptions) {
     const endpoint = parseEndpoint(address);
     this.address = address;
     this.timeoutMs = options.timeoutMs ?? 30_000;
     this.#onHeaders = options.onHeaders;
+    this.#onUnavailable = options.onUnavailable;
     for (const [key, value] of Object.entries(options.credentials ?? {})) setCredential(this.metadata, key, value);
     const target = 'path' in endpoint ? `unix:${endpoint.path}` : `dns:${address}`;
     const host = 'path' in endpoint ? '' : endpoint.host;
@@ -105,11 +109,16 @@ class GrpcChannel implements Channel {
     });
   }
 
-  /** The same call, its headers told. */
+  /** The same call, its headers and its end told. */
   heard<C extends EventEmitter>(call: C): C {
     const tell = this.#onHeaders;
     if (tell !== undefined)
       call.once('metadata', (metadata: Metadata) => tell({ get: (name) => metadata.get(name)[0]?.toString() }));
+    const doubt = this.#onUnavailable;
+    if (doubt !== undefined)
+      call.once('status', ({ code }: { code: number }) => {
+        if (code === status.UNAVAILABLE) doubt();
+      });
     return call;
   }
 

@@ -340,15 +340,36 @@ function preparation(
   canceled: AbortSignal,
 ): SlotsContext['prepare'] {
   if (image === '' || ignorePull) return () => Promise.resolve();
-  const pulls = new Map<string, Promise<void>>();
+  const pulls = new Map<string, Pull>();
   const signal = AbortSignal.any([canceled, tenure.signal]);
-  return (node) => {
-    const known = pulls.get(node);
-    if (known !== undefined) return known;
-    const pull = effect(context, tenure, () => pullImage(context.engineOf(node), image, context.registries, signal));
+  const begin = (node: string): Pull => {
+    const pull: Pull = { told: `fetching ${image}`, tellers: [], done: Promise.resolve() };
+    const tell = (progress: string): void => {
+      if (progress === pull.told) return;
+      pull.told = progress;
+      for (const teller of pull.tellers) teller(progress);
+    };
+    pull.done = effect(context, tenure, () =>
+      pullImage(context.engineOf(node), image, context.registries, signal, tell),
+    );
     pulls.set(node, pull);
     return pull;
   };
+  return (node, tell) => {
+    const pull = pulls.get(node) ?? begin(node);
+    pull.tellers.push(tell);
+    tell(pull.told);
+    return pull.done;
+  };
+}
+
+/** An image on its way to a node. */
+interface Pull {
+  done: Promise<void>;
+  /** How far it is. */
+  told: string;
+  /** Those who wait for it. */
+  tellers: ((progress: string) => void)[];
 }
 
 /** Aborts when a lambda's time is over. */

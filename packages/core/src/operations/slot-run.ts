@@ -30,7 +30,7 @@ export interface SlotsContext {
   /** Aborts when nobody wants the instances any more: what has not ended is undone. */
   canceled: AbortSignal;
   /** Once for each node, before its first instance. */
-  prepare(node: string): Promise<void>;
+  prepare(node: string, tell: (progress: string) => void): Promise<void>;
   events: Queue<CreateEvent> | undefined;
   /** Lambda: what to do with a running instance until it has exited. */
   follow?(id: string, node: string, exited: Promise<ExitState>): Promise<void>;
@@ -109,10 +109,12 @@ export class SlotRun {
     const request = this.#request();
     if (this.#slot.external !== undefined)
       throw new EruError('failed', 'external resource kinds have not booked this instance');
-    await this.#of.prepare(this.#node).catch((error: unknown) => {
-      this.#unprepared = true;
-      throw error;
-    });
+    await this.#of
+      .prepare(this.#node, (progress) => this.#step(progress))
+      .catch((error: unknown) => {
+        this.#unprepared = true;
+        throw error;
+      });
     const spec = specOf(request, this.#slot, this.#node, operation, context.view);
     const engineParams = paramsOf(context, this.#node, { ...this.#slot, id: this.#slot.name });
     const state = await effect(context, tenure, () =>

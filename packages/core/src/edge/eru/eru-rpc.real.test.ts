@@ -75,6 +75,11 @@ describe('Deploy', () => {
     const events = (await collect(core.eru.deploy(request({ count: 2, image: 'web:1' })))).map(({ event }) => event);
     const [planned] = events;
     const names = planned?.case === 'planned' ? planned.value.instances.map(({ name }) => name) : [];
+    for (const name of names)
+      expect(events).toContainEqual({
+        case: 'progress',
+        value: expect.objectContaining({ name, node: 'n1', step: 'fetching web:1' }),
+      });
     const done = events.flatMap((event) => (event.case === 'done' ? [event.value] : []));
     expect(done.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
     for (const message of done)
