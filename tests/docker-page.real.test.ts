@@ -1,5 +1,8 @@
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { text as streamText } from 'node:stream/consumers';
 
 import { runOk } from '@eru/kit';
 import { connectNetd } from '@eru/network';
@@ -59,7 +62,15 @@ describeAsRoot(
     const type = async (commands: string): Promise<string> => {
       const text = `cd ${root}\n${exported}${commands}`;
       exported += (commands.match(/^export .*\n/gm) ?? []).join('');
-      return dockerd.machine.runOk('sh', ['-ec', text]);
+      // What it leaves in the background belongs to the machine, and ends with it.
+      const shell = dockerd.machine.spawn('sh', ['-ec', text], ['ignore', 'pipe', 'pipe']);
+      const [said, complained, [code]] = await Promise.all([
+        streamText(shell.stdout as Readable),
+        streamText(shell.stderr as Readable),
+        once(shell, 'exit') as Promise<[number | null]>,
+      ]);
+      if (code !== 0) throw new Error(`ended with ${code}: ${commands}\n${said}${complained}`);
+      return said;
     };
     /** The next block, which must have this in it. */
     const follow = async (part: string): Promise<string> => {
