@@ -1,6 +1,5 @@
 import { labelNames } from '@eru/engines';
-import type { JsonObject } from '@eru/kit';
-import { isJsonObject } from '@eru/kit';
+import { isJsonObject, parseJsonObject } from '@eru/kit';
 
 /** What is asked of a workload that runs, and when. A port is a number or a published name. */
 export interface HealthCheck extends ProbeWishes, CheckTimes {}
@@ -76,7 +75,7 @@ function fromMeta(
   text: string | undefined,
 ): Pick<HealthCheck, 'tcpPorts' | 'httpPort' | 'httpUrl' | 'httpCode'> | 'malformed' | undefined {
   if (text === undefined || text === '') return undefined;
-  const meta = parseObject(text);
+  const meta = parseJsonObject(text);
   if (meta === undefined) return 'malformed';
   const check = meta['HealthCheck'] ?? undefined;
   if (check === undefined) return undefined;
@@ -104,7 +103,7 @@ const wishTypes: Readonly<Record<keyof Wishes, (value: unknown) => boolean>> = {
 
 function fromWishes(text: string | undefined): Wishes | 'malformed' | undefined {
   if (text === undefined || text === '') return undefined;
-  const given = parseObject(text);
+  const given = parseJsonObject(text);
   if (given === undefined) return 'malformed';
   const known = Object.entries(given).every(([key, value]) => {
     const fits = Object.entries(wishTypes).find(([name]) => name === key)?.[1];
@@ -123,13 +122,4 @@ function isCount(value: unknown): boolean {
 
 function isAbove(least: number): (value: unknown) => boolean {
   return (value) => typeof value === 'number' && value > least;
-}
-
-function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

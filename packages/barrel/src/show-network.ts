@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 
 import type { IntentStatus, NetworkStatus, PoolStatus, Subnet } from '@eru/network';
 import { canonical, cidrAt, contains, formatAddress, formatCidr, parseAddress, parseCidr } from '@eru/network';
-import { EruError, invalid, isJsonObject, type JsonObject } from '@eru/kit';
+import { EruError, invalid, isJsonObject, parseJsonObject, type JsonObject } from '@eru/kit';
 
 import { notesLabel, readNotes, withoutNotes, writeNotes } from './docker-notes.ts';
 import { canonicalFields, objectAt, textAt } from './exact-json.ts';
@@ -171,13 +171,8 @@ function matches(text: string, pattern: string): boolean {
 /** `filters=` in both of its forms: `{"name": ["a"]}` and `{"name": {"a": true}}`. Undefined when it is neither. */
 export function parseFilters(text: string | null): Map<string, string[]> | undefined {
   if (text === null || text === '') return new Map();
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined; // dockerd says what is wrong with it.
-  }
-  if (!isJsonObject(value)) return undefined;
+  const value = parseJsonObject(text);
+  if (value === undefined) return undefined; // dockerd says what is wrong with it.
   const entries = Object.entries(value).map(([name, values]): [string, string[]] => [
     name,
     Array.isArray(values) ? values.map(String) : isJsonObject(values) ? Object.keys(values) : [],

@@ -215,8 +215,8 @@ function withDefinition(command: Command): Command {
     .option('--socket-cpu <ids>', 'cores of one socket; may be repeated', collect)
     .option('--reserved-cpu <ids>', 'cores that are given to nobody')
     .option('--storage <size>', 'bytes for workloads')
-    .option('--volume <dir:size>', 'may be repeated', collect)
-    .option('--disk <device:mounts:riops:wiops:rbps:wbps>', 'may be repeated', collect)
-    .option('--label <key=value>', 'may be repeated', collect)
+    .option('--volume <dir:size>', 'folder for volumes, and its bytes; may be repeated', collect)
+    .option('--disk <device:mounts:riops:wiops:rbps:wbps>', 'disk with its rates of IO; may be repeated', collect)
+    .option('--label <key=value>', 'label of the node; may be repeated', collect)
     .option('--extra-resources <json>', 'other kinds: {"kind": {...}}');
 }

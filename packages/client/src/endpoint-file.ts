@@ -1,4 +1,4 @@
-import { EruError, isErrno, isJsonObject, readIfExists, writeFileAtomic } from '@eru/kit';
+import { EruError, isErrno, parseJsonObject, readIfExists, writeFileAtomic } from '@eru/kit';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -36,7 +36,7 @@ export async function readEndpoint(dataFolder: string): Promise<Endpoint | undef
     throw new EruError('unauthenticated', message, { cause });
   }
   if (text === undefined) return undefined;
-  const { address, username, password, ca } = parse(text);
+  const { address, username, password, ca } = parseJsonObject(text) ?? {};
   if (typeof address === 'string' && typeof username === 'string' && typeof password === 'string')
     return { address, username, password, ...(typeof ca === 'string' && { ca }) };
   throw new EruError('invalid', `${file} is damaged; \`eru up\` writes it anew`);
@@ -45,13 +45,4 @@ export async function readEndpoint(dataFolder: string): Promise<Endpoint | undef
 /** A stopped Eru has no address. */
 export async function removeEndpoint(dataFolder: string): Promise<void> {
   await rm(endpointFile(dataFolder), { force: true });
-}
-
-function parse(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : {};
-  } catch {
-    return {}; // told by the caller, with the file's name
-  }
 }

@@ -13,7 +13,7 @@ import type { ExternalKinds } from './external/kinds.ts';
 import { ExternalUpkeep } from './external/upkeep.ts';
 import { keys } from './state/keys.ts';
 import { Measures } from './measures.ts';
-import { Membership } from './state/membership.ts';
+import { Membership, type Tenure } from './state/membership.ts';
 import { defaultReconciler, Reconciler, type ReconcilerOptions } from './upkeep/reconciler.ts';
 import { encode } from './state/records.ts';
 import { Remap } from './operations/remap.ts';
@@ -116,13 +116,7 @@ export async function startCore(options: CoreOptions): Promise<Core> {
   };
   if (options.externalKinds !== undefined && options.externalKinds.names.length > 0)
     context.external = new External(context, options.externalKinds);
-  membership.onTenure((tenure) => {
-    if (context.external !== undefined) void new ExternalUpkeep(context, context.external, tenure).run(stop.signal);
-    void new Takeovers(context, tenure).run(stop.signal);
-    new Selfmon(context, tenure).run(stop.signal);
-    void new Remap(context, tenure).run(stop.signal);
-    void new Reconciler(context, tenure, { ...defaultReconciler, ...options.reconciler }).run(stop.signal);
-  });
+  membership.onTenure((tenure) => runDuties(context, tenure, options.reconciler, stop.signal));
   await membership.join(stop.signal);
   signal?.removeEventListener('abort', giveUp);
   return {
@@ -136,6 +130,15 @@ export async function startCore(options: CoreOptions): Promise<Core> {
     },
     close: () => closer.close(),
   };
+}
+
+/** What a core does unasked, each until the tenure or the core ends. */
+function runDuties(context: Context, tenure: Tenure, reconciler: CoreOptions['reconciler'], signal: AbortSignal): void {
+  if (context.external !== undefined) void new ExternalUpkeep(context, context.external, tenure).run(signal);
+  void new Takeovers(context, tenure).run(signal);
+  new Selfmon(context, tenure).run(signal);
+  void new Remap(context, tenure).run(signal);
+  void new Reconciler(context, tenure, { ...defaultReconciler, ...reconciler }).run(signal);
 }
 
 /** The store's random identity; the first core gives it. */

@@ -1,5 +1,5 @@
 import { pb } from '@eru/contract';
-import { EruError, isJsonObject, type Json, type JsonObject } from '@eru/kit';
+import { EruError, parseJsonObject, type Json, type JsonObject } from '@eru/kit';
 import {
   answerDocument,
   builtinKinds,
@@ -57,8 +57,8 @@ interface AnyRequest {
 /** A spec, or a JSON document with the key `resources`. */
 async function readAnyRequest(context: Context, source: string, flags: SpecFlags): Promise<AnyRequest> {
   const { text, folder } = await load(context, source);
-  const document = tryJson(text);
-  if (isJsonObject(document) && 'resources' in document) {
+  const document = parseJsonObject(text);
+  if (document !== undefined && 'resources' in document) {
     const whole = withFlags(document, flags);
     return { request: within(source, () => readRequest(whole)), choose: (nodes) => nodes };
   }
@@ -111,14 +111,6 @@ function withFlags(document: JsonObject, flags: SpecFlags): JsonObject {
     }),
     ...(nodesLimit !== undefined && { nodes_limit: values.flagged('--nodes-limit', values.nodesLimit, nodesLimit) }),
   };
-}
-
-function tryJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function parseJson(text: string, file: string): Json {

@@ -1,4 +1,4 @@
-import { EruError, isJsonObject, readIfExists, writeFileAtomic } from '@eru/kit';
+import { EruError, parseJsonObject, readIfExists, writeFileAtomic } from '@eru/kit';
 import { rm } from 'node:fs/promises';
 
 import type { DataFolder } from '../data-folder.ts';
@@ -24,7 +24,7 @@ const fields = ['node', 'cores', 'listen', 'authority', 'cert', 'key', 'token'] 
 export async function readIdentity({ node: file }: Pick<DataFolder, 'node'>): Promise<NodeIdentity | undefined> {
   const text = await readIfExists(file);
   if (text === undefined) return undefined;
-  const value = parsed(text);
+  const value = parseJsonObject(text) ?? {};
   if (fields.some((field) => typeof value[field] !== 'string'))
     throw new EruError(
       'invalid',
@@ -45,7 +45,7 @@ export interface Asking {
 }
 
 export async function readAsking(data: Pick<DataFolder, 'node'>, token: string): Promise<Asking | undefined> {
-  const value = parsed((await readIfExists(askingFile(data))) ?? '');
+  const value = parseJsonObject((await readIfExists(askingFile(data))) ?? '') ?? {};
   return value['token'] === token ? (value as unknown as Asking) : undefined;
 }
 
@@ -59,13 +59,4 @@ export async function removeAsking(data: Pick<DataFolder, 'node'>): Promise<void
 
 function askingFile({ node }: Pick<DataFolder, 'node'>): string {
   return `${node}.joining`;
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : {};
-  } catch {
-    return {};
-  }
 }

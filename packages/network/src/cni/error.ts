@@ -1,5 +1,5 @@
-import type { ErrorCode, JsonObject } from '@eru/kit';
-import { EruError, isEruError, isJsonObject } from '@eru/kit';
+import type { ErrorCode } from '@eru/kit';
+import { EruError, isEruError, parseJsonObject } from '@eru/kit';
 
 /** Well-known codes of plugins (specification 1.1.0, "Error"); 100 and up are a plugin's own. */
 export const cniCodes = {
@@ -50,7 +50,7 @@ export function errorOfOutput(
   command: string,
   output: { exit: number; stdout: string; stderr: string },
 ): EruError {
-  const object = parseObject(output.stdout);
+  const object = parseJsonObject(output.stdout);
   if (object !== undefined && typeof object['code'] === 'number') {
     const msg = typeof object['msg'] === 'string' && object['msg'] !== '' ? object['msg'] : `error ${object['code']}`;
     const details = typeof object['details'] === 'string' ? object['details'] : '';
@@ -67,13 +67,4 @@ export function errorOfOutput(
 export function cniCodeOf(error: unknown): number | undefined {
   const code = isEruError(error) ? error.details['cniCode'] : undefined;
   return typeof code === 'number' ? code : undefined;
-}
-
-function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

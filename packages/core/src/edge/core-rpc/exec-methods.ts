@@ -1,6 +1,6 @@
 import { pb, type MessageInitShape, type ServiceHandlers } from '@eru/contract';
 import type { Session, TerminalSize } from '@eru/engines';
-import { EruError, isJsonObject } from '@eru/kit';
+import { EruError, parseJsonObject } from '@eru/kit';
 
 import { noSuchWorkload } from '../../absent.ts';
 import type { Edge } from '../edge.ts';
@@ -93,14 +93,8 @@ export function readInput(bytes: Uint8Array): Input {
 }
 
 function readSize(json: Uint8Array): TerminalSize | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(json));
-    if (!isJsonObject(value)) return undefined;
-    const { Row: rows, Col: cols } = value;
-    return typeof rows === 'number' && typeof cols === 'number' ? { rows, cols } : undefined;
-  } catch {
-    return undefined;
-  }
+  const { Row: rows, Col: cols } = parseJsonObject(new TextDecoder().decode(json)) ?? {};
+  return typeof rows === 'number' && typeof cols === 'number' ? { rows, cols } : undefined;
 }
 
 const utf8 = new TextEncoder();
