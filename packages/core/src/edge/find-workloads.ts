@@ -18,14 +18,16 @@ export function findWorkloads(records: readonly WorkloadRecord[], words: readonl
 function byPrefix(records: readonly WorkloadRecord[], word: string): WorkloadRecord {
   const found = word === '' ? [] : records.filter(({ id }) => id.startsWith(word));
   const [first, second] = found;
-  if (first === undefined)
+  if (first === undefined) {
+    const isApp = records.some(({ app }) => app === word);
     throw new EruError(
       'not_found',
-      `no workload is called ${JSON.stringify(word)}, and no id begins so; \`eru ps\` lists them`,
-      {
-        details: { word },
-      },
+      isApp
+        ? `${word} is an app and no single workload; \`eru ps --app ${word}\` lists its workloads`
+        : `no workload is called ${JSON.stringify(word)}, and no id begins so; \`eru ps\` lists them`,
+      { details: { word } },
     );
+  }
   if (second !== undefined) {
     const some = found.slice(0, 5).map(({ name }) => name);
     throw new EruError(

@@ -108,6 +108,11 @@ describe('words for workloads', () => {
   });
 });
 
+test('the word of an app is told from one of nothing', () => {
+  const record = { id: 'abc', name: 'shop_web_x', app: 'shop' } as WorkloadRecord;
+  expect(() => findWorkloads([record], ['shop'])).toThrow('`eru ps --app shop` lists its workloads');
+});
+
 describe('resource requests', () => {
   const wire = { cpumem: bytes('{"cpu":1}'), storage: bytes('[1]'), gpu: bytes('{') };
 
