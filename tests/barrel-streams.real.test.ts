@@ -19,9 +19,9 @@ import { describeAsRoot } from './parts.ts';
 import type { PrivateMachine } from './private-machine.ts';
 
 /** Sent through in each direction; by hand 1024. */
-const streamedMib = Number(process.env['ERU_TEST_STREAM_MIB'] ?? 64);
-/** What the proxy may need of memory for it, above what it had. */
-const grownMib = 40;
+const streamedMib = Number(process.env['ERU_TEST_STREAM_MIB'] ?? 128);
+/** What the proxy may need of memory for it, above what it had: half of what would pile up if nothing held the sender back. */
+const grownMib = 64;
 const soon = { timeout: 30_000 };
 
 describeAsRoot(['docker', 'busybox', 'cni', 'ip', 'iptables'], "Docker's clients through eru barrel", () => {

@@ -44,9 +44,10 @@ describeAsRoot(
     const children: ChildProcess[] = [];
     let folder: string;
     let app: EruUnderTest;
-    const start = (host: 'one' | 'two', ...words: string[]): void => {
+    const start = (host: 'one' | 'two', ...words: string[]): ChildProcess => {
       const child = spawn(...on(host, ...words), { stdio: 'ignore', env: childEnvironment() });
       children.push(child);
+      return child;
     };
     /** The built command on the first host, or another program there. */
     const eru = (...words: string[]): Promise<RunResult> =>
@@ -128,7 +129,13 @@ describeAsRoot(
       const there = ['--node', 'two', '--address', '10.77.200.2', '--namespaces', path.join(folder, 'netns')];
       start('two', process.execPath, command, 'netd', '--store', `etcd://${etcd}`, ...state, ...there);
       await retry(() => elsewhere('ls'), { attempts: 50, baseMs: 50, maxMs: 200 });
-      await install('--socket', path.join(folder, 'netd.sock'));
+      const other = path.join(folder, 'other');
+      const files = ['--data', other, '--socket', `${other}.sock`, '--namespaces', `${other}-netns`];
+      const stranger = start('one', process.execPath, command, 'netd', '--docker', dockerd.socket, ...files);
+      await retry(() => install('--socket', `${other}.sock`), { attempts: 50, baseMs: 50, maxMs: 200 });
+      const exit = once(stranger, 'exit');
+      stranger.kill();
+      await exit;
       process.kill(dockerd.pid, 'SIGHUP');
     });
 
@@ -147,7 +154,9 @@ describeAsRoot(
     it('a container is refused while the runtime is that of another daemon', async () => {
       await net('create', 'mine', '--subnet', '10.7.0.0/24', '--quarantine', '0s');
       const asked = { network: 'mine', image, commands: ['true'] };
-      await expect(deploy('early', asked)).rejects.toThrow(/runtime eru .* asks another network daemon, that of .*two/);
+      await expect(deploy('early', asked)).rejects.toThrow(
+        /runtime eru .* asks another network daemon, that of .*other/,
+      );
       expect(await ps()).toEqual([]);
       expect(JSON.parse(await net('ip', '-o', 'json'))).toEqual([]);
       await net('rm', 'mine');

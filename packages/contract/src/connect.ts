@@ -6,7 +6,7 @@ import type {
   DescMethodUnary,
 } from '@bufbuild/protobuf';
 import { EruError } from '@eru/kit';
-import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
+import type { ChannelCredentials, ServiceError, StatusObject } from '@grpc/grpc-js';
 import { Client as GrpcClient, credentials, Metadata, status } from '@grpc/grpc-js';
 import type { EventEmitter } from 'node:events';
 import { isIP } from 'node:net';
@@ -116,7 +116,7 @@ class GrpcChannel implements Channel {
       call.once('metadata', (metadata: Metadata) => tell({ get: (name) => metadata.get(name)[0]?.toString() }));
     const doubt = this.#onUnavailable;
     if (doubt !== undefined)
-      call.once('status', ({ code }: { code: number }) => {
+      call.once('status', ({ code }: StatusObject) => {
         if (code === status.UNAVAILABLE) doubt();
       });
     return call;
