@@ -27,7 +27,7 @@ export async function settle(core: Core, engines: readonly Engine[]): Promise<st
   }
 }
 
-/** The invariants of operations.md on the store's content and the engines', and everything that clients were told. */
+/** The invariants of docs/protocol.md on the store's content and the engines', and everything that clients were told. */
 export async function whatIsBroken(core: Core, engines: readonly Engine[], load: Load): Promise<string[]> {
   const kvs = await read(core);
   const shot = { revision: 0, kvs };

@@ -1,7 +1,7 @@
 import type { Modelled } from './operations.ts';
 import type { State, Subject } from './state.ts';
 
-/** The invariants of operations.md that every state shows, by their numbers, as sentences about what is broken. */
+/** The invariants of docs/protocol.md that every state shows, by their numbers, as sentences about what is broken. */
 export function brokenIn(state: State, { amounts }: Modelled): string[] {
   const { store, objects, hooks } = state;
   const broken: string[] = [];

@@ -49,7 +49,7 @@ function initial({ table, items, troubles }: Rolled): RollState {
   };
 }
 
-/** What every state shows, as sentences about what is broken; the numbers are those of operations.md. */
+/** What every state shows, as sentences about what is broken; the numbers are those of docs/protocol.md. */
 function brokenIn({ items, refused, begunTooLate }: RollState, { window, replace, files }: Rolled): string[] {
   const broken: string[] = [];
   const serves = ({ old, made }: Item): boolean => old === 'running' || made === 'healthy';

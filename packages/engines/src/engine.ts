@@ -99,7 +99,7 @@ export type Registries = Readonly<Record<string, { username: string; password: s
 
 export interface FencedOptions extends CallOptions {
   /**
-   * The store revision that gave the right to this effect (operations.md, "Fence"). An engine of ours refuses one that is
+   * The store revision that gave the right to this effect (docs/protocol.md, "Late calls"). An engine of ours refuses one that is
    * less than the highest the object has seen. Absent: not fenced (people at the socket).
    */
   revision?: number;

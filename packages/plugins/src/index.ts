@@ -1,7 +1,8 @@
 /**
  * Resource kinds outside of Eru. A folder of executables that speak the original's binary plugin protocol
  * (reference/scheduling.md section 2) becomes one set of kinds, `ExternalKinds`. Their usage lives with them, so every change
- * is: write down what is meant, call, confirm. In core, under the node's external claim (operations.md):
+ * is: write down what is meant, call, confirm. In core, under the node's external claim
+ * (docs/protocol.md, "External resource kinds"):
  *
  * - **Set-up**: `openExternalKinds`, and an `externalKind(name)` of the scheduler for each of `names`, which carries their
  *   answers into plans as data. A plugin that is new to the cluster: `adopt` on every node.

@@ -25,7 +25,7 @@ export interface HeldLease {
   release(): Promise<void>;
 }
 
-/** Grants a lease and renews it every third of its time until released, aborted or lost (operations.md, "Fence"). */
+/** Grants a lease and renews it every third of its time until released, aborted or lost: docs/protocol.md, "Tenure and fence". */
 export async function keepLease(store: Store, options: KeepLeaseOptions): Promise<HeldLease> {
   const { clock, marginMs, signal } = options;
   let renewedAt = clock.monotonic();

@@ -45,7 +45,7 @@ export class ExternalHold {
 }
 
 /**
- * Who may call external kinds about a node (operations.md, "External resource kinds"). While nobody holds a node, every kind
+ * Who may call external kinds about a node (docs/protocol.md, "External resource kinds"). While nobody holds a node, every kind
  * has booked there exactly the sum of the node's records and slots; so each transaction that changes this sum ends a claim.
  * A claim that was left, by a core that died or by a kind that failed, says that the sum is not known: the next one settles it first.
  */

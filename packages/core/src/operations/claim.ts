@@ -17,7 +17,7 @@ export interface Claimed<Op extends ClaimedOperation> {
 }
 
 /**
- * Claims a workload for an operation (operations.md, "Change and remove"), which `begin` makes for the record that is claimed.
+ * Claims a workload for an operation (docs/protocol.md, "Claims"), which `begin` makes for the record that is claimed.
  * Another operation's claim is waited for up to the lock timeout, then `busy`; nobody waits while holding a claim.
  * `not_found` for an unknown workload.
  */

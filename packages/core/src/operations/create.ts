@@ -73,7 +73,7 @@ export type CreateEvent =
   | { type: 'exited'; id: string; exit: ExitState | undefined; error: EruError | undefined };
 
 /**
- * Creates workloads (operations.md, "Create, per slot"). Events come as things happen; the stream ends when every slot is
+ * Creates workloads (docs/protocol.md, "Create, per slot"). Events come as things happen; the stream ends when every slot is
  * done or undone. Aborting `signal` undoes what has not started. Errors before anything is booked are thrown.
  */
 export function createWorkloads(
@@ -251,7 +251,7 @@ async function giveBack(
 
 /**
  * Goes on from slots that a core has left: nothing that a client waits for is made any more, what was begun is undone, and
- * what nobody waits for is finished (operations.md, "Takeover").
+ * what nobody waits for is finished (docs/protocol.md, "Takeover").
  */
 export async function finishCreate(
   context: Context,

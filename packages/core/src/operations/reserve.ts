@@ -36,7 +36,7 @@ export interface ReserveRequest {
 type PlacedSlots = Map<string, Slot[]>;
 
 /**
- * Books a plan (operations.md, "Reserve"): optimistic transactions on the revisions that the plan was made on, groups of
+ * Books a plan (docs/protocol.md, "Reserve"): optimistic transactions on the revisions that the plan was made on, groups of
  * nodes in name order. What loses is planned anew on what the store answered. Either everything is booked and the header says
  * `running`, or nothing is.
  */

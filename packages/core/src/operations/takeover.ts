@@ -35,7 +35,7 @@ const scanMs = 5_000;
 const notesKept = 8;
 
 /**
- * Finishes what dead cores have left (operations.md, "Takeover"). The view only suggests; the transaction decides: fence,
+ * Finishes what dead cores have left (docs/protocol.md, "Takeover"). The view only suggests; the transaction decides: fence,
  * header unchanged, and the owner's key absent or of another epoch. What is done with each step is in its table.
  */
 export class Takeovers {

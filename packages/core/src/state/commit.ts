@@ -44,7 +44,7 @@ export function commitSize({ own, shared = [], compare = [], deletes = [], touch
 
 /**
  * Writes transactions under a tenure's fence. Every own key is compared, and read by the else branch; after a lost reply
- * the same transaction is sent again, and own keys as meant say that it had committed (operations.md, "Fence").
+ * the same transaction is sent again, and own keys as meant say that it had committed (docs/protocol.md, "Transactions").
  */
 export class Committer {
   readonly #store: Store;

@@ -1,6 +1,6 @@
 import { EruError } from '@eru/kit';
 
-/** The keys of operations.md, "Keys". Names are checked before they get here, so none contains a slash. */
+/** The keys of docs/protocol.md, "Keys". Names are checked before they get here, so none contains a slash. */
 export const keys = {
   cluster: 'cluster',
   core: (core: string): string => `cores/${core}`,

@@ -24,7 +24,7 @@ export function sameFinding({ kind, object, recorded, found }: Finding): string 
 }
 
 /**
- * Everything in which a node differs from what is known of it (operations.md, "Reconcile"). The engine is listed first, then
+ * Everything in which a node differs from what is known of it (docs/protocol.md, "Reconcile"). The engine is listed first, then
  * the store is read: what is made after the listing has its record or slot by then. What an operation claims is left to it,
  * and what does not carry our identity is not looked at.
  */

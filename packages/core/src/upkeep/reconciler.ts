@@ -42,7 +42,7 @@ const actions: Readonly<Record<Finding['kind'], readonly [to: string, done: stri
 
 /**
  * Compares engine, records and usage of every node, round after round, and repairs what no operation claims and two rounds
- * agree on (operations.md, "Reconcile"). Objects without our identity are never touched. Every repair is a transaction that
+ * agree on (docs/protocol.md, "Reconcile"). Objects without our identity are never touched. Every repair is a transaction that
  * compares what it was decided on.
  */
 export class Reconciler {

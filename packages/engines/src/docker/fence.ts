@@ -2,7 +2,7 @@ import { EruError } from '@eru/kit';
 
 /**
  * The highest revision that each container has seen from this process. Docker keeps none, so of two processes neither knows the
- * other's: whoever takes an operation over waits out the calls of the one before (operations.md, "Fence").
+ * other's, and what comes late from a core that has died is not refused (docs/protocol.md, "Late calls").
  */
 export class Fence {
   readonly #seen = new Map<string, number>();

@@ -19,7 +19,7 @@ const nothing: Allotment = { resources: {}, engineParams: {} };
 const silent: Measure = { count: 0, usage: 0, rate: 0, weight: 0 };
 
 /**
- * A kind whose usage lives elsewhere (operations.md, "External resource kinds"). Here it has neither capacity nor usage: what
+ * A kind whose usage lives elsewhere (docs/protocol.md, "External resource kinds"). Here it has neither capacity nor usage: what
  * a workload holds is in its own record, for giving back and for the kind's own *fix*. A node's part is always empty, so
  * that bookings of other kinds neither wait for this one nor repair it.
  */
